@@ -1,0 +1,191 @@
+"""What a station is told to do, imperative, and how it ended. Handlers spell commands in the station's OCPP version.
+
+Power is in W at the AC connection point, + into the vehicle. Every conversion of sign, unit and phases is the encoder's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from csms.domain.facts import IdToken
+from csms.domain.ids import EvseRef, StationId, TransactionId
+from csms.domain.station import Electrics, RateUnit, SetpointDriver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplySetpoint:
+    """Hold one EVSE at a power until ``expires_at`` (V2G-1, V2G-5).
+
+    A setpoint >= 0 is sent as a limit by drivers without setpoints. A negative one needs a driver that can discharge.
+    """
+
+    evse: EvseRef
+    transaction: TransactionId | None
+    setpoint_w: int
+    starts_at: datetime
+    expires_at: datetime
+    driver: SetpointDriver
+    rate_unit: RateUnit
+    electrics: Electrics
+    profile: int
+    stack_level: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSetpoint:
+    """2.1 UpdateDynamicSchedule: a new setpoint for an installed Dynamic profile (K28)."""
+
+    evse: EvseRef
+    profile: int
+    setpoint_w: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallFloor:
+    """The safe floor: TxDefaultProfile, stack 0, charging only, no end (V2G-6). EVSE 0 = every EVSE of the station."""
+
+    evse: EvseRef
+    limit_w: int
+    rate_unit: RateUnit
+    electrics: Electrics
+    profile: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearProfile:
+    """Remove one installed profile."""
+
+    evse: EvseRef
+    profile: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSchedule:
+    """GetCompositeSchedule: what the station itself thinks it follows. Accepted.details: {"periods": [[start_s, w], …]}."""
+
+    evse: EvseRef
+    duration_s: int
+    electrics: Electrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTransaction:
+    """RemoteStartTransaction / RequestStartTransaction."""
+
+    evse: EvseRef
+    token: IdToken
+    remote_start_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopTransaction:
+    """RemoteStopTransaction / RequestStopTransaction."""
+
+    station: StationId
+    transaction: TransactionId
+
+
+class TriggerKind(StrEnum):
+    """What TriggerMessage asks for."""
+
+    BOOT = "BootNotification"
+    STATUS = "StatusNotification"
+    METER = "MeterValues"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """TriggerMessage; ``evse`` 0 asks the whole station."""
+
+    evse: EvseRef
+    kind: TriggerKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configure:
+    """Bring metering and the transaction start point to what settlement and permission need (V2G-25, reference §4).
+
+    Encodes to several calls: one key a time, short values (field lesson 22).
+    """
+
+    station: StationId
+    sample_interval_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """Reset; ``hard`` = Hard (1.6) or Immediate (2.x), else Soft or OnIdle."""
+
+    station: StationId
+    hard: bool = False
+
+
+Command = (
+    ApplySetpoint
+    | UpdateSetpoint
+    | InstallFloor
+    | ClearProfile
+    | ReadSchedule
+    | StartTransaction
+    | StopTransaction
+    | Trigger
+    | Configure
+    | Reset
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The station said yes. That it did it is shown by its meter only (V2G-12)."""
+
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The station said no; ``reason`` in its own words."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """The station answered CALLERROR."""
+
+    code: str
+    description: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """No answer in time: whether it was done is unknown until read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Not connected, or the socket was lost before the answer."""
+
+
+Outcome = Accepted | Rejected | CallFailed | TimedOut | Offline
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """A raw answer to a call made by hand."""
+
+    payload: Mapping[str, Any]
+
+
+CallOutcome = CallResult | CallFailed | TimedOut | Offline
+
+
+def station_of(command: Command) -> StationId:
+    """The station a command goes to."""
+    match command:
+        case StopTransaction() | Configure() | Reset():
+            return command.station
+        case _:
+            return command.evse.station

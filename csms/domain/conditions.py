@@ -1,0 +1,84 @@
+"""The limits under which a user's permission holds. Hard, whatever the policy. Requirements P5-P9."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSlot:
+    """A permitted time: on ``days`` (0 = Monday) every week, or on the one day ``once``.
+
+    ``end <= start`` runs over midnight into the next day; the slot belongs to the day it starts on. P9.
+    """
+
+    start: time
+    end: time
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    once: date | None = None
+    zone: str = "Asia/Tokyo"
+
+    def span_containing(self, at: datetime) -> tuple[datetime, datetime] | None:
+        """The [start, end) of this slot around an instant, or None."""
+        local = at.astimezone(ZoneInfo(self.zone))
+        for day in (local.date(), local.date() - timedelta(days=1)):
+            span = self._span_of(day)
+            if span is not None and span[0] <= at < span[1]:
+                return span
+        return None
+
+    def _span_of(self, day: date) -> tuple[datetime, datetime] | None:
+        if (self.once != day) if self.once else (day.weekday() not in self.days):
+            return None
+        zone = ZoneInfo(self.zone)
+        last_day = day if self.end > self.start else day + timedelta(days=1)
+        return datetime.combine(day, self.start, zone), datetime.combine(last_day, self.end, zone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """One user's conditions. Prices are in major currency units per kWh; None = no such limit.
+
+    ``required_soc_percent`` holds by ``depart_at`` (a time of day in ``zone``): charged up to it whatever the price,
+    never discharged below it. ``entrust``: the aggregator decides prices and times; the required charge still holds.
+    ``slots``: empty = any time; plugging in within one needs no question.
+    """
+
+    min_sell_per_kwh: Decimal | None = None
+    max_buy_per_kwh: Decimal | None = None
+    required_soc_percent: float = 50.0
+    depart_at: time | None = None
+    zone: str = "Asia/Tokyo"
+    entrust: bool = False
+    charge: bool = True
+    discharge: bool = True
+    slots: tuple[TimeSlot, ...] = ()
+
+    def departure_after(self, plugged_at: datetime) -> datetime | None:
+        """First ``depart_at`` after the plug-in."""
+        if self.depart_at is None:
+            return None
+        zone = ZoneInfo(self.zone)
+        day = plugged_at.astimezone(zone).date()
+        today = datetime.combine(day, self.depart_at, zone)
+        return today if today > plugged_at else datetime.combine(day + timedelta(days=1), self.depart_at, zone)
+
+    def allows(self, at: datetime) -> bool:
+        """Whether the user permits use as a resource at this instant (P9)."""
+        return not self.slots or slot_span(self.slots, at) is not None
+
+
+def slot_span(slots: Sequence[TimeSlot], at: datetime) -> tuple[datetime, datetime] | None:
+    """The permitted span around an instant, from the first slot that has one."""
+    return next((span for slot in slots if (span := slot.span_containing(at)) is not None), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """Named conditions; ``prepared`` ones come with the product, the others are the user's own. P10."""
+
+    name: str
+    conditions: Conditions
+    prepared: bool = False

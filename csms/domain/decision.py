@@ -1,0 +1,78 @@
+"""What was decided, with the reasons. Requirement: every decision can be explained (mission, must hold 4)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from csms.domain.ids import DrEventId, EvseRef, SiteId
+
+
+class Reason(StrEnum):
+    """Why a setpoint is what it is, or why an event got less than it asked for."""
+
+    NO_VEHICLE = "no_vehicle"
+    AWAITING_PERMISSION = "awaiting_permission"
+    NOT_PERMITTED = "not_permitted"
+    PLAIN_CHARGING = "plain_charging"
+    REQUIRED_CHARGE = "required_charge"
+    CHARGING_WITHIN_PRICE = "charging_within_price"
+    PRICE_ABOVE_MAX_BUY = "price_above_max_buy"
+    PRICE_BELOW_MIN_SELL = "price_below_min_sell"
+    CHEAPER_LATER = "cheaper_later"
+    FULL = "full"
+    AT_REQUIRED_CHARGE = "at_required_charge"
+    SOC_UNKNOWN = "soc_unknown"
+    CANNOT_DISCHARGE = "cannot_discharge"
+    SITE_IMPORT_LIMIT = "site_import_limit"
+    SITE_EXPORT_LIMIT = "site_export_limit"
+    BELOW_MINIMUM_POWER = "below_minimum_power"
+    NOT_FOLLOWING = "not_following"
+    DR_STOP_CHARGING = "dr_stop_charging"
+    DR_DISCHARGE = "dr_discharge"
+    DR_CHARGE = "dr_charge"
+    DR_SHORTFALL = "dr_shortfall"
+    SAFE_FLOOR = "safe_floor"
+    PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setpoint:
+    """Power wanted at one EVSE, W, + into the vehicle. ``baseline_w`` is what it would be without any DR event;
+    ``event`` is the DR event that moved it from there."""
+
+    evse: EvseRef
+    setpoint_w: int
+    baseline_w: int
+    expires_at: datetime
+    reasons: tuple[Reason, ...] = ()
+    event: DrEventId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventShare:
+    """One DR event in one decision: W asked for, W that could be given, W allotted (all >= 0, in the event's direction)."""
+
+    event: DrEventId
+    requested_w: int
+    capacity_w: int
+    allotted_w: int
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One setpoint per EVSE of the snapshot, in its order."""
+
+    at: datetime
+    setpoints: tuple[Setpoint, ...]
+    events: tuple[EventShare, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A hard rule that a decision would break. ``rule`` is a short fixed name, ``text`` says the figures."""
+
+    rule: str
+    text: str
+    evse: EvseRef | None = None
+    site: SiteId | None = None

@@ -1,0 +1,248 @@
+"""What a station said, in the product's words. A fact is decided on only after it is committed (design §3).
+
+``at`` is the station's own time, ``received_at`` ours; ``message_id`` is the frame it came in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from csms.domain.ids import EvseRef, StationId, TransactionId
+from csms.domain.station import ConnectorStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where and when a fact came in."""
+
+    station: StationId
+    message_id: str
+    received_at: datetime
+
+
+class TokenType(StrEnum):
+    """Kinds of id token (2.x names; a 1.6 idTag is ISO14443 unless it says otherwise)."""
+
+    RFID = "ISO14443"
+    EMAID = "eMAID"
+    EVCCID = "EVCCID"
+    MAC = "MacAddress"
+    VIN = "VIN"
+    CENTRAL = "Central"
+    LOCAL = "Local"
+    DIRECT_PAYMENT = "DirectPayment"
+    NONE = "NoAuthorization"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """An id token; compared without case (V2G-31). ``value`` is kept as it came."""
+
+    value: str
+    type: TokenType = TokenType.RFID
+
+    @property
+    def key(self) -> str:
+        return self.value.strip().upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One MeterValue. Registers in Wh, power in W (both >= 0, import and export apart); None = not reported.
+
+    ``power_import_w`` of a station that signs its power (quirk ``signed_power``) may come negative: decode splits it.
+    ``extra`` holds measurands without a field of their own, as ``{"measurand[.phase][@location]": value}``.
+    """
+
+    at: datetime
+    context: str = "Sample.Periodic"
+    import_wh: float | None = None
+    export_wh: float | None = None
+    power_import_w: float | None = None
+    power_export_w: float | None = None
+    power_offered_w: float | None = None
+    current_a: float | None = None
+    voltage_v: float | None = None
+    soc_percent: float | None = None
+    extra: Mapping[str, Any] | None = None
+
+    @property
+    def power_w(self) -> float | None:
+        """Net power, + into the vehicle; None when neither direction was reported."""
+        if self.power_import_w is None and self.power_export_w is None:
+            return None
+        return (self.power_import_w or 0.0) - (self.power_export_w or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Heartbeat: the station lives. Memory only."""
+
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booted:
+    """BootNotification."""
+
+    origin: Origin
+    vendor: str
+    model: str
+    serial: str = ""
+    firmware: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReported:
+    """StatusNotification, or NotifyEvent of a connector's AvailabilityState. EVSE 0 = the station itself."""
+
+    origin: Origin
+    evse: EvseRef
+    connector: int
+    status: ConnectorStatus
+    at: datetime
+    error_code: str = ""
+    info: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusesReported:
+    """Several statuses in one NotifyEvent (2.x)."""
+
+    origin: Origin
+    statuses: tuple[StatusReported, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizeAsked:
+    """Authorize. 1.6 does not say at which EVSE."""
+
+    origin: Origin
+    token: IdToken
+    evccid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionStarted:
+    """1.6 StartTransaction. Natural key: (station, evse, token.key, at, meter_start_wh)."""
+
+    origin: Origin
+    evse: EvseRef
+    token: IdToken
+    at: datetime
+    meter_start_wh: int
+    reservation: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionStopped:
+    """1.6 StopTransaction. ``transaction`` as sent: "-1", "0" and unknown ids occur (V2G-55)."""
+
+    origin: Origin
+    transaction: TransactionId
+    at: datetime
+    meter_stop_wh: int
+    token: IdToken | None = None
+    reason: str = ""
+    readings: tuple[Reading, ...] = ()
+
+
+class TransactionPhase(StrEnum):
+    """2.x TransactionEvent eventType."""
+
+    STARTED = "Started"
+    UPDATED = "Updated"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionReported:
+    """2.x TransactionEvent. Natural key: (station, transaction, seq_no). ``offline`` = history, no command in reaction."""
+
+    origin: Origin
+    transaction: TransactionId
+    phase: TransactionPhase
+    seq_no: int
+    trigger: str
+    at: datetime
+    evse: EvseRef | None = None
+    connector: int | None = None
+    token: IdToken | None = None
+    charging_state: str = ""
+    remote_start_id: int | None = None
+    offline: bool = False
+    stopped_reason: str = ""
+    operation_mode: str = ""
+    readings: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered:
+    """MeterValues. EVSE 0 is the station's main meter."""
+
+    origin: Origin
+    evse: EvseRef
+    transaction: TransactionId | None
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedsReported:
+    """NotifyEVChargingNeeds. Energies in Wh, powers in W, magnitudes >= 0; None = not said.
+
+    ``iso20`` tells an ISO 15118-20 session from a -2 one: Rejected means something else in each (V2G-13).
+    ``bidirectional`` = a *_BPT service was requested.
+    """
+
+    origin: Origin
+    evse: EvseRef
+    iso20: bool
+    bidirectional: bool
+    departure_at: datetime | None = None
+    soc_percent: float | None = None
+    capacity_wh: int | None = None
+    energy_wanted_wh: int | None = None
+    max_charge_w: int | None = None
+    max_discharge_w: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSent:
+    """DataTransfer from the station."""
+
+    origin: Origin
+    vendor: str
+    message: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unintelligible:
+    """A message that must be confirmed but could not be understood: stored raw, quarantined (V2G-39)."""
+
+    origin: Origin
+    action: str
+    raw: str
+    why: str
+    evse: EvseRef | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+StationFact = (
+    Heard
+    | Booted
+    | StatusReported
+    | StatusesReported
+    | AuthorizeAsked
+    | TransactionStarted
+    | TransactionStopped
+    | TransactionReported
+    | Metered
+    | NeedsReported
+    | DataSent
+    | Unintelligible
+)

@@ -1,0 +1,86 @@
+"""Double-entry ledger: append-only, integer minor units. Requirements P13, P14, P19; design §3."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from csms.domain.ids import DrEventId, EvseRef, PlugInId, UserId, VehicleId
+
+
+class EntryKind(StrEnum):
+    """SALE: the user sold energy to the aggregator. PURCHASE: the user bought it. CORRECTION: makes an earlier one right."""
+
+    SALE = "sale"
+    PURCHASE = "purchase"
+    CORRECTION = "correction"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One line of an entry: + is credit to the account (we owe it), - is debit."""
+
+    account: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One settled flow of energy in one interval. The postings sum to zero. Unique on (cause, revision).
+
+    ``energy_wh`` >= 0; for a CORRECTION it is the difference to what was booked before and may be negative.
+    ``evidence`` names the meter values (ids and register readings) it follows from.
+    """
+
+    cause: str
+    revision: int
+    kind: EntryKind
+    posted_at: datetime
+    period_start: datetime
+    period_end: datetime
+    user: UserId
+    vehicle: VehicleId | None
+    evse: EvseRef
+    plug_in: PlugInId
+    event: DrEventId | None
+    energy_wh: int
+    price_per_kwh: Decimal
+    currency: str
+    postings: tuple[Posting, ...]
+    evidence: Mapping[str, Any]
+
+    @property
+    def is_balanced(self) -> bool:
+        return sum(posting.amount_minor for posting in self.postings) == 0
+
+
+def user_account(user: UserId) -> str:
+    """The account of what we owe a user (credit) or the user owes us (debit)."""
+    return f"user:{user}"
+
+
+ENERGY_BOUGHT = "aggregator:energy-bought"
+"""What the aggregator paid users for discharged energy."""
+ENERGY_SOLD = "aggregator:energy-sold"
+"""What users paid the aggregator for charging."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """A user's sums over a period. ``amount_minor`` = earned - spent."""
+
+    user: UserId
+    vehicle: VehicleId | None
+    start: datetime | None
+    end: datetime | None
+    currency: str
+    sold_wh: int
+    earned_minor: int
+    bought_wh: int
+    spent_minor: int
+
+    @property
+    def amount_minor(self) -> int:
+        return self.earned_minor - self.spent_minor

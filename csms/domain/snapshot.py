@@ -1,0 +1,106 @@
+"""Everything a decision is made from, as one value. Requirement: same snapshot, same decision (design §4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from csms.domain.dr import DrEvent
+from csms.domain.ids import AreaId, EvseRef, PlugInId, SiteId
+from csms.domain.station import Electrics
+from csms.domain.tariff import PriceSeries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A node of the tree of limits: the net power of all EVSEs below it stays in [-export_limit_w, import_limit_w]."""
+
+    id: SiteId
+    parent: SiteId | None = None
+    area: AreaId = AreaId("default")
+    import_limit_w: int
+    export_limit_w: int = 0
+
+
+class Use(StrEnum):
+    """What may be done with the vehicle at an EVSE now."""
+
+    IDLE = "idle"
+    """No vehicle, or no transaction: nothing flows."""
+    HELD = "held"
+    """The user has not answered yet: 0 W."""
+    NOTHING = "nothing"
+    """Refused or unanswered, and the host gives nothing then: 0 W."""
+    PLAIN = "plain"
+    """Plain charging, never a resource (refused, unanswered, or outside the permitted time slots)."""
+    RESOURCE = "resource"
+    """Permitted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Battery:
+    """A vehicle's battery now. ``energy_wh`` is what is in it, ``error_wh`` how much less it may be (V2G-33).
+
+    Powers are the vehicle's own limits at the AC side, magnitudes.
+    """
+
+    capacity_wh: int
+    energy_wh: float
+    error_wh: float = 0.0
+    max_charge_w: int
+    max_discharge_w: int
+    charge_efficiency: float = 0.9
+    discharge_efficiency: float = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The user's conditions for this plug-in, resolved to instants and energies. See domain.conditions.
+
+    ``required_wh`` is battery content. ``permitted_until``: the end of the permitted time slot, None = open.
+    """
+
+    min_sell_per_kwh: Decimal | None = None
+    max_buy_per_kwh: Decimal | None = None
+    required_wh: float = 0.0
+    departure_at: datetime | None = None
+    entrust: bool = False
+    charge: bool = True
+    discharge: bool = True
+    permitted_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvseState:
+    """One EVSE as the decision sees it.
+
+    ``battery`` None = state of charge unknown: charging only. ``can_discharge`` = driver present, probe passed, not degraded.
+    ``min_charge_w`` of the electrics applies unless 0. ``can_pause`` False: 0 W would end the transaction, so the least power
+    while in use is ``min_charge_w``. ``fixed_w``: it does not follow setpoints; plan with this power.
+    """
+
+    ref: EvseRef
+    site: SiteId
+    electrics: Electrics
+    use: Use = Use.IDLE
+    plug_in: PlugInId | None = None
+    battery: Battery | None = None
+    terms: Terms = Terms()
+    can_discharge: bool = False
+    can_pause: bool = True
+    fixed_w: int | None = None
+    observed_w: int | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """``horizon_s``: how long a setpoint decided now may stay in force with nobody to change it (its validity)."""
+
+    now: datetime
+    horizon_s: int
+    sites: tuple[Site, ...]
+    evses: tuple[EvseState, ...]
+    events: tuple[DrEvent, ...] = ()
+    prices: Mapping[AreaId, PriceSeries]

@@ -60,7 +60,7 @@ class TransactionRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class DrResult:
     """One DR interval's result at one EVSE: what was asked, what was metered. Wh; delivered is in the event's direction."""
 
     event: DrEventId

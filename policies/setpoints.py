@@ -1,0 +1,77 @@
+"""Does an EVSE follow its setpoint? The closed loop and the degrade ladder, one meter sample at a time. V2G-9, V2G-10."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+TOLERANCE_W = 300.0
+TOLERANCE_SHARE = 0.1
+
+
+class Level(StrEnum):
+    """How far an EVSE is trusted. FIXED: it does not follow; plan with the power it was seen to take."""
+
+    FULL = "full"
+    NO_DISCHARGE = "no_discharge"
+    FIXED = "fixed"
+
+
+class Act(StrEnum):
+    """What to do after a sample. DEGRADE: the new level holds, decide again without what did not come."""
+
+    NOTHING = "nothing"
+    RESEND = "resend"
+    READ_BACK = "read_back"
+    DEGRADE = "degrade"
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """One EVSE's record of following. ``misses`` in a row; ``failures`` = times it was degraded in this plug-in."""
+
+    level: Level = Level.FULL
+    misses: int = 0
+    resent: bool = False
+    read_back: bool = False
+    failures: int = 0
+
+
+def follows(desired_w: int, observed_w: float) -> bool:
+    """Within max(300 W, 10 %). A setpoint >= 0 is a limit: less is fine (vehicles taper), but discharge is not."""
+    tolerance = max(TOLERANCE_W, TOLERANCE_SHARE * abs(desired_w))
+    if desired_w >= 0:
+        return -tolerance <= observed_w <= desired_w + tolerance
+    return abs(observed_w - desired_w) <= tolerance
+
+
+def observe(following: Following, desired_w: int, observed_w: float, samples_allowed: int) -> tuple[Following, Act]:
+    """One metered sample after the acknowledgement: re-send after ``samples_allowed`` misses, after as many again read
+    back what the station thinks, at the next miss degrade."""
+    if follows(desired_w, observed_w):
+        return replace(following, misses=0, resent=False, read_back=False), Act.NOTHING
+    if following.level is Level.FIXED:
+        return following, Act.NOTHING
+    if following.read_back:
+        return _degraded(following, desired_w), Act.DEGRADE
+    missed = replace(following, misses=following.misses + 1)
+    if missed.misses < samples_allowed:
+        return missed, Act.NOTHING
+    if not missed.resent:
+        return replace(missed, misses=0, resent=True), Act.RESEND
+    return replace(missed, misses=0, read_back=True), Act.READ_BACK
+
+
+def _degraded(following: Following, desired_w: int) -> Following:
+    """A limit that is not kept will not be kept without discharge either: straight to FIXED."""
+    is_discharge = desired_w < 0 and following.level is Level.FULL
+    return Following(level=Level.NO_DISCHARGE if is_discharge else Level.FIXED, failures=following.failures + 1)
+
+
+def refused(following: Following) -> Following:
+    """The station said no: one rung down at once."""
+    level = Level.NO_DISCHARGE if following.level is Level.FULL else Level.FIXED
+    return Following(level=level, failures=following.failures + 1)
+
+
+def recovered() -> Following:
+    """A new plug-in starts with full trust."""
+    return Following()

@@ -70,21 +70,29 @@ class Database(_Section):
 
 
 class PermissionSettings(_Section):
-    """What happens around the question at plug-in. ``charge`` = plain charging, ``nothing`` = no energy."""
+    """What happens around the question at plug-in. ``charge`` = plain charging, ``nothing`` = no energy.
+
+    ``hold_limit_s``: a 1.6 station is started at 0 W after this, before its ConnectionTimeOut gives the cable up.
+    """
 
     question_timeout_s: Seconds = 300.0
     on_refusal: Literal["charge", "nothing"] = "charge"
     on_no_answer: Literal["charge", "nothing"] = "charge"
     debounce_s: Annotated[float, Field(ge=0)] = 3.0
+    hold_limit_s: Seconds = 200.0
 
 
 class Dispatch(_Section):
-    """``setpoint_validity_s``: a station left alone falls to its safe floor after this."""
+    """``setpoint_validity_s``: a station left alone falls to its safe floor after this.
+
+    ``settle_s``: time for a vehicle to ramp before its meter is held against the setpoint.
+    """
 
     tick_s: Seconds = 10.0
     setpoint_validity_s: Annotated[int, Field(ge=5, le=900)] = 180
     min_change_s: Annotated[float, Field(ge=0)] = 10.0
     observe_samples: Annotated[int, Field(ge=1, le=10)] = 2
+    settle_s: Annotated[float, Field(ge=0)] = 5.0
     probe: bool = True
 
 
@@ -146,6 +154,7 @@ class Security(_Section):
 
     link_secret: str = ""
     failures_per_minute: Annotated[int, Field(ge=1)] = 10
+    registrations_per_minute: Annotated[int, Field(ge=1)] = 120
 
 
 class Settings(BaseModel):

@@ -1,0 +1,63 @@
+"""Shared by all tests: hypothesis profiles, what a missing component means, and the real server as a fixture."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import servers
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+# deadline=None: the machine is shared, and time is measured by the benchmark, never by a test.
+settings.register_profile("dev", deadline=None, max_examples=50)
+settings.register_profile(
+    "ci", deadline=None, max_examples=150, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if IN_CI else "dev")
+
+COMPONENTS = {
+    "postgres": (servers.has_postgres, "no PostgreSQL server at 127.0.0.1:5432"),
+    "peer": (servers.has_node, "Node or the npm peers are not installed: run make test"),
+    "browser": (lambda: servers.chromium() is not None, "Chromium is not installed"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a missing component skip; those that share the PostgreSQL server run in one process."""
+    missing = {name: reason for name, (is_there, reason) in COMPONENTS.items() if not is_there()}
+    for item in items:
+        for name in missing.keys() & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(pytest.mark.skip(reason=missing[name]))
+        if item.get_closest_marker("postgres"):
+            item.add_marker(pytest.mark.xdist_group("postgres"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """In CI a skip is a failure, with its reason."""
+    report: pytest.TestReport = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where everything must be there: {call.excinfo and call.excinfo.value}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    """The same for a whole module that skips itself."""
+    report: pytest.CollectReport = yield
+    if IN_CI and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid}: skipped in CI, where everything must be there: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[servers.Server]:
+    """A running ``csms serve`` on SQLite with the default configuration."""
+    with servers.running(tmp_path) as started:
+        yield started

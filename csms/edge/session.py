@@ -1,0 +1,262 @@
+"""One connection's conversation: frames become facts, answers become frames, and our calls go out one at a time.
+
+The path of a message has no task and no future: received → rpc → route.decode → intake.receive → its answer →
+route.reply → send. Outgoing calls wait in a queue of their own and never hold it up (V2G-53).
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final, Protocol
+
+from csms.domain.answers import Answer, BootAnswer, StartAnswer
+from csms.domain.commands import CallFailed, CallOutcome, CallResult
+from csms.domain.facts import Origin, Unintelligible
+from csms.domain.ports import Admitted, Clock, Intake
+from csms.domain.station import BootState, Quirks, Version
+from csms.edge import frames, rpc
+from csms.edge.calls import Calls, Outgoing
+from csms.edge.peer import Peer
+from csms.edge.schemas import Fault, Schemas
+from csms.edge.translation import Route, Translation
+
+_log = logging.getLogger(__name__)
+
+WHILE_PENDING: Final = frozenset({"BootNotification", "NotifyReport", "NotifyMonitoringReport"})
+"""What a 2.x station may send before it is accepted: its boot, and reports that we asked for (B02)."""
+
+MAX_RAW_CHARACTERS: Final = 65_536
+"""A message that is quarantined is kept up to here."""
+
+
+class Wire(Protocol):
+    """The connection that a session speaks through."""
+
+    def send(self, text: bytes) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all sessions of one hub share."""
+
+    intake: Intake
+    clock: Clock
+    translation: Translation
+    schemas: Mapping[Version, Schemas]
+    released: Callable[["Session"], None]
+
+
+class Session:
+    """A station's live conversation over one connection, in the version it negotiated."""
+
+    __slots__ = ("_boot_state", "_calls", "_desk", "_is_over", "_peer", "_quirks", "_rpc", "_wire", "epoch")
+
+    def __init__(self, desk: Desk, peer: Peer, wire: Wire, admitted: Admitted, version: Version) -> None:
+        self._desk = desk
+        self._peer = peer
+        self._wire = wire
+        self._quirks: Quirks = admitted.quirks
+        self._boot_state = admitted.boot_state
+        self._rpc = rpc.Rpc(version, desk.schemas[version])
+        self._calls = Calls(self._rpc, self._send)
+        self._is_over = False
+        self.epoch = peer.epoch
+
+    @property
+    def version(self) -> Version:
+        return self._rpc.version
+
+    @property
+    def peer(self) -> Peer:
+        return self._peer
+
+    # Frames in
+
+    def received(self, raw: bytes) -> None:
+        """Take one text message. Never raises; a bad one is this station's own affair."""
+        if self._is_over:
+            return
+        now = self._desk.clock.now()
+        self._peer.frames_in += 1
+        self._peer.log(now, "in", raw)
+        action = self._rpc.receive(raw)
+        try:
+            if type(action) is rpc.Request:
+                self._on_request(action, raw, now)
+            else:
+                self._on_rare(action, raw, now)
+        except Exception:
+            # Ours, not the station's: no answer, so that it sends again what was not stored.
+            _log.exception("a frame of station %s could not be handled", self._peer.station)
+
+    def _on_rare(self, action: rpc.Action, raw: bytes, now: datetime) -> None:
+        match action:
+            case rpc.Result():
+                self._on_result(action)
+            case rpc.Failure():
+                self._peer.errors += 1
+                self._calls.answered(CallFailed(action.code, action.description, action.details))
+            case rpc.Reply():
+                self._send_error(action.text)
+            case rpc.Garbled():
+                self._on_garbled(action, raw, now)
+            case rpc.Dropped():
+                self._peer.count_dropped(action.why)
+            case _:
+                # No SEND of 2.1 carries anything that is used yet; it is in the log of frames.
+                self._peer.count_dropped("send")
+
+    def _on_request(self, request: rpc.Request, raw: bytes, now: datetime) -> None:
+        if self._boot_state is not BootState.ACCEPTED and self._is_gated(request.action):
+            self._refuse(request.message_id, self._rpc.codes.security, "Not accepted yet: send BootNotification")
+            return
+        route = self._desk.translation.ROUTES[self.version].get(request.action)
+        if route is None:
+            self._refuse(request.message_id, self._rpc.codes.not_supported, f"{request.action} is not supported")
+            return
+        if request.fault is not None:
+            request = self._mended(request)
+        if request.fault is not None:
+            self._on_unfit(request.message_id, request.action, request.fault, raw, now)
+            return
+        self._decode(route, request, raw, now)
+
+    def _is_gated(self, action: str) -> bool:
+        if self.version is Version.V16 or action == "BootNotification":
+            return False
+        return self._boot_state is not BootState.PENDING or action not in WHILE_PENDING
+
+    def _mended(self, request: rpc.Request) -> rpc.Request:
+        """The request after the tolerant reader, with what is still wrong with it."""
+        if not isinstance(request.payload, dict):
+            return request
+        payload, names = self._desk.translation.tolerate(self.version, request.action, request.payload)
+        for name in names:
+            self._peer.count_coercion(name)
+        fault = self._rpc.schemas.request_fault(request.action, payload)
+        return rpc.Request(request.message_id, request.action, payload, fault)
+
+    def _decode(self, route: Route, request: rpc.Request, raw: bytes, now: datetime) -> None:
+        context = self._desk.translation.Context(
+            station=self._peer.station, version=self.version, quirks=self._quirks, received_at=now
+        )
+        try:
+            fact = route.decode(request.payload, context, request.message_id)
+        except (ValueError, LookupError, ArithmeticError) as error:
+            fault = Fault(self._rpc.codes.property, request.action, f"cannot be understood: {str(error)[:100]}")
+            self._on_unfit(request.message_id, request.action, fault, raw, now)
+            return
+        except Exception:
+            _log.exception("decoding %s of station %s failed", request.action, self._peer.station)
+            fault = Fault(self._rpc.codes.internal, request.action, "could not be read")
+            self._on_unfit(request.message_id, request.action, fault, raw, now)
+            return
+        self._desk.intake.receive(fact, partial(self._answer, request, route))
+
+    def _answer(self, request: rpc.Request, route: Route, answer: Answer) -> None:
+        if type(answer) is BootAnswer:
+            self._boot_state = answer.state
+        if self._is_over:
+            return
+        try:
+            payload = route.reply(answer, request.payload)
+            fault = self._rpc.schemas.response_fault(request.action, payload)
+        except Exception:
+            _log.exception("the reply to %s of station %s failed", request.action, self._peer.station)
+            self._answer_bare(request.message_id, request.action)
+            return
+        if fault is None:
+            self._send(frames.call_result(request.message_id, payload))
+        else:
+            _log.error("our reply to %s does not fit its schema: %s", request.action, fault)
+            self._answer_bare(request.message_id, request.action)
+
+    def _answer_bare(self, message_id: str, action: str) -> None:
+        """We failed on a fact that is stored: confirm it where it must be, else say that the fault is ours."""
+        if action in self._desk.translation.MUST_CONFIRM:
+            self._send(frames.call_result(message_id, self._desk.translation.quarantine_reply(self.version, action)))
+        else:
+            self._refuse(message_id, self._rpc.codes.internal, "The central system failed")
+
+    # What cannot be understood
+
+    def _on_garbled(self, garbled: rpc.Garbled, raw: bytes, now: datetime) -> None:
+        if self._boot_state is not BootState.ACCEPTED and self._is_gated(garbled.action):
+            self._refuse(garbled.message_id, self._rpc.codes.security, "Not accepted yet: send BootNotification")
+            return
+        fault = Fault(self._rpc.codes.format, "", "is no valid JSON")
+        self._on_unfit(garbled.message_id, garbled.action, fault, raw, now)
+
+    def _on_unfit(self, message_id: str, action: str, fault: Fault, raw: bytes, now: datetime) -> None:
+        """Quarantine what must be confirmed (V2G-39); answer the rest with the fault."""
+        if action not in self._desk.translation.MUST_CONFIRM:
+            self._refuse(message_id, fault.code, str(fault))
+            return
+        origin = Origin(station=self._peer.station, message_id=message_id, received_at=now)
+        text = raw.decode("utf-8", "replace")[:MAX_RAW_CHARACTERS]
+        fact = Unintelligible(origin=origin, action=action, raw=text, why=str(fault))
+        self._peer.count_dropped("quarantined")
+        self._desk.intake.receive(fact, partial(self._confirm, message_id, action))
+
+    def _confirm(self, message_id: str, action: str, answer: Answer) -> None:
+        """Confirm what is in quarantine. A 1.6 start needs the id that the intake gave (field lesson 10)."""
+        if self._is_over:
+            return
+        translation = self._desk.translation
+        if isinstance(answer, StartAnswer):
+            payload = translation.ROUTES[self.version][action].reply(answer, {})
+        else:
+            payload = translation.quarantine_reply(self.version, action)
+        self._send(frames.call_result(message_id, payload))
+
+    # Frames out
+
+    def _send(self, text: bytes) -> None:
+        self._peer.frames_out += 1
+        self._peer.log(self._desk.clock.now(), "out", text)
+        self._wire.send(text)
+
+    def _send_error(self, text: bytes) -> None:
+        self._peer.errors += 1
+        self._send(text)
+
+    def _refuse(self, message_id: str, code: str, description: str) -> None:
+        self._send_error(frames.call_error(message_id, code, description))
+
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallOutcome:
+        """One of our calls, after those before it."""
+        return await self._calls.call(outgoing, timeout_s)
+
+    def _on_result(self, result: rpc.Result) -> None:
+        if result.reply is not None:
+            self._send_error(result.reply)
+        if result.fault is not None:
+            self._peer.count_coercion("answer_beside_schema")
+        if isinstance(result.payload, dict):
+            self._calls.answered(CallResult(result.payload))
+        else:
+            self._calls.answered(CallFailed(self._rpc.codes.format, "The answer's payload is no object"))
+
+    # The end
+
+    def supersede(self) -> None:
+        """A newer connection of the same station took over: this one says no more and hears no more."""
+        self._end()
+        self._wire.close(1000, "replaced by a newer connection")
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._end()
+        self._desk.released(self)
+
+    def close(self, code: int, reason: str) -> None:
+        """Hang up."""
+        self._wire.close(code, reason)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._calls.end()

@@ -1,0 +1,229 @@
+"""The state of one station, and how its energy flows while time passes. What is said about it: station_v16, station_v2."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from simulators.behaviours import Behaviour, Negative, distorted
+from simulators.clock import Clock
+from simulators.configuration import Configuration
+from simulators.ev import Ev, corridor_w
+from simulators.evse import EvseSpec, Meter, reachable_w, step
+from simulators.models import V16, StationSpec
+from simulators.outbox import Outbox, Outgoing
+from simulators.profile_rules import Abilities
+from simulators.profiles import Demand, Profile, Situation, demand, survivors, without_transaction
+
+Payload = dict[str, Any]
+CHARGING, SUSPENDED_EV, SUSPENDED_EVSE = "Charging", "SuspendedEV", "SuspendedEVSE"
+SUBSTEP_S = 1.0
+
+
+@dataclass(slots=True)
+class Grant:
+    """Somebody may start: a card was accepted, or the CSMS asked. ``until``: the cable must be in by then."""
+
+    token: str
+    token_type: str = "ISO14443"  # noqa: S105 — a kind of token, no secret
+    remote_start_id: int | None = None
+    profile: Payload | None = None
+    until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """One transaction. ``transaction`` is None while 1.6 waits for its number."""
+
+    started_at: datetime
+    grant: Grant | None = None
+    transaction: str | None = None
+    authorized: bool = False
+    seq: int = 0
+    state: str = ""
+    mode: str = "ChargingOnly"
+
+
+@dataclass(slots=True)
+class Bay:
+    """One EVSE with whatever stands at it."""
+
+    number: int
+    spec: EvseSpec
+    meter: Meter = Meter()
+    ev: Ev | None = None
+    session: Session | None = None
+    grant: Grant | None = None
+    status: str = "Available"
+    plugged_at: datetime | None = None
+    next_sample_at: datetime | None = None
+    wanted: Demand = Demand()
+    heard_w: float = 0.0
+    heard_at: datetime | None = None
+    obeyed_w: float = 0.0
+    meter_zero: Meter = Meter()
+    frozen: Meter | None = None
+
+    @property
+    def may_flow(self) -> bool:
+        """Energy flows in an authorized transaction with a vehicle, and only then."""
+        return self.ev is not None and self.session is not None and self.session.authorized
+
+
+@dataclass(slots=True)
+class Cabinet:
+    """Everything inside the box."""
+
+    spec: StationSpec
+    clock: Clock
+    behaviour: Behaviour
+    random: random.Random
+    configuration: Configuration
+    bays: dict[int, Bay]
+    began_at: datetime
+    updated_at: datetime
+    profiles: tuple[Profile, ...] = ()
+    outbox: Outbox = field(default_factory=Outbox)
+    offline_since: datetime | None = None
+    online: bool = False
+    boot_asked: bool = False
+    """The CSMS asked for a BootNotification while it had not accepted the station yet."""
+    changed: Callable[[], None] = lambda: None
+
+    @property
+    def abilities(self) -> Abilities:
+        model = self.spec.model
+        return Abilities(
+            evses=len(self.bays),
+            setpoints=model.setpoints,
+            dynamic=model.dynamic,
+            refuse_duplicates=model.version != V16,
+        )
+
+    @property
+    def negative(self) -> Negative:
+        """What a negative limit becomes here."""
+        by_model = Negative.OBEY if self.spec.model.negative_limits else Negative.REFUSE
+        return self.behaviour.negative or by_model
+
+    def stamp(self, at: datetime | None = None) -> str:
+        """A time as this station writes it, its wrong clock included."""
+        shown = (at or self.clock.now()) + timedelta(seconds=self.behaviour.clock_off_s)
+        return shown.strftime("%Y-%m-%dT%H:%M:%S.") + f"{shown.microsecond // 1000:03d}Z"
+
+    def tell(
+        self,
+        action: str,
+        payload: Payload | Callable[[], Payload],
+        *,
+        kept: bool = False,
+        done: Callable[[Payload | None], None] | None = None,
+    ) -> None:
+        """Queue a message; while the CSMS is away only ``kept`` ones stay."""
+        if not self.online and not kept:
+            self.boot_asked |= action == "BootNotification"
+            self.changed()
+            if done:
+                done(None)
+            return
+        fixed = payload if callable(payload) else lambda: payload
+        copies = self.behaviour.resends if kept else 0
+        self.outbox.put(Outgoing(action=action, payload=fixed, kept=kept, done=done, copies=copies))
+        self.changed()
+
+    def situation(self, bay: Bay, at: datetime) -> Situation:
+        """How the profile stack sees an EVSE."""
+        offline_s = (at - self.offline_since).total_seconds() if self.offline_since else 0.0
+        return Situation(
+            evse=bay.number,
+            at=at,
+            started_at=bay.session.started_at if bay.session else None,
+            offline_s=offline_s,
+            phases=bay.spec.phases,
+        )
+
+    @property
+    def sharing(self) -> int:
+        """How many EVSEs share the station's maximum now."""
+        return max(1, sum(bay.may_flow for bay in self.bays.values()))
+
+    def end_profiles(self, bay: Bay) -> None:
+        self.profiles = without_transaction(self.profiles, bay.number)
+
+
+def open_cabinet(spec: StationSpec, clock: Clock, behaviour: Behaviour, seed: int) -> Cabinet:
+    """A new station; its meters have already run for a while."""
+    dice = random.Random(f"{seed}:{spec.id}")  # noqa: S311 — repeatable on purpose
+    bays = {number: Bay(number, evse, _old_meter(dice, evse)) for number, evse in enumerate(spec.evses, 1)}
+    now = clock.now()
+    return Cabinet(spec, clock, behaviour, dice, Configuration(spec), bays, now, now)
+
+
+def _old_meter(dice: random.Random, spec: EvseSpec) -> Meter:
+    exported = dice.randrange(500_000) if spec.max_discharge_w else 0
+    return Meter(0.0, float(dice.randrange(3_000_000)), float(exported))
+
+
+def advance(cabinet: Cabinet, until: datetime) -> None:
+    """Let energy flow up to an instant, in steps of at most a second."""
+    while (left := (until - cabinet.updated_at).total_seconds()) > 1e-6:
+        seconds = min(left, SUBSTEP_S)
+        cabinet.updated_at += timedelta(seconds=seconds)
+        for bay in cabinet.bays.values():
+            _flow(cabinet, bay, seconds)
+    if cabinet.offline_since:
+        cabinet.profiles = survivors(cabinet.profiles, (until - cabinet.offline_since).total_seconds())
+    _wear_meters(cabinet, until)
+
+
+def _flow(cabinet: Cabinet, bay: Bay, seconds: float) -> None:
+    power = wanted_w(cabinet, bay, cabinet.updated_at)
+    if bay.may_flow:
+        bay.meter, bay.ev = step(bay.spec, bay.meter, bay.ev, power, seconds)
+    else:  # the contactor is open
+        bay.meter = replace(bay.meter, power_w=0.0)
+
+
+def wanted_w(cabinet: Cabinet, bay: Bay, at: datetime) -> float:
+    """The power the EVSE goes for, its misbehaviour included."""
+    if not bay.may_flow:
+        bay.obeyed_w = bay.heard_w = 0.0
+        return 0.0
+    bay.wanted = demand(cabinet.profiles, cabinet.situation(bay, at), sharing=cabinet.sharing)
+    wanted = reachable_w(bay.spec, distorted(cabinet.behaviour, _asked_w(cabinet, bay)))
+    return _late(cabinet, bay, wanted, at)
+
+
+def _asked_w(cabinet: Cabinet, bay: Bay) -> float:
+    wanted = bay.wanted
+    power = wanted.setpoint_w if wanted.setpoint_w is not None else wanted.limit_w
+    if power is None or (power < 0 and cabinet.behaviour.negative is Negative.UNLIMITED):
+        return bay.spec.max_charge_w
+    return max(power, 0.0) if cabinet.behaviour.negative is Negative.CLAMP else power
+
+
+def _late(cabinet: Cabinet, bay: Bay, wanted: float, at: datetime) -> float:
+    if wanted != bay.heard_w or bay.heard_at is None:
+        bay.heard_w, bay.heard_at = wanted, at
+    if (at - bay.heard_at).total_seconds() >= cabinet.behaviour.obey_delay_s:
+        bay.obeyed_w = wanted
+    return bay.obeyed_w
+
+
+def charging_state(bay: Bay) -> str:
+    """Charging (in either direction), or who holds it back."""
+    if bay.obeyed_w == 0:
+        return SUSPENDED_EVSE
+    low, high = corridor_w(bay.ev) if bay.ev else (0.0, 0.0)
+    return CHARGING if abs(min(max(bay.obeyed_w, low), high)) > 0 else SUSPENDED_EV
+
+
+def _wear_meters(cabinet: Cabinet, at: datetime) -> None:
+    age_s = (at - cabinet.began_at).total_seconds()
+    behaviour = cabinet.behaviour
+    for bay in cabinet.bays.values():
+        if behaviour.freeze_meter_at_s and age_s >= behaviour.freeze_meter_at_s and bay.frozen is None:
+            bay.frozen = bay.meter
+        if behaviour.reset_meter_at_s and age_s >= behaviour.reset_meter_at_s and bay.meter_zero == Meter():
+            bay.meter_zero = bay.meter

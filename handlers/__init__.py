@@ -1,0 +1,25 @@
+"""Translation between OCPP payloads (1.6, 2.0.1, 2.1) and the domain's facts and commands; nothing else (design §1)."""
+
+from handlers.encoding import encode
+from handlers.outcomes import outcome
+from handlers.quirks import QuirkEntry, load_registry, quirks_for
+from handlers.routes import MUST_CONFIRM, ROUTES, SEND_ROUTES, quarantine_reply
+from handlers.tolerant import tolerate
+from handlers.wire import Context, Payload, Route, WireCall
+
+__all__ = [
+    "MUST_CONFIRM",
+    "ROUTES",
+    "SEND_ROUTES",
+    "Context",
+    "Payload",
+    "QuirkEntry",
+    "Route",
+    "WireCall",
+    "encode",
+    "load_registry",
+    "outcome",
+    "quarantine_reply",
+    "quirks_for",
+    "tolerate",
+]

@@ -1,0 +1,159 @@
+"""Commands to OCPP 2.0.1 and 2.1 stations, as far as both spell them alike. Functional blocks: OCPP 2.0.1 part 2."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from csms.domain.commands import (
+    ApplySetpoint,
+    ClearProfile,
+    Command,
+    Configure,
+    InstallFloor,
+    ReadSchedule,
+    Reset,
+    StartTransaction,
+    StopTransaction,
+    Trigger,
+    TriggerKind,
+)
+from csms.domain.station import SetpointDriver, Version
+from handlers import metering_plan as plan
+from handlers.power import limit_period, rate_unit
+from handlers.times import spelt
+from handlers.tokens import LONGEST, spelt_2
+from handlers.window import seconds_between
+from handlers.wire import WireCall
+
+Json = dict[str, Any]
+
+
+def apply_limit(command: ApplySetpoint, version: Version) -> tuple[WireCall, ...]:
+    """SetChargingProfile with a limit (K01). A negative one only in 2.0.1, and only for a station with the
+    NEGATIVE_LIMIT agreement (V2G-3)."""
+    agreed = command.driver is SetpointDriver.NEGATIVE_LIMIT and version is Version.V201
+    if command.setpoint_w < 0 and not agreed:
+        return ()
+    unit = rate_unit(command.rate_unit, command.electrics)
+    period = limit_period(command.setpoint_w, unit, command.electrics)
+    return (set_profile(command.evse.evse, bounded_profile(command, schedule(unit.value, period))),)
+
+
+def bounded_profile(command: ApplySetpoint, body: Json) -> Json:
+    """An Absolute profile that ends by itself: duration and validTo (V2G-5)."""
+    window = {
+        "startSchedule": spelt(command.starts_at),
+        "duration": seconds_between(command.starts_at, command.expires_at),
+    }
+    return {
+        **profile_head(command),
+        "chargingProfileKind": "Absolute",
+        "validTo": spelt(command.expires_at),
+        "chargingSchedule": [body | window],
+    }
+
+
+def profile_head(command: ApplySetpoint) -> Json:
+    """Id, level and purpose: TxProfile in a transaction, else the default of this EVSE's next one."""
+    head: Json = {"id": command.profile, "stackLevel": command.stack_level}
+    if command.transaction is None:
+        return head | {"chargingProfilePurpose": "TxDefaultProfile"}
+    return head | {"chargingProfilePurpose": "TxProfile", "transactionId": str(command.transaction)}
+
+
+def schedule(unit: str, period: Json) -> Json:
+    return {"id": 1, "chargingRateUnit": unit, "chargingSchedulePeriod": [period]}
+
+
+def set_profile(evse: int, profile: Json) -> WireCall:
+    return WireCall("SetChargingProfile", {"evseId": evse, "chargingProfile": profile})
+
+
+def install_floor(command: InstallFloor, version: Version) -> tuple[WireCall, ...]:
+    """The safe floor (V2G-6): Relative, which must not carry a start (K01.FR.41), and without an end."""
+    unit = rate_unit(command.rate_unit, command.electrics)
+    profile = {
+        "id": command.profile,
+        "stackLevel": 0,
+        "chargingProfilePurpose": "TxDefaultProfile",
+        "chargingProfileKind": "Relative",
+        "chargingSchedule": [schedule(unit.value, limit_period(command.limit_w, unit, command.electrics))],
+    }
+    return (set_profile(command.evse.evse, profile),)
+
+
+def clear(command: ClearProfile, version: Version) -> tuple[WireCall, ...]:
+    return (WireCall("ClearChargingProfile", {"chargingProfileId": command.profile}),)
+
+
+def read_schedule(command: ReadSchedule, version: Version) -> tuple[WireCall, ...]:
+    """K08 GetCompositeSchedule, in the unit that the station likes."""
+    return (WireCall("GetCompositeSchedule", {"duration": command.duration_s, "evseId": command.evse.evse}),)
+
+
+def start(command: StartTransaction, version: Version) -> tuple[WireCall, ...]:
+    """F01 RequestStartTransaction, without a profile: the safe floor holds until the first setpoint."""
+    if len(command.token.value) > LONGEST[version]:
+        return ()
+    payload = {
+        "evseId": command.evse.evse,
+        "remoteStartId": command.remote_start_id,
+        "idToken": spelt_2(command.token, version),
+    }
+    return (WireCall("RequestStartTransaction", payload),)
+
+
+def stop(command: StopTransaction, version: Version) -> tuple[WireCall, ...]:
+    return (WireCall("RequestStopTransaction", {"transactionId": str(command.transaction)}),)
+
+
+def trigger(command: Trigger, version: Version) -> tuple[WireCall, ...]:
+    """F06 TriggerMessage. A status is asked of a connector (F06.FR.12), the rest of an EVSE."""
+    payload: Json = {"requestedMessage": command.kind.value}
+    if command.evse.evse and command.kind is not TriggerKind.BOOT:
+        connector = {"connectorId": 1} if command.kind is TriggerKind.STATUS else {}
+        payload["evse"] = {"id": command.evse.evse, **connector}
+    return (WireCall("TriggerMessage", payload),)
+
+
+def reset(command: Reset, version: Version) -> tuple[WireCall, ...]:
+    return (WireCall("Reset", {"type": "Immediate" if command.hard else "OnIdle"}),)
+
+
+def configure(command: Configure, version: Version) -> tuple[WireCall, ...]:
+    """B05 SetVariables, one variable a call: a refusal then names its variable."""
+    return tuple(set_variable(*entry) for entry in configuration(command.sample_interval_s))
+
+
+def configuration(sample_interval_s: int) -> list[tuple[str, str, str]]:
+    """Component, variable and value, in the order in which they are set (reference §4, V2G-25)."""
+    return [
+        ("SampledDataCtrlr", "TxUpdatedInterval", str(sample_interval_s)),
+        *(("SampledDataCtrlr", "TxUpdatedMeasurands", measurands) for measurands in plan.SAMPLED),
+        *(("SampledDataCtrlr", "TxEndedMeasurands", measurands) for measurands in plan.AT_THE_END),
+        ("TxCtrlr", "TxStartPoint", "EVConnected"),
+    ]
+
+
+def set_variable(component: str, variable: str, value: str) -> WireCall:
+    data = {"attributeValue": value, "component": {"name": component}, "variable": {"name": variable}}
+    return WireCall("SetVariables", {"setVariableData": [data]})
+
+
+ENCODERS: Final[Mapping[type, Callable[[Any, Version], tuple[WireCall, ...]]]] = {
+    ApplySetpoint: apply_limit,
+    ClearProfile: clear,
+    Configure: configure,
+    InstallFloor: install_floor,
+    ReadSchedule: read_schedule,
+    Reset: reset,
+    StartTransaction: start,
+    StopTransaction: stop,
+    Trigger: trigger,
+}
+"""By command. UpdateSetpoint is not here: 2.0.1 has no dynamic profiles."""
+
+
+def encode(command: Command, version: Version) -> tuple[WireCall, ...]:
+    """The calls; () for a command without an entry in ENCODERS."""
+    encoder = ENCODERS.get(type(command))
+    return encoder(command, version) if encoder else ()

@@ -1,0 +1,1 @@
+"""What only OCPP 2.1 has."""

@@ -1,4 +1,7 @@
-"""Rules of the question at plug-in: when to ask, what an answer, a slot or a silence means. Requirements P3-P10, V2G-28, V2G-29."""
+"""Rules of the question at plug-in: when to ask, what an answer, a slot or a silence means.
+
+Requirements P3-P10, V2G-28, V2G-29.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,11 +24,11 @@ def on_plug_in(plug_in: PlugIn, conditions: Conditions | None, now: datetime, ti
         return Permission(expires_at=expires_at)
     if conditions is not None and slot_span(conditions.slots, now) is not None:
         asked = Permission(conditions=conditions)
-        return answered(asked, True, conditions, plug_in.plugged_at, now, Channel.SLOT)  # noqa: FBT003
+        return answered(asked, True, conditions, plug_in.plugged_at, now, Channel.SLOT)
     return Permission(state=PermissionState.ASKED, asked_at=now, expires_at=expires_at, conditions=conditions)
 
 
-def answered(  # noqa: PLR0913 - the interface of the control side
+def answered(
     permission: Permission,
     granted: bool,  # noqa: FBT001
     conditions: Conditions,

@@ -1,4 +1,4 @@
-"""Does an EVSE follow its setpoint? The closed loop and the degrade ladder, one meter sample at a time. V2G-9, V2G-10."""
+"""Does an EVSE follow its setpoint? The closed loop and the degrade ladder, sample by sample. V2G-9, V2G-10."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum

@@ -1,0 +1,152 @@
+"""One pure decision for all EVSEs: the baseline under the caps, then each DR event by merit order. Design §4."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from csms.domain.decision import Decision, EventShare, Reason, Setpoint
+from csms.domain.dr import Direction, DrEvent
+from csms.domain.ids import AreaId
+from csms.domain.snapshot import Snapshot
+from policies.baseline import baseline, parties
+from policies.corridor import discharge_limit
+from policies.response import Offer, Party, Response, candidates, offer_of, respond
+from policies.tree import SiteTree, Watts, site_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A decision in the making. ``moved_by``: place -> the event that moved it; ``why_not``: place -> why not more."""
+
+    powers: Watts
+    moved_by: dict[int, DrEvent]
+    why_not: dict[int, Reason]
+    shares: tuple[EventShare, ...] = ()
+
+
+def decide(snapshot: Snapshot) -> Decision:
+    """One setpoint per EVSE, in the snapshot's order. Never fails for want of power: events get less, with a reason.
+
+    Same snapshot, same decision. Events are served in order of their creation; a vehicle serves one event, and a region
+    is never moved both ways at once.
+    """
+    tree = site_tree(snapshot.sites, snapshot.evses)
+    members = parties(snapshot, tree)
+    base = baseline(tree, members, snapshot)
+    plan = Plan(base, {}, {})
+    for event in active_events(snapshot):
+        plan = _with_event(plan, tree, members, event)
+    placed = {index: place for place, index in enumerate(tree.order)}
+    setpoints = (_setpoint(snapshot, members, base, plan, placed[index]) for index in range(len(snapshot.evses)))
+    return Decision(at=snapshot.now, setpoints=tuple(setpoints), events=plan.shares)
+
+
+def active_events(snapshot: Snapshot) -> list[DrEvent]:
+    """The events in force now, first created first."""
+    active = (event for event in snapshot.events if event.is_active(snapshot.now))
+    return sorted(active, key=lambda event: (event.created_at, event.id))
+
+
+def _with_event(plan: Plan, tree: SiteTree, members: Sequence[Party], event: DrEvent) -> Plan:
+    blocked = _opposed(plan, members, event)
+    may = candidates(members, event, plan.moved_by, blocked)
+    powers = plan.powers.tolist()
+    offers = [
+        offer_of(party, power, event) if is_candidate else Offer()
+        for party, power, is_candidate in zip(members, powers, may, strict=True)
+    ]
+    fixed = {place: -power for place, power in _discharging_anyway(members, may, event)}
+    response = respond(tree, members, plan.powers, offers, event, sum(fixed.values()))
+    moved = (response.powers != plan.powers).nonzero()[0].tolist()
+    return Plan(
+        powers=response.powers,
+        moved_by=plan.moved_by | dict.fromkeys([*moved, *fixed], event),
+        why_not=plan.why_not | {place: offer.why_not for place, offer in enumerate(offers) if offer.why_not},
+        shares=(*plan.shares, _share(event, plan.powers, response, sum(fixed.values()))),
+    )
+
+
+def _opposed(plan: Plan, members: Sequence[Party], event: DrEvent) -> frozenset[AreaId]:
+    """Regions in which an earlier event moves vehicles the other way."""
+    return frozenset(members[place].area for place, by in plan.moved_by.items() if by.direction is not event.direction)
+
+
+def _discharging_anyway(members: Sequence[Party], may: Sequence[bool], event: DrEvent) -> list[tuple[int, int]]:
+    """(place, W < 0) of stations that do not follow but discharge as far as their users permit."""
+    if event.direction is Direction.UP:
+        return []
+    return [
+        (place, max(fixed, -discharge_limit(party.evse, party.market, event)[0]))
+        for place, party in enumerate(members)
+        if may[place] and (fixed := party.corridor.fixed_w or 0) < 0
+        if discharge_limit(party.evse, party.market, event)[0] > 0
+    ]
+
+
+def _share(event: DrEvent, before: Watts, response: Response, already_w: int) -> EventShare:
+    allotted = abs(int((response.powers - before).sum())) + already_w
+    reasons: tuple[Reason, ...] = ()
+    if allotted < event.requested_w:
+        limit = Reason.SITE_IMPORT_LIMIT if event.direction is Direction.UP else Reason.SITE_EXPORT_LIMIT
+        reasons = (Reason.DR_SHORTFALL, *((limit,) if response.is_capped else ()))
+    elif allotted > event.requested_w:
+        reasons = (Reason.BELOW_MINIMUM_POWER,)
+    return EventShare(
+        event=event.id,
+        requested_w=event.requested_w,
+        capacity_w=max(response.capacity_w + already_w, allotted),
+        allotted_w=allotted,
+        reasons=reasons,
+    )
+
+
+def _setpoint(snapshot: Snapshot, members: Sequence[Party], base: Watts, plan: Plan, place: int) -> Setpoint:
+    party, event = members[place], plan.moved_by.get(place)
+    power, baseline_w = int(plan.powers[place]), int(base[place])
+    if party.corridor.fixed_w is not None:
+        power, baseline_w = _of_fixed(party, event)
+    return Setpoint(
+        evse=party.evse.ref,
+        setpoint_w=power,
+        baseline_w=baseline_w,
+        expires_at=_expiry(snapshot, party, event),
+        reasons=_reasons(party, power, baseline_w, event, plan.why_not.get(place)),
+        event=event.id if event else None,
+    )
+
+
+def _of_fixed(party: Party, event: DrEvent | None) -> tuple[int, int]:
+    """What a station that does not follow is told: the permitted power nearest to what it takes."""
+    fixed = party.corridor.fixed_w or 0
+    charging = min(max(fixed, party.corridor.least_w), party.corridor.wanted_w)
+    if event is None or fixed >= 0:
+        return charging, charging
+    return max(fixed, -discharge_limit(party.evse, party.market, event)[0]), charging
+
+
+def _expiry(snapshot: Snapshot, party: Party, event: DrEvent | None) -> datetime:
+    """The horizon; what an event moved ends with it, with the permitted slot and with the price it was decided on."""
+    end = snapshot.now + timedelta(seconds=snapshot.horizon_s)
+    if event is None:
+        return end
+    ends = (event.stops_at, party.evse.terms.permitted_until, party.market.next_change_at)
+    return min(end, *(other for other in ends if other is not None))
+
+
+def _reasons(
+    party: Party, power_w: int, baseline_w: int, event: DrEvent | None, why_not: Reason | None
+) -> tuple[Reason, ...]:
+    reasons = party.corridor.reasons
+    if baseline_w < party.corridor.wanted_w and party.corridor.fixed_w is None:
+        reasons = (*reasons, Reason.SITE_IMPORT_LIMIT)
+    if event is not None:
+        reasons = (*reasons, _dr_reason(power_w, event))
+    if why_not is not None and why_not not in reasons:
+        reasons = (*reasons, why_not)
+    return reasons
+
+
+def _dr_reason(power_w: int, event: DrEvent) -> Reason:
+    if event.direction is Direction.UP:
+        return Reason.DR_CHARGE
+    return Reason.DR_DISCHARGE if power_w < 0 else Reason.DR_STOP_CHARGING

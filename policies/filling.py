@@ -1,0 +1,64 @@
+"""Charging power under the caps of the tree: who is served first, and how the rest is shared."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from policies.tree import Node, SiteTree, Watts
+
+
+def fill(tree: SiteTree, used: Watts, target: Watts, step: Watts, turn: Sequence[int]) -> Watts:
+    """Raise ``used`` towards ``target`` (>= used where it differs) as far as the import limits allow, evenly.
+
+    All arrays are W in the tree's order. A vehicle gets 0 or at least its ``step``; when not all can have theirs, those
+    first in ``turn`` (places in the tree) do. What is full is full to the last watt.
+    """
+    if all(node.sum_of(target) <= node.import_limit_w for node in tree.nodes):
+        return target
+    least = _admitted(tree, used, target, step, turn)
+    level = np.where(least > 0, target, least)
+    for node in tree.nodes:
+        if node.sum_of(level) > node.import_limit_w:
+            _lower(level, least, node)
+    return level
+
+
+def _admitted(tree: SiteTree, used: Watts, target: Watts, step: Watts, turn: Sequence[int]) -> Watts:
+    """What each has at least: what it had, or its first step where there is room for it."""
+    least = used.copy()
+    room = [node.import_limit_w - node.sum_of(used) for node in tree.nodes]
+    for place in turn:
+        need = int(min(step[place], target[place]))
+        if used[place] > 0 or target[place] <= 0:
+            continue
+        above = tree.ancestors[place]
+        if all(room[index] >= need for index in above):
+            least[place] = need
+            for index in above:
+                room[index] -= need
+    return least
+
+
+def _lower(level: Watts, least: Watts, node: Node) -> None:
+    """Cut a node's powers to one water level, but none below its least, so that they sum to the limit."""
+    span = slice(node.start, node.stop)
+    low, high = least[span], level[span]
+    limit = node.import_limit_w
+    if int(low.sum()) >= limit:
+        level[span] = low
+        return
+    cut = np.clip(_water_level(low, high, limit), low, high)
+    spare = limit - int(cut.sum())
+    cut[np.flatnonzero(cut < high)[:spare]] += 1
+    level[span] = cut
+
+
+def _water_level(low: Watts, high: Watts, limit: int) -> int:
+    """The greatest whole level with sum(clip(level, low, high)) <= limit; the sum is linear between the edges."""
+    edges = np.concatenate([low, high])
+    slope_change = np.concatenate([np.ones_like(low), -np.ones_like(high)])
+    order = np.argsort(edges, kind="stable")
+    edges, slope = edges[order], np.cumsum(slope_change[order])
+    total = low.sum() + np.concatenate([[0], np.cumsum(slope[:-1] * np.diff(edges))])
+    at = int(np.searchsorted(total, limit, side="right")) - 1
+    return int(edges[at] + (limit - total[at]) // max(int(slope[at]), 1))

@@ -1,0 +1,164 @@
+"""One DR event's part of a decision: what each vehicle offers, and who of them moves. Requirements P12, P16."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+
+from csms.domain.decision import Reason
+from csms.domain.dr import Direction, DrEvent
+from csms.domain.ids import AreaId
+from csms.domain.snapshot import EvseState, Use
+from policies.corridor import (
+    RESTING,
+    Corridor,
+    charge_power_w,
+    discharge_limit,
+    is_slot_open,
+    need_wh,
+    raise_limit,
+    spare_hours,
+)
+from policies.merit import Steps, Ties, cheapest, merit_order, within_caps
+from policies.pricing import Market, break_even
+from policies.tree import SiteTree, Watts
+
+NO_LIMIT_H = 1e6
+"""Laxity of a vehicle without a departure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One EVSE with what is known to decide about it."""
+
+    evse: EvseState
+    area: AreaId
+    market: Market
+    corridor: Corridor
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Up to two steps of one vehicle in an event's direction, W, with their costs per kWh; ``why_not`` more."""
+
+    quantity_w: tuple[int, int] = (0, 0)
+    cost: tuple[float, float] = (0.0, 0.0)
+    why_not: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """``powers``: W per place after the event. ``capacity_w``: what could have been moved."""
+
+    powers: Watts
+    capacity_w: int
+    is_capped: bool
+
+
+def offer_of(party: Party, power_w: int, event: DrEvent) -> Offer:
+    """What a vehicle at ``power_w`` can do for the event. Only a resource does anything (P4)."""
+    if party.evse.use is not Use.RESOURCE or not is_slot_open(party.evse.terms, party.market.now):
+        return Offer(why_not=RESTING.get(party.evse.use, Reason.NOT_PERMITTED))
+    if party.corridor.fixed_w is not None:
+        return Offer(why_not=Reason.NOT_FOLLOWING)
+    return _up(party, power_w, event) if event.direction is Direction.UP else _down(party, power_w, event)
+
+
+def _up(party: Party, power_w: int, event: DrEvent) -> Offer:
+    """Charge more: a vehicle that loses less of what it buys comes first."""
+    limit_w, reason = raise_limit(party.evse, party.market, event)
+    price = float(event.unit_price(party.market.tariff_per_kwh))
+    battery = party.evse.battery
+    cost = price / battery.charge_efficiency if battery else price
+    more_w = max(0, limit_w - power_w)
+    return Offer((more_w, 0), (cost, cost), None if more_w else reason)
+
+
+def _down(party: Party, power_w: int, event: DrEvent) -> Offer:
+    """Stop charging, then discharge. Charging that costs more to shift than the event pays goes on."""
+    must_w = party.corridor.must_w
+    stop_cost = _shift_cost(party)
+    if power_w > must_w and stop_cost > float(event.unit_price(party.market.tariff_per_kwh)):
+        return Offer(why_not=Reason.CHARGING_WITHIN_PRICE)
+    discharge_w, why_not = (0, None) if must_w else discharge_limit(party.evse, party.market, event)
+    costs = (stop_cost, max(stop_cost, _discharge_cost(party)))
+    return Offer((max(0, power_w - must_w), discharge_w), costs, why_not)
+
+
+def _shift_cost(party: Party) -> float:
+    """What it costs to charge later instead of now."""
+    later = party.market.cheapest_later(party.evse.terms.departure_at)
+    return max(0.0, float(later - party.market.tariff_per_kwh))
+
+
+def _discharge_cost(party: Party) -> float:
+    if party.evse.battery is None:
+        return 0.0
+    replaced = break_even(party.market.tariff_per_kwh, party.evse.battery)
+    return float(max(replaced, party.evse.terms.min_sell_per_kwh or replaced))
+
+
+def respond(
+    tree: SiteTree, parties: Sequence[Party], powers: Watts, offers: Sequence[Offer], event: DrEvent, already_w: int
+) -> Response:
+    """Move the cheapest offers until the request is met. ``already_w``: what flows for the event whatever is decided.
+
+    ``parties`` and ``offers`` are in the tree's order. The marginal vehicle absorbs the rounding to the least power.
+    """
+    quantity = np.array([offer.quantity_w for offer in offers], dtype=np.int64).reshape(-1, 2)
+    cost = np.array([offer.cost for offer in offers], dtype=np.float64).reshape(-1, 2)
+    step = np.array([party.corridor.step_w for party in parties], dtype=np.int64)
+    sign = 1 if event.direction is Direction.UP else -1
+    rank = merit_order(cost, _ties(parties, event))
+    offered = within_caps(tree, quantity, rank, _room(tree, parties, powers, event.direction))
+    offered = _whole(offered, powers, step, sign)
+    used = cheapest(offered, rank, max(0, event.requested_w - already_w))
+    moved = powers + sign * used.sum(axis=1)
+    is_between = (moved > 0) & (moved < step)
+    moved = np.where(is_between, np.where(sign > 0, step, 0), moved)
+    return Response(moved, int(offered.sum()), bool((offered < quantity).any()))
+
+
+def _whole(offered: Steps, powers: Watts, step: Watts, sign: int) -> Steps:
+    """Caps may cut a step to where the vehicle would get less than the least power: then it offers less."""
+    after = powers + sign * offered.sum(axis=1)
+    is_between = (after > 0) & (after < step)
+    keeps = np.maximum(0, powers - step) if sign < 0 else np.zeros_like(powers)
+    whole = offered.copy()
+    whole[is_between, 0] = np.minimum(offered[is_between, 0], keeps[is_between])
+    whole[is_between, 1] = 0
+    return whole
+
+
+def _room(tree: SiteTree, parties: Sequence[Party], powers: Watts, direction: Direction) -> list[int]:
+    """W each node's power can still move. What a station does against its setpoint is not counted as help."""
+    fixed = np.array([party.corridor.fixed_w or 0 for party in parties], dtype=np.int64)
+    if direction is Direction.UP:
+        load = powers + np.maximum(fixed, 0)
+        return [node.import_limit_w - node.sum_of(load) for node in tree.nodes]
+    load = powers + np.minimum(fixed, 0)
+    return [node.export_limit_w + node.sum_of(load) for node in tree.nodes]
+
+
+def _ties(parties: Sequence[Party], event: DrEvent) -> Ties:
+    used = [party.evse.last_used_at.timestamp() if party.evse.last_used_at else 0.0 for party in parties]
+    lots = [crc32(f"{event.id}|{party.evse.ref}".encode()) for party in parties]
+    return Ties(np.array(used), np.array([laxity_h(party) for party in parties]), np.array(lots, dtype=np.int64))
+
+
+def laxity_h(party: Party) -> float:
+    """Hours to departure that are not needed for the required charge."""
+    if party.evse.terms.departure_at is None:
+        return NO_LIMIT_H
+    power = charge_power_w(party.evse)
+    need_h = need_wh(party.evse) / power if power else 0.0
+    return spare_hours(party.evse.terms, party.market) - need_h
+
+
+def candidates(parties: Sequence[Party], event: DrEvent, taken: Collection[int], blocked: frozenset[str]) -> list[bool]:
+    """Who may answer: in the event's region, not moved by an earlier event, not in a region one moves the other way."""
+    return [
+        place not in taken and event.covers(party.area) and party.area not in blocked
+        for place, party in enumerate(parties)
+    ]

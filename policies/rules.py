@@ -1,0 +1,149 @@
+"""The hard rules of one EVSE, each stated once. Written apart from the code that decides, to catch its errors."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+from csms.domain.dr import Direction
+from csms.domain.snapshot import Use
+from policies.cases import Case
+from policies.pricing import least_sell
+
+SLACK_WH = 1e-6
+"""For the rounding of floats."""
+
+
+def _evse_import_limit(case: Case) -> str | None:
+    limit = case.evse.electrics.max_charge_w
+    return f"{case.power_w} W > {limit} W" if case.power_w > limit else None
+
+
+def _evse_export_limit(case: Case) -> str | None:
+    limit = -case.evse.electrics.max_discharge_w
+    return f"{case.power_w} W < {limit} W" if case.power_w < min(limit, 0) else None
+
+
+def _vehicle_charge_limit(case: Case) -> str | None:
+    battery = case.evse.battery
+    is_broken = battery is not None and case.power_w > max(battery.max_charge_w, 0)
+    return f"{case.power_w} W is more than the vehicle's limit" if is_broken else None
+
+
+def _vehicle_discharge_limit(case: Case) -> str | None:
+    battery = case.evse.battery
+    is_broken = battery is not None and case.power_w < -max(battery.max_discharge_w, 0)
+    return f"{case.power_w} W is more than the vehicle can give" if is_broken else None
+
+
+def _discharge_without_permission(case: Case) -> str | None:
+    is_permitted = case.evse.use is Use.RESOURCE and case.evse.terms.discharge
+    return f"{case.power_w} W, use {case.evse.use}" if case.power_w < 0 and not is_permitted else None
+
+
+def _charge_without_permission(case: Case) -> str | None:
+    if case.power_w <= case.unavoidable_w:
+        return None
+    if case.evse.use in {Use.IDLE, Use.HELD, Use.NOTHING}:
+        return f"{case.power_w} W, use {case.evse.use}"
+    is_refused = case.evse.use is Use.RESOURCE and not case.evse.terms.charge
+    return f"{case.power_w} W beyond the required charge" if is_refused and _exceeds_required(case) else None
+
+
+def _exceeds_required(case: Case) -> bool:
+    """Charging beyond the required charge. Its last step may be made at the least power there is."""
+    if case.lacking_wh <= 0:
+        return case.power_w > 0
+    return case.power_w > case.step_w and case.power_w * case.horizon_h > case.lacking_wh + SLACK_WH
+
+
+def _discharge_below_required(case: Case) -> str | None:
+    battery = case.evse.battery
+    if battery is None or case.power_w >= 0:
+        return None
+    taken_wh = -case.power_w * case.horizon_h / battery.discharge_efficiency
+    left_wh = battery.energy_wh - battery.error_wh - taken_wh
+    required_wh = case.evse.terms.required_wh
+    return f"{left_wh:.0f} Wh < {required_wh:.0f} Wh" if left_wh < required_wh - SLACK_WH else None
+
+
+def _discharge_below_min_sell(case: Case) -> str | None:
+    if case.power_w >= 0 or case.evse.battery is None:
+        return None
+    pays = case.price_when(Direction.DOWN)
+    least = least_sell(case.evse.terms, case.tariff_per_kwh, case.evse.battery)
+    return f"pays {pays}, at least {least} per kWh" if least is not None and pays < least else None
+
+
+def _charge_above_max_buy(case: Case) -> str | None:
+    terms, price = case.evse.terms, case.price_when(Direction.UP)
+    if case.evse.use is not Use.RESOURCE or terms.entrust or case.power_w <= case.unavoidable_w:
+        return None
+    is_dear = terms.max_buy_per_kwh is not None and price > terms.max_buy_per_kwh
+    return f"costs {price}, at most {terms.max_buy_per_kwh} per kWh" if is_dear and _exceeds_required(case) else None
+
+
+def _discharge_outside_slot(case: Case) -> str | None:
+    until = case.evse.terms.permitted_until
+    is_broken = case.power_w < 0 and until is not None and case.setpoint.expires_at > until
+    return f"{case.power_w} W after {until}" if is_broken else None
+
+
+def _soc_unknown_discharge(case: Case) -> str | None:
+    return f"{case.power_w} W" if case.power_w < 0 and case.evse.battery is None else None
+
+
+def _discharge_unproven(case: Case) -> str | None:
+    return f"{case.power_w} W" if case.power_w < 0 and not case.evse.can_discharge else None
+
+
+def _overfill(case: Case) -> str | None:
+    energy_wh = case.power_w * case.horizon_h
+    is_broken = case.power_w > case.unavoidable_w and energy_wh > case.room_wh + SLACK_WH
+    return f"{energy_wh:.0f} Wh into {case.room_wh:.0f} Wh" if is_broken else None
+
+
+def _below_minimum_power(case: Case) -> str | None:
+    is_broken = case.evse.fixed_w is None and 0 < case.power_w < case.step_w
+    return f"{case.power_w} W < {case.step_w} W" if is_broken else None
+
+
+def _pause_ends_transaction(case: Case) -> str | None:
+    is_broken = case.evse.fixed_w is None and case.power_w < case.unavoidable_w
+    return f"{case.power_w} W < {case.unavoidable_w} W" if is_broken else None
+
+
+def _expiry_too_long(case: Case) -> str | None:
+    ends = [case.now + timedelta(hours=case.horizon_h)]
+    if case.event is not None:
+        ends.append(case.event.stops_at)
+    expires_at = case.setpoint.expires_at
+    return f"in force until {expires_at}, at most {min(ends)}" if not case.now < expires_at <= min(ends) else None
+
+
+RULES: Mapping[str, Callable[[Case], str | None]] = {
+    "evse_import_limit": _evse_import_limit,
+    "evse_export_limit": _evse_export_limit,
+    "vehicle_charge_limit": _vehicle_charge_limit,
+    "vehicle_discharge_limit": _vehicle_discharge_limit,
+    "discharge_without_permission": _discharge_without_permission,
+    "charge_without_permission": _charge_without_permission,
+    "discharge_below_required": _discharge_below_required,
+    "discharge_below_min_sell": _discharge_below_min_sell,
+    "charge_above_max_buy": _charge_above_max_buy,
+    "discharge_outside_slot": _discharge_outside_slot,
+    "soc_unknown_discharge": _soc_unknown_discharge,
+    "discharge_unproven": _discharge_unproven,
+    "overfill": _overfill,
+    "below_minimum_power": _below_minimum_power,
+    "pause_ends_transaction": _pause_ends_transaction,
+    "expiry_too_long": _expiry_too_long,
+}
+"""The rules of one EVSE. Those of several are ``missing_evse``, ``site_import_limit``, ``site_export_limit`` and
+``required_charge_missed``."""
+
+
+def broken_rules(case: Case) -> Iterator[tuple[str, str]]:
+    """(rule, text) of each rule of one EVSE that its setpoint breaks."""
+    for rule, check in RULES.items():
+        text = check(case)
+        if text is not None:
+            yield rule, text

@@ -1,0 +1,78 @@
+"""The tree of sites as spans over the EVSEs, so that one subtree is one slice of an array. Reference §6.3."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csms.domain.ids import SiteId
+from csms.domain.snapshot import EvseState, Site
+
+Watts = NDArray[np.int64]
+"""One power per EVSE, in the order of the tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One site: the EVSEs below it are ``start:stop`` of the tree's order."""
+
+    id: SiteId
+    start: int
+    stop: int
+    import_limit_w: int
+    export_limit_w: int
+
+    def sum_of(self, powers: Watts) -> int:
+        return int(powers[self.start : self.stop].sum())
+
+
+@dataclass(frozen=True, slots=True)
+class SiteTree:
+    """``order``: for each place in the tree, the EVSE's index in the snapshot. ``nodes``: children before parents,
+    only those with an EVSE below. ``ancestors[place]``: indices of its nodes."""
+
+    order: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    ancestors: tuple[tuple[int, ...], ...]
+
+
+def site_tree(sites: Sequence[Site], evses: Sequence[EvseState]) -> SiteTree:
+    """The tree over these EVSEs. Raises KeyError for an EVSE at a site that is not given."""
+    by_id = {site.id: site for site in sites}
+    children: dict[SiteId | None, list[SiteId]] = {}
+    for site in sites:
+        children.setdefault(site.parent, []).append(site.id)
+    members: dict[SiteId, list[int]] = {site.id: [] for site in sites}
+    for index, evse in enumerate(evses):
+        members[evse.site].append(index)
+    order: list[int] = []
+    nodes: list[Node] = []
+    for root in children.get(None, []):
+        _visit(root, by_id, children, members, (order, nodes))
+    return SiteTree(tuple(order), tuple(nodes), _ancestors(nodes, len(order)))
+
+
+def _visit(
+    site: SiteId,
+    by_id: Mapping[SiteId, Site],
+    children: Mapping[SiteId | None, list[SiteId]],
+    members: Mapping[SiteId, list[int]],
+    found: tuple[list[int], list[Node]],
+) -> None:
+    order, nodes = found
+    start = len(order)
+    order.extend(members[site])
+    for child in children.get(site, []):
+        _visit(child, by_id, children, members, found)
+    if len(order) > start:
+        limits = by_id[site]
+        nodes.append(Node(site, start, len(order), limits.import_limit_w, limits.export_limit_w))
+
+
+def _ancestors(nodes: Sequence[Node], count: int) -> tuple[tuple[int, ...], ...]:
+    above: list[list[int]] = [[] for _ in range(count)]
+    for index, node in enumerate(nodes):
+        for place in range(node.start, node.stop):
+            above[place].append(index)
+    return tuple(map(tuple, above))

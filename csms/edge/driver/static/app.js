@@ -1,0 +1,135 @@
+// Which screen when. The server's state decides; the page keeps nothing but what the reader is typing.
+import { $, el, toast } from "./dom.js";
+import { call, follow } from "./server.js";
+import { language, load, preferred, t } from "./text.js";
+import { questionView } from "./question.js";
+import { idleView, liveView } from "./live.js";
+import { conditionsView } from "./conditions.js";
+import { historyView } from "./history.js";
+import { badLinkView, registerView, strangerView } from "./welcome.js";
+
+const link = location.pathname.startsWith("/d/e/") ? location.pathname + location.search : null;
+const CLAIM_EVERY_MS = 3000;
+let state = null;
+let place = null;
+let tab = "now";
+let changing = false;
+let view = null;
+
+async function start() {
+  await load(preferred());
+  translateShell();
+  if ("serviceWorker" in navigator) navigator.serviceWorker.register("/d/sw.js").catch(() => {});
+  if (link && !(await openLink())) return;
+  await enter();
+}
+
+// The EVSE behind the link; false when the page must stop here.
+async function openLink() {
+  try {
+    place = await call("GET", `evse?${new URLSearchParams({ link })}`);
+    return true;
+  } catch (error) {
+    if (!error.status) return true;
+    show(badLinkView());
+    return false;
+  }
+}
+
+async function enter() {
+  try {
+    receive(await call("GET", "state"));
+  } catch (error) {
+    if (error.status === 401) show(place ? registerView(link, place, enter) : strangerView());
+    else { toast(t("offline.not_loaded"), true); setTimeout(enter, 5000); }
+    return;
+  }
+  follow(receive, net);
+  if (link) claim();
+  setInterval(() => view?.tick?.(), 1000);
+}
+
+// Says "this vehicle here is mine" until a plug-in is linked; the cable may come after the scan.
+async function claim() {
+  if (state?.plug_in) return;
+  if (document.visibilityState === "visible") await call("POST", "claim", { link }).catch(() => {});
+  setTimeout(claim, CLAIM_EVERY_MS);
+}
+
+function receive(next) {
+  state = next;
+  if (preferred(state.user.language) !== language) load(preferred(state.user.language)).then(() => { translateShell(); render(true); });
+  render();
+}
+
+function render(again = false) {
+  const next = choose();
+  if (!again && view && view.key === next.key) view.update(state);
+  else show(next.make());
+  showTabs();
+}
+
+function choose() {
+  if (tab === "conditions") return { key: "conditions", make: () => conditionsView(state) };
+  if (tab === "history") return { key: "history", make: () => historyView(state) };
+  const plugIn = state.plug_in;
+  if (!plugIn) {
+    changing = false;
+    const where = place ? t("place", place) : "";
+    return { key: `idle:${where}`, make: () => idleView(state, where) };
+  }
+  if (plugIn.permission.state === "asked" || changing) {
+    return { key: `question:${plugIn.id}`, make: () => questionView(state, answered) };
+  }
+  return { key: `live:${plugIn.id}`, make: () => liveView(state, () => { changing = true; render(); }) };
+}
+
+async function answered() {
+  changing = false;
+  toast(t("question.thanks"));
+  receive(await call("GET", "state"));
+}
+
+function show(next) {
+  view = next;
+  const main = $("#main");
+  main.replaceChildren(view.node);
+  main.removeAttribute("aria-busy");
+  view.tick?.();
+  document.title = view.key.startsWith("question") ? `● ${t("question.title")}` : "Tidewatt";
+  window.scrollTo(0, 0);
+  $("h1", main)?.focus({ preventScroll: true });
+}
+
+function showTabs() {
+  const nav = $("#tabs");
+  nav.hidden = false;
+  nav.replaceChildren(...["now", "conditions", "history"].map((name) => el("button", {
+    "aria-current": name === tab ? "page" : null, testid: `tab-${name}`,
+    onclick: () => { tab = name; render(true); },
+  }, t(`tab.${name}`))));
+}
+
+function net(up) {
+  const node = $("#net");
+  node.hidden = up;
+  node.textContent = up ? "" : t("offline.seen", { time: state ? new Date(state.at).toLocaleTimeString(language, { timeStyle: "short" }) : "–" });
+}
+
+function translateShell() {
+  for (const node of document.querySelectorAll("[data-i18n]")) node.textContent = t(node.dataset.i18n);
+  const select = $("#language");
+  select.value = language;
+  select.setAttribute("aria-label", t("language"));
+  $("#tabs").setAttribute("aria-label", t("tabs"));
+}
+
+$("#language").addEventListener("change", async (event) => {
+  localStorage.setItem("language", event.target.value);
+  await load(event.target.value);
+  translateShell();
+  if (state) render(true);
+  else location.reload();
+});
+
+start();

@@ -1,0 +1,100 @@
+"""One user's page as JSON: what is on now, from live state, and what is kept, from the store."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from csms.control.views import DriverState
+from csms.domain.conditions import Conditions
+from csms.domain.ledger import Balance
+from csms.domain.people import User
+from csms.domain.permission import Permission, PlugIn
+from csms.edge.http.patterns import PREPARED, conditions_of
+from csms.edge.http.ports import Control
+from csms.edge.http.shapes import conditions_json, instant, pattern_json
+from csms.store import reads
+
+BALANCE_SPAN = timedelta(days=30)
+
+
+async def state_json(control: Control, user: User) -> dict[str, Any]:
+    """The body of GET /d/api/state and of every `state` event."""
+    now = control.clock.now()
+    own = tuple(await control.store.read(lambda conn: reads.patterns(conn, user.id)))
+    balance = await control.store.read(lambda conn: reads.balance(conn, user.id, None, now - BALANCE_SPAN, now))
+    live = control.driver_state(user.id)
+    return {
+        "at": instant(now),
+        "user": {"id": user.id, "name": user.name, "language": user.language},
+        "plug_in": _plug_in_json(live.plug_in, live) if live.plug_in else None,
+        "event_active": live.event_active,
+        "conditions": conditions_json(conditions_of(own) or Conditions()),
+        "conditions_saved": conditions_of(own) is not None,
+        "patterns": [pattern_json(pattern) for pattern in (*own, *PREPARED)],
+        "balance": balance_json(balance),
+        "currency": live.currency,
+    }
+
+
+def _plug_in_json(plug_in: PlugIn, live: DriverState) -> dict[str, Any]:
+    return {
+        **plug_in_json(plug_in),
+        "station_name": live.station_name,
+        "power_w": live.power_w,
+        "setpoint_w": live.setpoint_w,
+        "soc_percent": live.soc_percent,
+        "reasons": list(live.reasons),
+        "price_per_kwh": _price(live.price_per_kwh),
+        "sell_per_kwh": _price(live.sell_per_kwh),
+    }
+
+
+def plug_in_json(plug_in: PlugIn) -> dict[str, Any]:
+    """A plug-in with its permission."""
+    return {
+        "id": plug_in.id,
+        "station": plug_in.evse.station,
+        "evse": plug_in.evse.evse,
+        "plugged_at": instant(plug_in.plugged_at),
+        "unplugged_at": instant(plug_in.unplugged_at),
+        "vehicle": plug_in.vehicle,
+        "permission": _permission_json(plug_in.permission),
+    }
+
+
+def _permission_json(permission: Permission) -> dict[str, Any]:
+    return {
+        "state": permission.state,
+        "asked_at": instant(permission.asked_at),
+        "expires_at": instant(permission.expires_at),
+        "answered_at": instant(permission.answered_at),
+        "channel": permission.channel,
+        "text_version": permission.text_version,
+        "departure_at": instant(permission.departure_at),
+        "conditions": conditions_json(permission.conditions) if permission.conditions else None,
+    }
+
+
+def balance_json(balance: Balance) -> dict[str, Any]:
+    """Sums over a period, in Wh and minor units of the currency."""
+    return {
+        "user": balance.user,
+        "vehicle": balance.vehicle,
+        "start": instant(balance.start),
+        "end": instant(balance.end),
+        "currency": balance.currency,
+        "sold_wh": balance.sold_wh,
+        "earned_minor": balance.earned_minor,
+        "bought_wh": balance.bought_wh,
+        "spent_minor": balance.spent_minor,
+        "amount_minor": balance.amount_minor,
+    }
+
+
+def _price(value: object) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+def default_period(now: datetime, start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+    """The last 30 days where nothing else was asked for."""
+    end = end or now
+    return start or end - BALANCE_SPAN, end

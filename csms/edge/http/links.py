@@ -1,0 +1,28 @@
+"""The link behind an EVSE's QR code: /d/e/{station}/{evse}?s=signature. V2G-27; the control signs and checks it."""
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from csms.domain.errors import BadRequest, NotFound
+from csms.domain.ids import EvseRef
+from csms.edge.http.ports import Control
+
+
+def evse_of(control: Control, link: str) -> EvseRef:
+    """The EVSE of a full link or of its path and query.
+
+    Raises BadRequest when it is no such link, NotFound when the signature does not fit.
+    """
+    station, evse, signature = parts(link)
+    found = control.evse_of_link(station, evse, signature)
+    if found is None:
+        raise NotFound("this link is not valid here; scan the code at the charging point again", field="link")
+    return found
+
+
+def parts(link: str) -> tuple[str, int, str]:
+    """Station, EVSE number and signature. Raises BadRequest."""
+    split = urlsplit(link)
+    match split.path.split("/"):
+        case ["", "d", "e", station, evse] if station and evse.isascii() and evse.isdigit() and len(evse) < 6:
+            return unquote(station), int(evse), parse_qs(split.query).get("s", [""])[0]
+    raise BadRequest("not the link of a charging point; it looks like /d/e/STATION/1?s=…", field="link")

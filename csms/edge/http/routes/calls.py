@@ -1,0 +1,72 @@
+"""Any OCPP call by hand: POST /api/v1/stations/{id}/calls."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from csms.domain.commands import CallFailed, CallOutcome, CallResult, Offline, TimedOut
+from csms.domain.errors import NotFound, StationOffline, StationSilent
+from csms.domain.ids import StationId
+from csms.edge.http.auth import Caller, ControlDep, Operator
+from csms.edge.http.idempotency import OnceDep
+from csms.edge.http.ports import Control
+from csms.edge.http.problems import Problem
+from csms.edge.http.shapes import Body
+from csms.store import works
+
+router = APIRouter(prefix="/api/v1/stations", tags=["stations"])
+
+
+class CallBody(Body):
+    """One call. The payload's keys go out in the order given."""
+
+    action: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
+    payload: Annotated[dict[str, Any], Field(default_factory=dict)]
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
+
+
+class CallError(BaseModel):
+    code: str
+    description: str
+    details: dict[str, Any]
+
+
+class CallAnswer(BaseModel):
+    """The station's CALLRESULT or its CALLERROR, one of the two."""
+
+    result: dict[str, Any] | None = None
+    error: CallError | None = None
+
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "The station is offline"},
+    504: {"model": Problem, "description": "No answer in time"},
+}
+
+
+@router.post("/{station}/calls", response_model=CallAnswer, response_model_exclude_none=True, responses=ANSWERS)
+async def call(control: ControlDep, caller: Operator, once: OnceDep, station: str, body: CallBody) -> Response:
+    """Send a call and wait for the station's own answer. 422 when the payload does not fit the version's schema."""
+    if control.station_view(StationId(station)) is None:
+        raise NotFound(f"there is no station {station}; add it with POST /api/v1/stations", field="station")
+    return await once.run(200, lambda: _call(control, caller, StationId(station), body))
+
+
+async def _call(control: Control, caller: Caller, station: StationId, body: CallBody) -> dict[str, Any]:
+    outcome = await control.stations.call(station, body.action, body.payload, body.timeout_s)
+    text, at, by = type(outcome).__name__, control.clock.now(), caller.name
+    await control.store.writer.run(lambda conn: works.save_call(conn, station, body.action, body.payload, text, at, by))
+    return _answer(station, outcome, body.timeout_s)
+
+
+def _answer(station: StationId, outcome: CallOutcome, timeout_s: float) -> dict[str, Any]:
+    match outcome:
+        case CallResult(payload):
+            return {"result": payload}
+        case CallFailed(code, description, details):
+            return {"error": {"code": code, "description": description, "details": details}}
+        case TimedOut():
+            raise StationSilent(f"station {station} did not answer within {timeout_s:g} s")
+        case Offline():
+            raise StationOffline(f"station {station} is not connected")

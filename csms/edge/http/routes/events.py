@@ -1,0 +1,91 @@
+"""DR events: ask for a change of demand, see what came of it. Requirements P11, P12, G1, G11."""
+
+from typing import Annotated, Self
+from uuid import uuid4
+
+from fastapi import APIRouter, Response
+from pydantic import Field, model_validator
+
+from csms.control.views import DrReport
+from csms.domain.dr import Direction, DrEvent
+from csms.domain.errors import BadRequest
+from csms.domain.ids import AreaId, DrEventId
+from csms.edge.http.auth import ControlDep, Operator, Reader
+from csms.edge.http.idempotency import OnceDep
+from csms.edge.http.paging import PagingDep, slice_of
+from csms.edge.http.ports import Control
+from csms.edge.http.shapes import Ident, Page, Period, Price
+from csms.store import reads
+
+router = APIRouter(prefix="/api/v1/dr-events", tags=["DR events"])
+
+PaidPrice = Annotated[Price, Field(ge=0)]
+
+
+class EventBody(Period):
+    """A change of demand by ``requested_w``. ``region`` is one area, ``areas`` several; neither = everywhere."""
+
+    direction: Direction
+    requested_w: Annotated[int, Field(gt=0, le=10_000_000_000)]
+    areas: Annotated[tuple[Ident, ...], Field(max_length=100)] = ()
+    region: Ident | None = None
+    price_per_kwh: PaidPrice | None = None
+    incentive_per_kwh: PaidPrice | None = None
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Self:
+        if (self.price_per_kwh is None) == (self.incentive_per_kwh is None):
+            raise ValueError("give one of price_per_kwh and incentive_per_kwh")
+        return self
+
+
+@router.post("", status_code=201, response_model=DrEvent)
+async def create(control: ControlDep, caller: Operator, once: OnceDep, body: EventBody) -> Response:
+    """Start (or plan) a DR event."""
+    event = _event(control, body)
+    return await once.run(201, lambda: control.create_event(event))
+
+
+@router.get("")
+async def index(control: ControlDep, caller: Reader, paging: PagingDep) -> Page[DrEvent]:
+    """All DR events, in the order of their ids."""
+    found = await control.store.read(reads.dr_events)
+    return slice_of(found, paging, lambda event: event.id)
+
+
+@router.get("/{event}")
+async def one(control: ControlDep, caller: Reader, event: str) -> DrReport:
+    """Requested, allotted and observed, per interval and per EVSE, with the reasons."""
+    return await control.event_report(DrEventId(event))
+
+
+@router.delete("/{event}")
+async def cancel(control: ControlDep, caller: Operator, event: str) -> DrEvent:
+    """Cancel an event: it ends now, what was delivered stays delivered and paid."""
+    return await control.cancel_event(DrEventId(event))
+
+
+def _event(control: Control, body: EventBody) -> DrEvent:
+    now = control.clock.now()
+    if body.ends_at <= now:
+        raise BadRequest("ends_at is in the past; it must be later than now", field="ends_at")
+    areas = frozenset(AreaId(area) for area in (*body.areas, *([body.region] if body.region else [])))
+    _check_areas(control, areas)
+    return DrEvent(
+        id=DrEventId(uuid4().hex),
+        direction=body.direction,
+        requested_w=body.requested_w,
+        starts_at=body.starts_at,
+        ends_at=body.ends_at,
+        areas=areas,
+        incentive_per_kwh=body.incentive_per_kwh,
+        price_per_kwh=body.price_per_kwh,
+        created_at=now,
+    )
+
+
+def _check_areas(control: Control, areas: frozenset[AreaId]) -> None:
+    known = {tariff.area for tariff in control.settings.tariff}
+    if unknown := sorted(areas - known):
+        remedy = f"the configuration has {', '.join(sorted(known))}"
+        raise BadRequest(f"there is no area {unknown[0]}; {remedy}", field="areas")

@@ -1,0 +1,60 @@
+"""Users, their vehicles and balances. Requirements P1, P13."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from csms.domain.errors import BadRequest, NotFound
+from csms.domain.ids import UserId, VehicleId
+from csms.domain.people import User, Vehicle
+from csms.edge.http.auth import ControlDep, DriverReader
+from csms.edge.http.driver_state import balance_json
+from csms.edge.http.ports import Control
+from csms.edge.http.shapes import When, pattern_json
+from csms.store import reads
+
+router = APIRouter(prefix="/api/v1/users", tags=["users"])
+
+
+class UserOut(BaseModel):
+    """A user with vehicles and named conditions."""
+
+    user: User
+    vehicles: list[Vehicle]
+    patterns: list[dict[str, Any]]
+
+
+@router.get("/{user}")
+async def one(control: ControlDep, caller: DriverReader, user: str) -> UserOut:
+    """One user; a driver sees themself."""
+    caller.check_own(user)
+    known = await _known(control, user)
+    vehicles = await control.store.read(lambda conn: reads.vehicles(conn, known.id))
+    patterns = await control.store.read(lambda conn: reads.patterns(conn, known.id))
+    return UserOut(user=known, vehicles=vehicles, patterns=[pattern_json(pattern) for pattern in patterns])
+
+
+@router.get("/{user}/balance")
+async def balance(
+    control: ControlDep,
+    caller: DriverReader,
+    user: str,
+    start: Annotated[When | None, Query(alias="from")] = None,
+    end: Annotated[When | None, Query(alias="to")] = None,
+    vehicle: Annotated[str | None, Query(max_length=64)] = None,
+) -> dict[str, Any]:
+    """What was sold, bought, earned and spent in [from, to); absent bounds are open. P13."""
+    caller.check_own(user)
+    known = await _known(control, user)
+    if start and end and end <= start:
+        raise BadRequest("`to` must be later than `from`", field="to")
+    car = VehicleId(vehicle) if vehicle else None
+    return balance_json(await control.store.read(lambda conn: reads.balance(conn, known.id, car, start, end)))
+
+
+async def _known(control: Control, user: str) -> User:
+    found = await control.store.read(lambda conn: reads.user(conn, UserId(user)))
+    if found is None:
+        raise NotFound(f"there is no user {user}", field="user")
+    return found

@@ -1,0 +1,231 @@
+"""Stations: provision, see, print an EVSE's link. Requirements G4, P1."""
+
+import io
+from datetime import datetime
+from typing import Annotated, Any
+
+import segno
+from fastapi import APIRouter, HTTPException, Response
+from pydantic import BaseModel, Field, SecretStr
+
+from csms.control.views import EvseView, StationView
+from csms.domain.errors import BadRequest, NotFound
+from csms.domain.ids import EvseRef, SiteId, StationId
+from csms.domain.permission import PermissionState
+from csms.domain.station import BootState, Current, Electrics, Evse, Station
+from csms.edge.http.auth import ControlDep, HostReader, Operator
+from csms.edge.http.idempotency import OnceDep
+from csms.edge.http.paging import PagingDep, slice_of
+from csms.edge.http.ports import Control, KeepsFrames
+from csms.edge.http.shapes import Body, Ident, Page, Watts
+
+router = APIRouter(prefix="/api/v1/stations", tags=["stations"])
+
+
+class EvseBody(Body):
+    """One EVSE's ratings at its AC connection point."""
+
+    evse: Annotated[int, Field(ge=1, le=999)]
+    current: Current = Current.AC
+    phases: Annotated[int, Field(ge=1, le=3)] = 1
+    max_charge_w: Watts = 7_360
+    max_discharge_w: Watts = 0
+    connectors: Annotated[int, Field(ge=1, le=10)] = 1
+    public: bool = True
+
+
+class StationBody(Body):
+    """A station to provision; without EVSEs it gets one with the default ratings."""
+
+    id: Ident
+    password: Annotated[SecretStr, Field(min_length=8, max_length=72)]
+    site: Ident = "default"
+    host: Ident | None = None
+    evses: Annotated[tuple[EvseBody, ...], Field(min_length=1, max_length=100)] = (EvseBody(evse=1),)
+
+
+class ConnectorOut(BaseModel):
+    connector: int
+    status: str
+    at: datetime
+
+
+class EvseOut(BaseModel):
+    """One EVSE now. ``power_w`` is metered, + into the vehicle; ``link`` is what its QR code holds."""
+
+    evse: int
+    current: Current
+    phases: int
+    max_charge_w: int
+    max_discharge_w: int
+    public: bool
+    connectors: list[ConnectorOut]
+    power_w: int | None
+    setpoint_w: int | None
+    soc_percent: float | None
+    plug_in: str | None
+    permission: PermissionState | None
+    driver: str
+    probe: str
+    level: str
+    can_discharge: bool
+    link: str
+
+
+class StationOut(BaseModel):
+    """One station now. ``version`` is that of the live connection, else of the last one."""
+
+    id: str
+    site: str
+    host: str | None
+    online: bool
+    version: str | None
+    boot_state: BootState
+    last_heard_at: datetime | None
+    vendor: str
+    model: str
+    serial: str
+    firmware: str
+    evses: list[EvseOut]
+    counters: dict[str, int]
+
+
+class FrameOut(BaseModel):
+    at: datetime
+    direction: str
+    text: str
+
+
+@router.post("", status_code=201, response_model=StationOut)
+async def add(control: ControlDep, caller: Operator, once: OnceDep, body: StationBody) -> Response:
+    """Provision a station; it connects with its id and password (Basic auth)."""
+    _check_site(control, body.site)
+    station = _station(body)
+
+    async def work() -> StationOut:
+        await control.add_station(station, body.password.get_secret_value())
+        return station_out(control, _view(control, body.id))
+
+    return await once.run(201, work)
+
+
+@router.get("")
+async def index(control: ControlDep, caller: HostReader, paging: PagingDep) -> Page[StationOut]:
+    """All stations by id; a host sees its own."""
+    seen = [view for view in control.station_views() if caller.sees_all or view.station.host == caller.name]
+    found = slice_of(seen, paging, lambda view: view.station.id)
+    return Page(items=[station_out(control, view) for view in found.items], next=found.next)
+
+
+@router.get("/{station}")
+async def one(control: ControlDep, caller: HostReader, station: str) -> StationOut:
+    """One station as it stands now."""
+    view = _view(control, station)
+    caller.check_own(view.station.host)
+    return station_out(control, view)
+
+
+@router.get(
+    "/{station}/evses/{evse}/qr.svg", response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}}
+)
+async def qr(control: ControlDep, caller: HostReader, station: str, evse: int) -> Response:
+    """The EVSE's link as a QR code to print. V2G-27."""
+    view = _view(control, station)
+    caller.check_own(view.station.host)
+    ref = EvseRef(StationId(station), evse)
+    if ref not in {item.ref for item in view.station.evses}:
+        raise NotFound(f"station {station} has no EVSE {evse}", field="evse")
+    out = io.BytesIO()
+    segno.make(control.links(ref), error="m").save(out, kind="svg", scale=6)
+    return Response(out.getvalue(), media_type="image/svg+xml")
+
+
+@router.get("/{station}/frames")
+async def frames(control: ControlDep, caller: Operator, station: str) -> list[FrameOut]:
+    """The last frames of the station's socket, oldest first."""
+    _view(control, station)
+    if not isinstance(control, KeepsFrames):
+        raise HTTPException(404, "this server keeps no frames")
+    return [FrameOut(at=at, direction=way, text=text) for at, way, text in control.frames(StationId(station))]
+
+
+def _view(control: Control, station: str) -> StationView:
+    view = control.station_view(StationId(station))
+    if view is None:
+        raise NotFound(f"there is no station {station}; add it with POST /api/v1/stations", field="station")
+    return view
+
+
+def _check_site(control: Control, site: str) -> None:
+    known = [item.id for item in control.settings.site]
+    if site not in known:
+        raise BadRequest(f"there is no site {site}; the configuration has {', '.join(known)}", field="site")
+
+
+def _station(body: StationBody) -> Station:
+    numbers = [item.evse for item in body.evses]
+    if len(set(numbers)) != len(numbers):
+        raise BadRequest("two entries have the same number", field="evses")
+    site, station = SiteId(body.site), StationId(body.id)
+    evses = tuple(_evse(station, site, item) for item in body.evses)
+    return Station(id=station, site=site, evses=evses, host=body.host)
+
+
+def _evse(station: StationId, site: SiteId, body: EvseBody) -> Evse:
+    electrics = Electrics(
+        current=body.current,
+        phases=body.phases,
+        max_charge_w=body.max_charge_w,
+        min_charge_w=min(Electrics().min_charge_w * body.phases, body.max_charge_w),
+        max_discharge_w=body.max_discharge_w,
+    )
+    ref = EvseRef(station, body.evse)
+    return Evse(ref=ref, site=site, electrics=electrics, connectors=body.connectors, public=body.public)
+
+
+def station_out(control: Control, view: StationView) -> StationOut:
+    """A station in the form in which it is shown."""
+    station = view.station
+    return StationOut(
+        id=station.id,
+        site=station.site,
+        host=station.host,
+        online=view.online,
+        version=view.version.number if view.version else None,
+        boot_state=view.boot_state,
+        last_heard_at=view.last_heard_at,
+        vendor=station.vendor,
+        model=station.model,
+        serial=station.serial,
+        firmware=station.firmware,
+        evses=[_evse_out(control, item) for item in view.evses],
+        counters=dict(view.counters),
+    )
+
+
+def _evse_out(control: Control, view: EvseView) -> EvseOut:
+    return EvseOut(
+        evse=view.evse.ref.evse,
+        public=view.evse.public,
+        **_ratings(view.evse.electrics),
+        connectors=[ConnectorOut(connector=s.connector, status=s.status, at=s.at) for s in view.statuses],
+        power_w=view.power_w,
+        setpoint_w=view.setpoint_w,
+        soc_percent=view.soc_percent,
+        plug_in=view.plug_in.id if view.plug_in else None,
+        permission=view.plug_in.permission.state if view.plug_in else None,
+        driver=view.driver,
+        probe=view.probe,
+        level=view.level,
+        can_discharge=view.driver.can_discharge and view.evse.electrics.max_discharge_w > 0,
+        link=control.links(view.evse.ref),
+    )
+
+
+def _ratings(electrics: Electrics) -> dict[str, Any]:
+    return {
+        "current": electrics.current,
+        "phases": electrics.phases,
+        "max_charge_w": electrics.max_charge_w,
+        "max_discharge_w": electrics.max_discharge_w,
+    }

@@ -1,0 +1,141 @@
+"""Bodies that come in, checked, and turned into domain values; and the few that go out in a form of their own."""
+
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from csms.domain.conditions import Conditions, Pattern, TimeSlot
+
+T = TypeVar("T")
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("not a time zone; give a name such as Asia/Tokyo") from error
+    return name
+
+
+def _naive_time(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("a time of day has no offset; name the zone in `zone`")
+    return value
+
+
+Ident = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,64}$")]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+Zone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
+TimeOfDay = Annotated[time, AfterValidator(_naive_time)]
+Price = Annotated[Decimal, Field(ge=-1000, le=100_000, max_digits=12, decimal_places=6)]
+Watts = Annotated[int, Field(ge=0, le=100_000_000)]
+When = AwareDatetime
+
+
+class Body(BaseModel):
+    """An unknown field is an error: a typo must not pass in silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SlotBody(Body):
+    """A permitted time. P9."""
+
+    start: TimeOfDay
+    end: TimeOfDay
+    days: Annotated[tuple[Annotated[int, Field(ge=0, le=6)], ...], Field(max_length=7)] = (0, 1, 2, 3, 4, 5, 6)
+    once: date | None = None
+    zone: Zone = "Asia/Tokyo"
+
+    def domain(self) -> TimeSlot:
+        return TimeSlot(
+            start=self.start, end=self.end, days=tuple(sorted(set(self.days))), once=self.once, zone=self.zone
+        )
+
+
+class ConditionsBody(Body):
+    """A user's conditions; see ``csms.domain.conditions``. Prices in major currency units per kWh."""
+
+    min_sell_per_kwh: Price | None = None
+    max_buy_per_kwh: Price | None = None
+    required_soc_percent: Annotated[float, Field(ge=0, le=100)] = 50.0
+    depart_at: TimeOfDay | None = None
+    zone: Zone = "Asia/Tokyo"
+    entrust: bool = False
+    charge: bool = True
+    discharge: bool = True
+    slots: Annotated[tuple[SlotBody, ...], Field(max_length=20)] = ()
+
+    def domain(self) -> Conditions:
+        plain = self.model_dump(exclude={"slots"})
+        return Conditions(**plain, slots=tuple(slot.domain() for slot in self.slots))
+
+
+def conditions_json(conditions: Conditions) -> dict[str, Any]:
+    """In the form in which they come in: prices as strings, times of day as HH:MM."""
+    return {
+        "min_sell_per_kwh": _text(conditions.min_sell_per_kwh),
+        "max_buy_per_kwh": _text(conditions.max_buy_per_kwh),
+        "required_soc_percent": conditions.required_soc_percent,
+        "depart_at": _clock(conditions.depart_at),
+        "zone": conditions.zone,
+        "entrust": conditions.entrust,
+        "charge": conditions.charge,
+        "discharge": conditions.discharge,
+        "slots": [_slot_json(slot) for slot in conditions.slots],
+    }
+
+
+def _slot_json(slot: TimeSlot) -> dict[str, Any]:
+    return {
+        "start": _clock(slot.start),
+        "end": _clock(slot.end),
+        "days": list(slot.days),
+        "once": slot.once.isoformat() if slot.once else None,
+        "zone": slot.zone,
+    }
+
+
+def pattern_json(pattern: Pattern) -> dict[str, Any]:
+    """Name, whether it is a prepared one, and its conditions."""
+    return {
+        "name": pattern.name,
+        "prepared": pattern.prepared,
+        "conditions": conditions_json(pattern.conditions),
+    }
+
+
+def instant(at: datetime | None) -> str | None:
+    """ISO 8601, or None."""
+    return at.isoformat() if at else None
+
+
+def _clock(value: time | None) -> str | None:
+    return value.strftime("%H:%M") if value else None
+
+
+def _text(value: Decimal | None) -> str | None:
+    return f"{value:f}" if value is not None else None
+
+
+class Page(BaseModel, Generic[T]):
+    """Items and the cursor of the next page; None at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Period(Body):
+    """[starts_at, ends_at), both with an offset."""
+
+    starts_at: When
+    ends_at: When
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends_at must be later than starts_at")
+        return self

@@ -20,7 +20,7 @@ VERSION_TEXT = re.compile(r"(?:ocpp)?(?:1\.6|2\.0\.1|2\.1)")
 VERSIONS_ARE_KNOWN_IN = ("handlers/", "csms/domain/station.py", "csms/edge/", "simulators/")
 CLOCKS = ("csms/clock.py", "simulators/clock.py")
 CLOCK_CALLS = {("datetime", "now"), ("datetime", "utcnow"), ("date", "today"), ("time", "time"), ("time", "time_ns")}
-UNFINISHED = re.compile("|".join((r"TO" + r"DO", r"FIX" + r"ME")))
+UNFINISHED = re.compile("|".join((r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b")))
 MACHINE = re.compile("|".join(("/ro" + "ot/", "/wo" + "rk/", "/ho" + r"me/\w")))
 TEXT_SUFFIXES = {".py", ".mjs", ".js", ".css", ".html", ".md", ".toml", ".json"}
 

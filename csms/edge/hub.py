@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any, Final
 
+import handlers
 from csms.domain.commands import CallOutcome, CallResult, Command, Offline, Outcome, Rejected, station_of
 from csms.domain.errors import BadRequest, PortBusy
 from csms.domain.ids import StationId
@@ -44,7 +45,7 @@ class Hub:
         admission: Admission,
         clock: Clock,
         settings: Ocpp,
-        translation: Translation,
+        translation: Translation = handlers,
     ) -> None:
         self.settings = settings
         self.admission = admission

@@ -126,9 +126,11 @@ class Connection(asyncio.Protocol):
                 self._take(event)
             elif isinstance(event, Request):
                 self._begin_admission(event)
-            else:
+            elif websocket.state is State.CONNECTING:
                 self.drop()  # frames before the 101: no WebSocket client does that
         self._flush()
+        if websocket.state is not State.OPEN:
+            self._leave_session()
         self._host.throttle(self)
 
     def eof_received(self) -> bool:
@@ -149,8 +151,7 @@ class Connection(asyncio.Protocol):
             self._admitting.cancel()
         self._transport = None
         self._host.left(self)
-        if self._session is not None:
-            self._session.lost()
+        self._leave_session()
 
     # The hub's side
 
@@ -198,6 +199,11 @@ class Connection(asyncio.Protocol):
             self.is_paused = False
             self._pinged_at = None
             self._transport.resume_reading()
+
+    def _leave_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost()
 
     # The handshake
 
@@ -291,7 +297,16 @@ class Connection(asyncio.Protocol):
             if data:
                 transport.write(data)
             else:
-                transport.close()  # after what is still to be written
+                self._end(transport)
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        """Say that no more comes and let the station hang up: a close from here, while it still sends, would reset the
+        connection and the close frame with its reason would be lost."""
+        if transport.can_write_eof():
+            transport.write_eof()
+            self._set_timer(CLOSE_TIMEOUT_S)
+        else:
+            transport.close()
 
     def _set_timer(self, delay_s: float | None) -> None:
         if self._timer is not None:

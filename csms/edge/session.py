@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
-from csms.domain.answers import Answer, BootAnswer, StartAnswer
+from csms.domain.answers import Answer, BootAnswer, Noted, StartAnswer
 from csms.domain.commands import CallFailed, CallOutcome, CallResult
 from csms.domain.facts import Origin, Unintelligible
 from csms.domain.ports import Admitted, Clock, Intake
@@ -178,7 +178,7 @@ class Session:
     def _answer_bare(self, message_id: str, action: str) -> None:
         """We failed on a fact that is stored: confirm it where it must be, else say that the fault is ours."""
         if action in self._desk.translation.MUST_CONFIRM:
-            self._send(frames.call_result(message_id, self._desk.translation.quarantine_reply(self.version, action)))
+            self._confirm(message_id, action, Noted())
         else:
             self._refuse(message_id, self._rpc.codes.internal, "The central system failed")
 
@@ -209,6 +209,9 @@ class Session:
         translation = self._desk.translation
         if isinstance(answer, StartAnswer):
             payload = translation.ROUTES[self.version][action].reply(answer, {})
+        elif self.version is Version.V16 and action == "StartTransaction":
+            _log.error("a StartTransaction of station %s has no id to be answered with", self._peer.station)
+            return  # it will come again
         else:
             payload = translation.quarantine_reply(self.version, action)
         self._send(frames.call_result(message_id, payload))

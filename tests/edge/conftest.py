@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import orjson
 import pytest
@@ -77,7 +77,7 @@ class FakeIntake:
 class FakeAdmission:
     known: dict[str, bytes | None] = field(default_factory=lambda: {"CS1": None, "CS2": None, "AL1000": b"secret:0001"})
     boot_state: BootState = BootState.ACCEPTED
-    quirks: Quirks = Quirks()
+    quirks: Quirks = field(default_factory=Quirks)
     asked: list[tuple[str, str | None, bytes | None]] = field(default_factory=list)
     refusal: int | None = None
 
@@ -167,7 +167,7 @@ class FakeTranslation:
     """The smallest `handlers`."""
 
     Context = FakeContext
-    ROUTES = {
+    ROUTES: ClassVar = {
         version: {
             "BootNotification": FakeRoute(_boot, _boot_reply),
             "Heartbeat": FakeRoute(_heard, lambda answer, _: {"currentTime": answer.now.isoformat()}),

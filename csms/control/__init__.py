@@ -1,0 +1,1 @@
+"""Everything that waits and decides *when*; what is decided comes from ``policies``."""

@@ -32,7 +32,7 @@ class TokenAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootAnswer:
-    """Registration status, our time and the heartbeat interval (or, when not accepted, the wait before the next boot)."""
+    """Registration status, our time, the heartbeat interval (or, when not accepted, the wait before the next boot)."""
 
     state: BootState
     now: datetime

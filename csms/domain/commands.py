@@ -1,6 +1,6 @@
-"""What a station is told to do, imperative, and how it ended. Handlers spell commands in the station's OCPP version.
+"""What a station is told to do, and how it ended. Handlers spell commands in the station's OCPP version.
 
-Power is in W at the AC connection point, + into the vehicle. Every conversion of sign, unit and phases is the encoder's.
+Power is in W at the AC connection point, + into the vehicle. Conversions of sign, unit and phases are the encoder's.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class UpdateSetpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallFloor:
-    """The safe floor: TxDefaultProfile, stack 0, charging only, no end (V2G-6). EVSE 0 = every EVSE of the station."""
+    """The safe floor: TxDefaultProfile, stack 0, charging only, no end (V2G-6). EVSE 0 = all of the station."""
 
     evse: EvseRef
     limit_w: int
@@ -63,7 +63,7 @@ class ClearProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSchedule:
-    """GetCompositeSchedule: what the station itself thinks it follows. Accepted.details: {"periods": [[start_s, w], …]}."""
+    """GetCompositeSchedule: what the station thinks it follows. Accepted.details: {"periods": [[start_s, w], …]}."""
 
     evse: EvseRef
     duration_s: int

@@ -50,7 +50,7 @@ class Setpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventShare:
-    """One DR event in one decision: W asked for, W that could be given, W allotted (all >= 0, in the event's direction)."""
+    """One DR event in one decision: W asked for, possible and allotted, all >= 0, in the event's direction."""
 
     event: DrEventId
     requested_w: int

@@ -61,7 +61,7 @@ class TransactionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrResult:
-    """One DR interval's result at one EVSE: what was asked, what was metered. Wh; delivered is in the event's direction."""
+    """One DR interval's result at one EVSE, in Wh; ``delivered_wh`` is in the event's direction."""
 
     event: DrEventId
     evse: EvseRef

@@ -17,9 +17,9 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrEvent:
-    """A request to change the demand of a region by ``requested_w`` (> 0) over [starts_at, ends_at).
+    """A request to change a region's demand by ``requested_w`` (> 0) over [starts_at, ends_at).
 
-    Of ``incentive_per_kwh`` (on top of the tariff) and ``price_per_kwh`` (instead of tariff and incentive) one is given.
+    One is given of ``incentive_per_kwh`` (on top of the tariff) and ``price_per_kwh`` (instead of both).
     ``areas`` empty = everywhere.
     """
 

@@ -161,7 +161,7 @@ class TransactionPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionReported:
-    """2.x TransactionEvent. Natural key: (station, transaction, seq_no). ``offline`` = history, no command in reaction."""
+    """2.x TransactionEvent. Natural key: (station, transaction, seq_no). ``offline`` = history: no reaction."""
 
     origin: Origin
     transaction: TransactionId

@@ -11,7 +11,7 @@ from csms.domain.ids import DrEventId, EvseRef, PlugInId, UserId, VehicleId
 
 
 class EntryKind(StrEnum):
-    """SALE: the user sold energy to the aggregator. PURCHASE: the user bought it. CORRECTION: makes an earlier one right."""
+    """SALE: the user sold energy. PURCHASE: the user bought it. CORRECTION: makes an earlier entry right."""
 
     SALE = "sale"
     PURCHASE = "purchase"

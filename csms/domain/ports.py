@@ -46,7 +46,7 @@ class Intake(Protocol):
     """Takes facts in. Called on the event loop; must not block."""
 
     def receive(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
-        """Store the fact; call ``done`` once, on the event loop, after its commit. Never calls it for a write that failed."""
+        """Store the fact; call ``done`` once, on the loop, after its commit; never for a write that failed."""
         ...
 
     def connected(self, station: StationId, version: Version) -> None:

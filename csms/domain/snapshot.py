@@ -75,9 +75,9 @@ class Terms:
 class EvseState:
     """One EVSE as the decision sees it.
 
-    ``battery`` None = state of charge unknown: charging only. ``can_discharge`` = driver present, probe passed, not degraded.
-    ``min_charge_w`` of the electrics applies unless 0. ``can_pause`` False: 0 W would end the transaction, so the least power
-    while in use is ``min_charge_w``. ``fixed_w``: it does not follow setpoints; plan with this power.
+    ``battery`` None = state of charge unknown: charging only. ``can_discharge`` = driver there, probe passed, not
+    degraded. ``can_pause`` False: 0 W would end the transaction, so the least power while in use is the electrics'
+    ``min_charge_w``. ``fixed_w``: it does not follow setpoints; plan with this power.
     """
 
     ref: EvseRef

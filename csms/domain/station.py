@@ -1,4 +1,4 @@
-"""A station, its EVSEs and what is known of their ways. Sources: OCPP 1.6 §7, 2.0.1 part 2 §3; requirement G4, V2G-21."""
+"""A station, its EVSEs and what is known of their ways. OCPP 1.6 §7, 2.0.1 part 2 §3; G4, V2G-21."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,7 +120,7 @@ class Quirks:
 class Electrics:
     """Ratings of one EVSE at its AC connection point.
 
-    ``max_discharge_w`` is a magnitude (>= 0). ``min_charge_w`` is the least power that is not zero (IEC 61851: 6 A per phase).
+    ``max_discharge_w`` is a magnitude. ``min_charge_w``: the least power that is not zero (IEC 61851: 6 A a phase).
     """
 
     current: Current = Current.AC
@@ -144,13 +144,17 @@ class Evse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
-    """A provisioned station. ``version`` is that of the last connection, None before the first."""
+    """A provisioned station. ``version`` is that of the last connection, None before the first.
+
+    ``registration`` is what its next BootNotification is answered: accepted, pending or rejected (scenario 3).
+    """
 
     id: StationId
     site: SiteId
     evses: tuple[Evse, ...]
     host: str | None = None
     version: Version | None = None
+    registration: BootState = BootState.ACCEPTED
     boot_state: BootState = BootState.NEVER
     vendor: str = ""
     model: str = ""

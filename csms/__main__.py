@@ -1,0 +1,139 @@
+"""The command line. Errors of ours are one line on standard error and exit code 2, never a traceback."""
+
+import asyncio
+import json
+import secrets
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from csms import app as daemon
+from csms import log, settings
+from csms.clock import SystemClock
+from csms.control.admission import hash_password
+from csms.control.people import hash_token
+from csms.domain.errors import CsmsError
+from csms.domain.ids import EvseRef, SiteId, StationId
+from csms.domain.station import Electrics, Evse, Station
+from csms.edge.http.auth import Scope
+from csms.store import migrate as migrate_database
+from csms.store import open_store, works
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+token_cli = typer.Typer(no_args_is_help=True, help="Tokens of the HTTP API.")
+station_cli = typer.Typer(no_args_is_help=True, help="Stations.")
+cli.add_typer(token_cli, name="token")
+cli.add_typer(station_cli, name="station")
+
+Config = Annotated[Path | None, typer.Option("--config", help="config.toml; without it the defaults hold")]
+DEFAULT_CONFIG = Path("config.toml")
+
+
+def load(config: Path | None) -> settings.Settings:
+    """The named file, else config.toml where there is one, else the defaults."""
+    if config is None and DEFAULT_CONFIG.exists():
+        config = DEFAULT_CONFIG
+    return settings.load(config)
+
+
+@cli.command()
+def serve(config: Config = None) -> None:
+    """Run the server until SIGTERM or Ctrl-C."""
+    loaded = load(config)
+    log.configure(loaded.log)
+    daemon.run(loaded)
+
+
+@cli.command()
+def check(config: Config = None) -> None:
+    """Read the configuration and say whether it is right."""
+    loaded = load(config)
+    typer.echo(f"right: {len(loaded.site)} sites, {len(loaded.tariff)} tariffs, database {loaded.database.url}")
+
+
+@cli.command()
+def migrate(config: Config = None) -> None:
+    """Bring the database to this version's schema."""
+    loaded = load(config)
+    migrate_database(loaded.database.url)
+    typer.echo(f"the schema of {loaded.database.url} is up to date")
+
+
+@token_cli.command("create")
+def create_token(
+    scope: Annotated[Scope, typer.Option(help="what it may do")],
+    name: Annotated[str, typer.Option(help="whose it is, for the log")] = "",
+    config: Config = None,
+) -> None:
+    """Make a token and print it; only its hash is kept."""
+    token = secrets.token_urlsafe(32)
+    work = partial(
+        works.add_api_token, token_hash=hash_token(token), scope=scope.value, name=name, at=SystemClock().now()
+    )
+    write_once(load(config), work)
+    typer.echo(token)
+
+
+@station_cli.command("add")
+def add_station(  # noqa: PLR0913, PLR0917  options of a command
+    station: Annotated[str, typer.Argument(help="identity, the last part of its URL")],
+    password: Annotated[str, typer.Option(envvar="STATION_PASSWORD", help="16 to 64 characters; made when empty")] = "",
+    site: str = "default",
+    evses: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    max_charge_w: int = 7360,
+    max_discharge_w: int = 0,
+    config: Config = None,
+) -> None:
+    """Provision a station while the server is stopped; a running one takes POST /api/v1/stations."""
+    loaded = load(config)
+    if site not in {entry.id for entry in loaded.site}:
+        raise CsmsError(f"--site {site}: there is no [[site]] with this id in the configuration")
+    made = password or secrets.token_hex(10)
+    id_ = StationId(station)
+    electrics = Electrics(max_charge_w=max_charge_w, max_discharge_w=max_discharge_w)
+    numbered = tuple(Evse(ref=EvseRef(id_, n), site=SiteId(site), electrics=electrics) for n in range(1, evses + 1))
+    record = Station(id=id_, site=SiteId(site), evses=numbered)
+    write_once(loaded, partial(works.upsert_station, station=record, password_hash=hash_password(made)))
+    typer.echo(json.dumps({"id": station, "password": made}))
+
+
+@cli.command()
+def demo(
+    headless: Annotated[bool, typer.Option("--headless", help="no waiting for Ctrl-C: end after --seconds")] = False,
+    seconds: Annotated[int, typer.Option(min=20, max=86_400)] = 60,
+    as_json: Annotated[bool, typer.Option("--json", help="print the outcome as one JSON line at the end")] = False,
+) -> None:
+    """Run a server and, beside it, a simulated street over real sockets."""
+    from csms import demo as street  # noqa: PLC0415  not needed by the daemon
+
+    street.run(headless=headless, seconds=seconds, as_json=as_json)
+
+
+def write_once(loaded: settings.Settings, work: Callable[[Any], None]) -> None:
+    """One write to the database, also beside a running server."""
+
+    async def write() -> None:
+        store = open_store(loaded.database.url)
+        try:
+            await store.writer.run(work)
+        finally:
+            await store.close()
+
+    asyncio.run(write())
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        cli()
+    except CsmsError as error:
+        sys.stderr.write(f"csms: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

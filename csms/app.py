@@ -1,0 +1,99 @@
+"""Composition root: Settings → a running daemon. The only place that knows everybody (design §1)."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+
+import structlog
+import uvloop
+
+import handlers
+from csms.clock import SystemClock
+from csms.control.system import Control
+from csms.domain.ports import Clock
+from csms.domain.station import Quirks, Version
+from csms.edge.http.app import build
+from csms.edge.http.server import serve as serve_http
+from csms.edge.hub import Hub
+from csms.settings import Settings
+from csms.store import open_store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A running server. ``ocpp_port`` and ``http_port`` are the ports that are open."""
+
+    control: Control
+    hub: Hub
+    ocpp_port: int
+    http_port: int
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Daemon]:
+    """The whole server on this loop. Raises BadDatabase or PortBusy; whatever was opened is closed in the end."""
+    clock = clock or SystemClock()
+    database = settings.database
+    async with AsyncExitStack() as stack:
+        store = open_store(
+            database.url,
+            spacing_s=database.commit_spacing_ms / 1000,
+            queue_limit=database.queue_limit,
+            exclusive=True,
+        )
+        stack.push_async_callback(store.close)
+        control = Control(settings, store, clock)
+        hub = Hub(control.intake, control.admission, clock, settings.ocpp, handlers)
+        control.command(hub, quirks_lookup())
+        control.frames = hub.frames
+        control.counters = lambda station: asdict(hub.counters(station))
+        await control.start()
+        stack.push_async_callback(control.stop)
+        http = await serve_http(build(control), settings.http.host, settings.http.port)
+        stack.push_async_callback(http.close)
+        await hub.serve()
+        stack.push_async_callback(hub.close)
+        yield Daemon(control, hub, hub.port, http.port)
+
+
+def quirks_lookup() -> "_Lookup":
+    """(version, vendor, model, firmware) → Quirks, from the registry of the handlers."""
+    return _Lookup()
+
+
+class _Lookup:
+    def __init__(self) -> None:
+        self._registry = handlers.load_registry()
+
+    def __call__(self, version: Version | None, vendor: str, model: str, firmware: str) -> Quirks:
+        return handlers.quirks_for(self._registry, version, vendor, model, firmware)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as daemon:
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        log.info(
+            "ready",
+            ocpp=f"ws://{settings.ocpp.host}:{daemon.ocpp_port}/ocpp",
+            api=f"http://{settings.http.host}:{daemon.http_port}/api/v1",
+            driver=f"http://{settings.http.host}:{daemon.http_port}/d/",
+        )
+        await stop.wait()
+        log.info("stopping")
+
+
+def run(settings: Settings) -> None:
+    """Serve on uvloop; returns after a clean stop."""
+    uvloop.run(serve(settings))

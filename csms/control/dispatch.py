@@ -1,0 +1,158 @@
+"""The tick: snapshot → decision → checks → diff → setpoints on their way. Design §4; mission, must hold 1 and 4."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from csms.control.live import EvseLive, StationLive
+from csms.control.outbox import Outbox
+from csms.control.probing import Probing
+from csms.control.snapshots import Present
+from csms.domain.decision import Decision, Setpoint, Violation
+from csms.domain.dispatch import SetpointRecord, SetpointState
+from csms.domain.snapshot import EvseState, Snapshot, Use
+from csms.domain.station import SetpointDriver
+from csms.settings import Dispatch as DispatchSettings
+from csms.store import Store, works
+from policies import decide
+from policies.constraints import safe_floor, violations
+from policies.setpoints import Level
+
+log = structlog.get_logger()
+
+SHORTEST_PAUSE_S = 0.25
+"""Between two ticks, however often something changes."""
+
+WORTH_SENDING_W = 50
+RETRY_AFTER = timedelta(seconds=5)
+_UNDONE = frozenset({SetpointState.REJECTED, SetpointState.UNANSWERED})
+
+
+class Dispatch:
+    """Decides every ``tick_s`` and soon after ``wake``."""
+
+    def __init__(
+        self, store: Store, present: Present, outbox: Outbox, probing: Probing, settings: DispatchSettings
+    ) -> None:
+        self._store = store
+        self._present = present
+        self._live = present.live
+        self._outbox = outbox
+        self._probing = probing
+        self._settings = settings
+        self._due = asyncio.Event()
+        self._saved: Decision | None = None
+        self.decision: Decision | None = None
+
+    def wake(self) -> None:
+        """Something changed: decide soon."""
+        self._due.set()
+
+    async def run(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.tick_s):
+                    await self._due.wait()
+            self._due.clear()
+            await self.tick()
+            await asyncio.sleep(SHORTEST_PAUSE_S)
+
+    async def tick(self) -> Decision:
+        """Decide once. The decision is committed before anything of it is sent."""
+        self._consider_probes()
+        snapshot = self._present.snapshot()
+        decision, broken = checked(snapshot)
+        if broken or _differs(decision, self._saved):
+            await self._store.writer.run(partial(works.save_decision, decision=decision, violations=broken))
+            self._saved = decision
+        self.decision = decision
+        for violation in broken:
+            log.error("decision.violation", rule=violation.rule, text=violation.text)
+        self._send(snapshot, decision)
+        return decision
+
+    def _consider_probes(self) -> None:
+        if not self._settings.probe:
+            return
+        snapshot = self._present.snapshot()
+        states = {state.ref: state for state in snapshot.evses}
+        for station, evse in self._live.evses():
+            self._probing.consider(station, evse, states[evse.ref], snapshot)
+
+    def _send(self, snapshot: Snapshot, decision: Decision) -> None:
+        for state, setpoint in zip(snapshot.evses, decision.setpoints, strict=True):
+            station, evse = self._live.station(state.ref.station), self._live.evse(state.ref)
+            if station is None or evse is None or not _is_reachable(station, evse):
+                continue
+            driver = driver_for(station, evse)
+            if due(evse, setpoint, driver, snapshot.now, self._settings):
+                self._outbox.put(evse, record_of(evse, setpoint, driver, snapshot.now))
+                _note_use(evse, state, setpoint, snapshot.now)
+
+
+def checked(snapshot: Snapshot) -> tuple[Decision, tuple[Violation, ...]]:
+    """The decision, or the safe floor where it would break a hard rule; with what was broken."""
+    decision = decide(snapshot)
+    broken = violations(snapshot, decision)
+    return (safe_floor(snapshot), broken) if broken else (decision, ())
+
+
+def _differs(decision: Decision, saved: Decision | None) -> bool:
+    """Whether a decision says something that the last stored one did not."""
+    if saved is None or decision.events or saved.events:
+        return True
+    return _essence(decision.setpoints) != _essence(saved.setpoints)
+
+
+def _essence(setpoints: Sequence[Setpoint]) -> list[tuple[object, ...]]:
+    return [(setpoint.evse, setpoint.setpoint_w, setpoint.reasons) for setpoint in setpoints]
+
+
+def _is_reachable(station: StationLive, evse: EvseLive) -> bool:
+    return station.version is not None and evse.transaction is not None and evse.probe is None
+
+
+def driver_for(station: StationLive, evse: EvseLive) -> SetpointDriver:
+    """The rung of the degrade ladder that this EVSE stands on (V2G-10)."""
+    return station.driver_of(evse) if evse.following.level is Level.FULL else SetpointDriver.CHARGE_ONLY
+
+
+def due(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime, settings: DispatchSettings) -> bool:
+    """Whether the station must be told: something new, an unanswered one, or the old one has run half its time."""
+    last = evse.setpoint
+    if last is None or last.transaction != evse.transaction or last.driver is not driver:
+        return True
+    since_sent = now - evse.sent_at if evse.sent_at else timedelta.max
+    if last.state in _UNDONE:
+        return since_sent >= max(RETRY_AFTER, timedelta(seconds=settings.min_change_s))
+    if since_sent < timedelta(seconds=settings.min_change_s):
+        return False
+    changed = last.event != setpoint.event or abs(last.desired_w - setpoint.setpoint_w) >= WORTH_SENDING_W
+    return changed or last.expires_at - now < timedelta(seconds=settings.setpoint_validity_s / 2)
+
+
+def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime) -> SetpointRecord:
+    """The setpoint as it will be stored and sent."""
+    return SetpointRecord(
+        id=f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
+        evse=evse.ref,
+        plug_in=evse.plug_in.id if evse.plug_in else None,
+        transaction=evse.transaction,
+        event=setpoint.event,
+        decided_at=now,
+        desired_w=setpoint.setpoint_w,
+        baseline_w=setpoint.baseline_w,
+        expires_at=setpoint.expires_at,
+        driver=driver,
+        reasons=setpoint.reasons,
+    )
+
+
+def _note_use(evse: EvseLive, state: EvseState, setpoint: Setpoint, now: datetime) -> None:
+    if setpoint.event is not None and state.use is Use.RESOURCE:
+        evse.last_used_at = now

@@ -1,0 +1,217 @@
+"""Facts come in, are stored, then answered, then acted on. Implements ports.Intake; design §1, §3.
+
+The order never changes: what a station is told was committed before, and decisions follow from what was committed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from csms.control import changes, tracking
+from csms.control.live import Live, StationLive
+from csms.control.skew import ClockSkew, corrected
+from csms.control.tokens import Tokens
+from csms.domain.answers import (
+    Answer,
+    BootAnswer,
+    DataAnswer,
+    NeedsAnswer,
+    NeedsStatus,
+    Noted,
+    StartAnswer,
+    TimeAnswer,
+    TokenAnswer,
+    TokenStatus,
+    TransactionAnswer,
+)
+from csms.domain.facts import (
+    AuthorizeAsked,
+    Booted,
+    DataSent,
+    Heard,
+    NeedsReported,
+    StationFact,
+    StatusReported,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+    Unintelligible,
+)
+from csms.domain.ids import StationId
+from csms.domain.ports import Clock
+from csms.domain.station import BootState, Version
+from csms.store import Store, Write, works, write_of
+
+IDS_PER_BLOCK = 1000
+"""1.6 transaction ids are reserved in blocks, so that a start needs no read (design §3)."""
+
+INVALID = TokenAnswer(status=TokenStatus.INVALID)
+
+
+class TransactionIds:
+    """Positive int31 ids from blocks of the store's sequence; never reused (V2G-55)."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[int, int]] = []
+        self._next, self._end = 0, 0
+
+    def feed(self, first: int, count: int) -> None:
+        self._blocks.append((first, first + count))
+
+    @property
+    def left(self) -> int:
+        return self._end - self._next + sum(end - first for first, end in self._blocks)
+
+    def take(self) -> int:
+        if self._next == self._end:
+            self._next, self._end = self._blocks.pop(0)
+        self._next += 1
+        return self._next - 1
+
+
+class Intake:
+    """Takes facts in. ``on_change`` hears what committed facts changed, ``on_readings`` the time of the oldest
+    reading in each; ``on_low_ids`` is asked for another id block."""
+
+    def __init__(self, store: Store, live: Live, tokens: Tokens, clock: Clock, heartbeat_interval_s: int) -> None:
+        self._store = store
+        self._live = live
+        self._tokens = tokens
+        self._clock = clock
+        self._heartbeat_interval_s = heartbeat_interval_s
+        self._skews: dict[StationId, ClockSkew] = {}
+        self.ids = TransactionIds()
+        self.on_change: Callable[[changes.Change], None] = lambda change: None
+        self.on_connection: Callable[[StationLive, bool], None] = lambda station, online: None
+        self.on_low_ids: Callable[[], None] = lambda: None
+        self.on_readings: Callable[[datetime], None] = lambda at: None
+
+    @property
+    def is_full(self) -> bool:
+        return self._store.writer.is_full
+
+    def receive(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+        station = self._live.station(fact.origin.station)
+        if station is None:
+            return
+        station.last_heard_at = fact.origin.received_at
+        if isinstance(fact, Heard):
+            done(TimeAnswer(self._clock.now()))
+            return
+        self._note_clock(fact)
+        self._store_and_answer(corrected(fact, self._skew(fact.origin.station)), done)
+
+    def _store_and_answer(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+        token = self._token_answer(fact)
+        rows, work = self._write_of(fact)
+
+        def committed(result: Any) -> None:
+            done(self._answer(fact, result, token))
+            if readings := getattr(fact, "readings", ()):
+                self.on_readings(readings[0].at)
+            accepted = token is None or token.status is TokenStatus.ACCEPTED
+            self._follow_up(tracking.apply(self._live, fact, tracking.Committed(result, accepted)))
+
+        if rows or work:
+            self._store.writer.put(Write(rows, work, committed))
+        else:  # nothing to keep: an Authorize says no more than the transaction after it
+            committed(None)
+
+    def _write_of(self, fact: StationFact) -> tuple[Any, Any]:
+        transaction = self._transaction_for(fact)
+        rows, work = write_of(fact, transaction=transaction)
+        if isinstance(fact, Booted):
+            return rows, self._boot(fact)
+        if transaction is not None and work is None:
+            return rows, lambda _conn: transaction
+        return rows, work
+
+    def _boot(self, fact: Booted) -> Callable[[Any], BootState]:
+        station = self._live.stations[fact.origin.station]
+        version = station.version or station.station.version or Version.V16
+        state = station.station.registration
+
+        def work(conn: Any) -> BootState:
+            works.save_boot(conn, fact=fact, version=version, state=state)
+            return state
+
+        return work
+
+    def _follow_up(self, happened: Iterator[changes.Change]) -> None:
+        for change in happened:
+            self.on_change(change)
+
+    def connected(self, station: StationId, version: Version) -> None:
+        live = self._live.station(station)
+        if live is not None:
+            live.version = version
+            live.last_heard_at = self._clock.now()
+            self.on_connection(live, True)
+
+    def disconnected(self, station: StationId) -> None:
+        live = self._live.station(station)
+        if live is not None:
+            live.version = None
+            self.on_connection(live, False)
+
+    def _skew(self, station: StationId) -> ClockSkew:
+        return self._skews.setdefault(station, ClockSkew())
+
+    def _note_clock(self, fact: StationFact) -> None:
+        said_at = _said_at(fact)
+        if said_at is not None:
+            self._skew(fact.origin.station).note(said_at, fact.origin.received_at)
+
+    def _transaction_for(self, fact: StationFact) -> int | None:
+        if isinstance(fact, TransactionStarted) or _is_bad_start(fact):
+            if self.ids.left <= IDS_PER_BLOCK // 2:
+                self.on_low_ids()
+            return self.ids.take()
+        return None
+
+    def _token_answer(self, fact: StationFact) -> TokenAnswer | None:
+        token = getattr(fact, "token", None)
+        return None if token is None else self._tokens.verdict(token, self._clock.now())
+
+    def _answer(self, fact: StationFact, result: Any, token: TokenAnswer | None) -> Answer:
+        answer = ANSWERS.get(type(fact))
+        return Noted() if answer is None else answer(self, fact, result, token)
+
+    def boot_answer(self, result: BootState) -> BootAnswer:
+        return BootAnswer(state=result, now=self._clock.now(), interval_s=self._heartbeat_interval_s)
+
+
+def _said_at(fact: StationFact) -> datetime | None:
+    """The station's time of a message that came at once, as far as the message itself tells."""
+    if isinstance(fact, StatusReported):
+        return fact.at
+    if isinstance(fact, TransactionReported):
+        return None if fact.offline else fact.at
+    readings = getattr(fact, "readings", ())
+    return readings[-1].at if readings else None
+
+
+def _is_bad_start(fact: StationFact) -> bool:
+    return isinstance(fact, Unintelligible) and fact.action == "StartTransaction"
+
+
+def _needs_answer(fact: NeedsReported) -> NeedsAnswer:
+    # Processing: the profile follows with the next decision; no vehicle is refused its energy service here (V2G-13).
+    return NeedsAnswer(NeedsStatus.PROCESSING if fact.bidirectional else NeedsStatus.NO_PROFILE)
+
+
+def _unintelligible_answer(fact: Unintelligible, result: Any) -> Answer:
+    return StartAnswer(transaction=int(result), token=INVALID) if _is_bad_start(fact) else Noted()
+
+
+ANSWERS: Mapping[type, Callable[[Intake, Any, Any, TokenAnswer | None], Answer]] = {
+    Booted: lambda intake, _fact, result, _token: intake.boot_answer(result),
+    AuthorizeAsked: lambda _intake, _fact, _result, token: token or INVALID,
+    TransactionStarted: lambda _intake, _fact, result, token: StartAnswer(transaction=result, token=token or INVALID),
+    TransactionStopped: lambda _intake, _fact, _result, token: TransactionAnswer(token),
+    TransactionReported: lambda _intake, _fact, _result, token: TransactionAnswer(token),
+    NeedsReported: lambda _intake, fact, _result, _token: _needs_answer(fact),
+    DataSent: lambda _intake, _fact, _result, _token: DataAnswer("UnknownVendorId"),
+    Unintelligible: lambda _intake, fact, result, _token: _unintelligible_answer(fact, result),
+}
+"""The reply to each kind of fact, once it is committed; what is not named here is merely noted."""

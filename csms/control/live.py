@@ -1,0 +1,182 @@
+"""Live state: a cache of committed facts, rebuilt from the store at the start (design §3)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from csms.domain.commands import StartTransaction
+from csms.domain.dispatch import SetpointRecord
+from csms.domain.facts import NeedsReported, Reading
+from csms.domain.ids import EvseRef, PlugInId, StationId, TransactionId, UserId
+from csms.domain.live import LiveState, StoredStatus
+from csms.domain.people import Vehicle
+from csms.domain.permission import PlugIn
+from csms.domain.station import Electrics, Evse, HoldMethod, ProbeState, Quirks, SetpointDriver, Station, Version
+from policies.probe import Probe
+from policies.setpoints import Following
+
+MAX_EVSES = 64
+"""EVSE numbers above this are garbage (field lesson 21)."""
+
+
+@dataclass(slots=True)
+class StartAttempt:
+    """A remote start under way: success is a transaction with our token, not the station's Accepted (V2G-32)."""
+
+    command: StartTransaction
+    sent_at: datetime
+    tries: int = 1
+
+
+@dataclass(slots=True)
+class EvseLive:
+    """One EVSE now. ``authorized``: energy may flow in the running transaction.
+    ``dynamic_transaction``: the one whose Dynamic profile is installed."""
+
+    evse: Evse
+    statuses: dict[int, StoredStatus] = field(default_factory=dict)
+    plug_in: PlugIn | None = None
+    vehicle: Vehicle | None = None
+    transaction: TransactionId | None = None
+    authorized: bool = False
+    available_since: datetime | None = None
+    reading: Reading | None = None
+    needs: NeedsReported | None = None
+    start: StartAttempt | None = None
+    setpoint: SetpointRecord | None = None
+    sent_at: datetime | None = None
+    following: Following = Following()
+    probe_state: ProbeState = ProbeState.UNTRIED
+    probe: Probe | None = None
+    last_used_at: datetime | None = None
+    dynamic_transaction: TransactionId | None = None
+
+    @property
+    def ref(self) -> EvseRef:
+        return self.evse.ref
+
+    @property
+    def power_w(self) -> int | None:
+        power = self.reading.power_w if self.reading else None
+        return None if power is None else round(power)
+
+    @property
+    def soc_percent(self) -> float | None:
+        if self.plug_in is None:
+            return None
+        return self.plug_in.soc_percent
+
+    def forget_vehicle(self) -> None:
+        """The cable is out: nothing that was learnt of this vehicle holds for the next."""
+        self.plug_in = self.vehicle = self.needs = self.start = self.setpoint = self.sent_at = self.probe = None
+        self.available_since = self.dynamic_transaction = None
+        self.authorized = False
+        self.following = Following()
+        if self.probe_state is ProbeState.RUNNING:
+            self.probe_state = ProbeState.UNTRIED
+
+
+@dataclass(slots=True)
+class StationLive:
+    """One station now. ``version`` None = offline."""
+
+    station: Station
+    quirks: Quirks
+    version: Version | None = None
+    last_heard_at: datetime | None = None
+    evses: dict[int, EvseLive] = field(default_factory=dict)
+    card_shown_at: datetime | None = None
+
+    @property
+    def hold(self) -> HoldMethod:
+        return self.quirks.hold
+
+    def driver_of(self, evse: EvseLive) -> SetpointDriver:
+        """The best driver proven for this EVSE (V2G-2, V2G-8)."""
+        proven = evse.probe_state is ProbeState.PASSED
+        return self.quirks.driver if proven else SetpointDriver.CHARGE_ONLY
+
+
+class Live:
+    """All stations and EVSEs, by id. Changed on the event loop only, after commits."""
+
+    def __init__(self) -> None:
+        self.stations: dict[StationId, StationLive] = {}
+
+    def add(self, station: Station, quirks: Quirks) -> StationLive:
+        """Put a station in, or renew what is known of it without touching what happens at its EVSEs."""
+        live = self.stations.get(station.id)
+        if live is None:
+            live = self.stations[station.id] = StationLive(station, quirks, last_heard_at=station.last_heard_at)
+        live.station, live.quirks = station, quirks
+        for evse in station.evses:
+            known = live.evses.setdefault(evse.ref.evse, EvseLive(evse))
+            known.evse = evse
+        return live
+
+    def station(self, id_: StationId) -> StationLive | None:
+        return self.stations.get(id_)
+
+    def evse(self, ref: EvseRef) -> EvseLive | None:
+        """The EVSE; one that its station mentions for the first time comes into being with safe ratings."""
+        live = self.stations.get(ref.station)
+        if live is None or not 1 <= ref.evse <= MAX_EVSES:
+            return None
+        if ref.evse not in live.evses:
+            found = Evse(ref=ref, site=live.station.site, electrics=Electrics())
+            live.evses[ref.evse] = EvseLive(found)
+            live.station = replace(live.station, evses=(*live.station.evses, found))
+        return live.evses[ref.evse]
+
+    def evses(self) -> Iterator[tuple[StationLive, EvseLive]]:
+        for station in self.stations.values():
+            for evse in station.evses.values():
+                yield station, evse
+
+    def of_transaction(self, station: StationId, transaction: TransactionId) -> EvseLive | None:
+        """The EVSE on which a transaction runs."""
+        live = self.stations.get(station)
+        found = (evse for evse in live.evses.values() if evse.transaction == transaction) if live else iter(())
+        return next(found, None)
+
+    def of_plug_in(self, id_: PlugInId) -> EvseLive | None:
+        return next((evse for _, evse in self.evses() if evse.plug_in and evse.plug_in.id == id_), None)
+
+    def of_user(self, user: UserId) -> EvseLive | None:
+        """Where the user's vehicle is plugged in; the newest plug-in when there are several."""
+        found = [
+            (evse.plug_in.plugged_at, evse) for _, evse in self.evses() if evse.plug_in and evse.plug_in.user == user
+        ]
+        return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def restore(live: Live, state: LiveState) -> None:
+    """Bring back what happens at the EVSEs. Stations must be in already; probes of another firmware do not count."""
+    for status in state.statuses:
+        if evse := live.evse(status.evse):
+            evse.statuses[status.connector] = status
+    for ref, reading in state.readings.items():
+        if evse := live.evse(ref):
+            evse.reading = reading
+    _restore_plug_ins(live, state)
+    _restore_probes(live, state)
+
+
+def _restore_plug_ins(live: Live, state: LiveState) -> None:
+    for plug_in in state.plug_ins:
+        if evse := live.evse(plug_in.evse):
+            evse.plug_in = plug_in
+    for record in state.transactions:
+        if record.evse and (evse := live.evse(record.evse)):
+            evse.transaction, evse.authorized = record.id, record.token is not None
+    for setpoint in state.setpoints:
+        if (evse := live.evse(setpoint.evse)) and evse.plug_in and evse.plug_in.id == setpoint.plug_in:
+            evse.setpoint = setpoint
+
+
+def _restore_probes(live: Live, state: LiveState) -> None:
+    for probe in state.probes:
+        station = live.station(probe.evse.station)
+        evse = live.evse(probe.evse)
+        if station and evse and station.station.firmware == probe.firmware and probe.state is not ProbeState.RUNNING:
+            evse.probe_state = probe.state

@@ -1,0 +1,109 @@
+"""The supervised discharge probe: proof before use, only with the user's permission and at their price. V2G-8."""
+
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from csms.control.live import EvseLive, StationLive
+from csms.control.outbox import Outbox, nothing
+from csms.domain.decision import Reason
+from csms.domain.dispatch import SetpointRecord
+from csms.domain.dr import Direction
+from csms.domain.facts import Reading
+from csms.domain.ports import Clock
+from csms.domain.snapshot import EvseState, Snapshot, Use
+from csms.domain.station import ProbeState
+from csms.store import Store, Write, works
+from policies import probe
+
+log = structlog.get_logger()
+
+PROBE_MAX_W = 1000
+MARGIN_WH = 200
+"""More than a probe can take out, on top of what the user requires."""
+
+
+class Probing:
+    """Runs one probe per EVSE until it has an outcome; at most one at a time per station."""
+
+    def __init__(self, store: Store, outbox: Outbox, clock: Clock) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+
+    def consider(self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot) -> None:
+        """Begin a probe where it is due and nobody's conditions forbid it."""
+        busy = any(other.probe is not None for other in station.evses.values())
+        if busy or evse.probe_state is not ProbeState.UNTRIED or not station.quirks.driver.can_discharge:
+            return
+        if station.version is None or not evse.authorized or not may_probe(state, snapshot):
+            return
+        now = self._clock.now()
+        evse.probe = probe.begin(now, float(max(evse.power_w or 0, 0)), state.electrics.max_discharge_w)
+        evse.probe_state = ProbeState.RUNNING
+        self._outbox.put(evse, self._setpoint(station, evse, now))
+        log.info("probe.begun", evse=str(evse.ref), setpoint_w=evse.probe.setpoint_w)
+
+    def _setpoint(self, station: StationLive, evse: EvseLive, now: datetime) -> SetpointRecord:
+        assert evse.probe is not None  # noqa: S101  set by the caller
+        return SetpointRecord(
+            id=f"probe-{evse.ref}-{now:%Y%m%dT%H%M%S%f}",
+            evse=evse.ref,
+            plug_in=evse.plug_in.id if evse.plug_in else None,
+            transaction=evse.transaction,
+            event=None,
+            decided_at=now,
+            desired_w=evse.probe.setpoint_w,
+            baseline_w=0,
+            expires_at=max(evse.probe.deadline_at, now + timedelta(seconds=10)),
+            driver=station.quirks.driver,
+            reasons=(Reason.PROBE,),
+        )
+
+    def judge(self, station: StationLive, evse: EvseLive, reading: Reading | None) -> bool:
+        """Look at a running probe; True when it has just ended."""
+        if evse.probe is None:
+            return False
+        state = probe.judge(evse.probe, self._clock.now(), reading)
+        if state is ProbeState.RUNNING:
+            return False
+        evse.probe, evse.probe_state = None, state
+        work = partial(
+            works.save_probe, evse=evse.ref, firmware=station.station.firmware, state=state, at=self._clock.now()
+        )
+        self._store.writer.put(Write((), work, nothing))
+        log.info("probe.ended", evse=str(evse.ref), state=state)
+        return True
+
+
+def may_probe(state: EvseState, snapshot: Snapshot) -> bool:
+    """The user allows discharge now, at this price, with charge to spare; site, EVSE and vehicle can feed back."""
+    battery, terms = state.battery, state.terms
+    if state.use is not Use.RESOURCE or battery is None or not terms.discharge:
+        return False
+    if min(state.electrics.max_discharge_w, battery.max_discharge_w) < PROBE_MAX_W:
+        return False
+    spare_wh = battery.energy_wh - battery.error_wh - terms.required_wh
+    return spare_wh > MARGIN_WH and _is_price_right(state, snapshot) and _is_export_allowed(state, snapshot)
+
+
+def _is_price_right(state: EvseState, snapshot: Snapshot) -> bool:
+    """Never below the user's minimum, for a probe neither (P5); an entrusted vehicle's prices are ours (P8)."""
+    least = state.terms.min_sell_per_kwh
+    if state.terms.entrust or least is None:
+        return True
+    area = next(site.area for site in snapshot.sites if site.id == state.site)
+    tariff = snapshot.prices[area].at(snapshot.now)
+    pays = [e.unit_price(tariff) for e in snapshot.events if e.direction is Direction.DOWN and e.covers(area)]
+    return max(pays, default=tariff) >= least
+
+
+def _is_export_allowed(state: EvseState, snapshot: Snapshot) -> bool:
+    sites = {site.id: site for site in snapshot.sites}
+    node = sites.get(state.site)
+    while node is not None:
+        if node.export_limit_w < PROBE_MAX_W:
+            return False
+        node = sites.get(node.parent) if node.parent else None
+    return True

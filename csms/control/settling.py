@@ -1,0 +1,139 @@
+"""Turns meter readings into ledger entries, interval by interval, again when late ones come. P13, P19."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+from policies.metering import energy_in_window
+from policies.settlement import Flow
+
+from csms.control.prices import Prices
+from csms.domain.dr import DrEvent
+from csms.domain.ids import AreaId, SiteId
+from csms.domain.permission import PermissionState, PlugIn
+from csms.domain.ports import Clock
+from csms.settings import Settings
+from csms.store import Store, reads, works
+from policies import settlement
+
+log = structlog.get_logger()
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+LOOK_BACK = timedelta(days=1)
+"""After a start, intervals this far back are settled again; what was booked already adds nothing."""
+
+MAX_W = 400_000
+"""Above every EVSE there is: only for spotting registers that jump."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a market interval with one price, in one area."""
+
+    start: datetime
+    end: datetime
+    area: AreaId
+
+
+class Settling:
+    """Settles every interval once it is over and its late values had time to come."""
+
+    def __init__(self, store: Store, prices: Prices, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._prices = prices
+        self._clock = clock
+        self._interval = settings.settlement.interval
+        self._grace = timedelta(seconds=settings.settlement.grace_s)
+        self._currency = settings.settlement.currency
+        self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
+        self._settled_until = self._floor(clock.now() - LOOK_BACK)
+        self._late: set[datetime] = set()
+        self._sites_of_stations: dict[str, SiteId] = {}
+
+    def note_reading(self, at: datetime) -> None:
+        """A reading was stored: when its interval is settled already, that is done again."""
+        if at < self._settled_until:
+            self._late.add(self._floor(at))
+
+    async def run(self) -> int:
+        """Settle what is due. Returns the number of entries posted."""
+        due, self._late = sorted(self._late), set()
+        last = self._floor(self._clock.now() - self._grace)
+        while self._settled_until < last:
+            due.append(self._settled_until)
+            self._settled_until += self._interval
+        return await self._settle_each(due)
+
+    async def _settle_each(self, starts: Sequence[datetime]) -> int:
+        posted = 0
+        for start in starts:
+            posted += await self.settle(start, min(start + self._interval, self._clock.now()))
+        return posted
+
+    def _floor(self, at: datetime) -> datetime:
+        return EPOCH + (at - EPOCH) // self._interval * self._interval
+
+    async def settle(self, start: datetime, end: datetime) -> int:
+        """Settle one market interval over all EVSEs. Idempotent: a second run posts only what has changed."""
+        plug_ins = await self._store.read(partial(reads.plug_ins, since=start, until=end))
+        if not plug_ins or end <= start:
+            return 0
+        events = await self._store.read(partial(reads.dr_events, since=start, until=end))
+        stations = await self._store.read(reads.stations)
+        self._sites_of_stations = {evse.ref.station: evse.site for station in stations for evse in station.evses}
+        posted = 0
+        for area in sorted(set(self._areas.values())):
+            here = [plug_in for plug_in in plug_ins if self._area(plug_in) == area]
+            posted += await self._settle_area(area, here, events, start, end) if here else 0
+        return posted
+
+    def _area(self, plug_in: PlugIn) -> AreaId:
+        site = self._sites_of_stations.get(plug_in.evse.station)
+        return self._areas.get(site, AreaId("default")) if site else AreaId("default")
+
+    async def _settle_area(
+        self, area: AreaId, plug_ins: Sequence[PlugIn], events: Sequence[DrEvent], start: datetime, end: datetime
+    ) -> int:
+        series = self._prices.series(area, start)
+        local = [event for event in events if event.covers(area)]
+        posted = 0
+        for piece_start, piece_end in settlement.cuts(start, end, self._interval, local, series):
+            piece = Piece(piece_start, piece_end, area)
+            flows = [flow for plug_in in plug_ins if (flow := await self._flow(plug_in, piece, local)) is not None]
+            posted += await self._post(flows)
+        return posted
+
+    async def _flow(self, plug_in: PlugIn, piece: Piece, events: Sequence[DrEvent]) -> Flow | None:
+        start = max(piece.start, plug_in.plugged_at)
+        end = min(piece.end, plug_in.unplugged_at or piece.end)
+        if plug_in.user is None or end <= start:
+            return None
+        stored = await self._store.read(partial(reads.readings, evse=plug_in.evse, start=start, end=end))
+        energy = energy_in_window(plug_in.evse, stored, start, end, MAX_W)
+        return Flow(
+            plug_in=plug_in,
+            energy=energy,
+            area=piece.area,
+            event=_event_for(plug_in, piece, events),
+            tariff_per_kwh=self._prices.series(piece.area, piece.start).at(piece.start),
+        )
+
+    async def _post(self, flows: Sequence[Flow]) -> int:
+        if not flows:
+            return 0
+        causes = settlement.causes(flows)
+        booked = await self._store.read(partial(reads.entries_by_cause, causes=causes))
+        entries = settlement.ledger_entries(flows, booked, self._currency, self._clock.now())
+        return await self._store.writer.run(partial(works.post_entries, entries=entries)) if entries else 0
+
+
+def _event_for(plug_in: PlugIn, piece: Piece, events: Sequence[DrEvent]) -> DrEvent | None:
+    """The event whose price holds here. Nobody is paid an event's price for a time that was not permitted."""
+    permission = plug_in.permission
+    granted = permission.state is PermissionState.GRANTED and permission.answered_at is not None
+    if not granted or permission.answered_at is None or permission.answered_at >= piece.end:
+        return None
+    active = [event for event in events if event.is_active(piece.start)]
+    return min(active, key=lambda event: (event.direction, event.created_at), default=None)

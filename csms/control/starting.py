@@ -1,0 +1,97 @@
+"""Lets energy flow once the user has answered: remote start, verified and retried. V2G-26, V2G-32; reference §2.4.
+
+Success is a transaction with our token; the station's Accepted only means that it will try.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from csms.control.live import EvseLive, Live, StartAttempt, StationLive
+from csms.control.outbox import Spawn
+from csms.control.snapshots import use_now
+from csms.control.tokens import Tokens, new_token_value
+from csms.domain.answers import TokenStatus
+from csms.domain.commands import Accepted, StartTransaction
+from csms.domain.facts import IdToken, TokenType
+from csms.domain.people import IdTokenRecord
+from csms.domain.permission import PermissionState
+from csms.domain.ports import Clock, Stations
+from csms.domain.snapshot import Use
+from csms.domain.station import BootState, HoldMethod
+from csms.settings import PermissionSettings
+from csms.store import Store, works
+
+log = structlog.get_logger()
+
+CONFIRMED_WITHIN = timedelta(seconds=30)
+TRIES = 3
+TOKEN_LIVES = timedelta(days=2)
+
+
+class Starting:
+    """Remote starts under way."""
+
+    def __init__(self, store: Store, live: Live, tokens: Tokens, stations: Stations, clock: Clock) -> None:
+        self._store = store
+        self._live = live
+        self._tokens = tokens
+        self._stations = stations
+        self._clock = clock
+        self.rules = PermissionSettings()
+        self.spawn: Spawn = lambda coroutine: coroutine.close()
+
+    def sweep(self, station: StationLive, evse: EvseLive, now: datetime) -> None:
+        """Start what should run and does not; repeat a start that nothing came of."""
+        if station.version is None or station.station.boot_state is not BootState.ACCEPTED:
+            return
+        if evse.authorized or evse.plug_in is None or not wants_start(station, evse, self.rules, now):
+            return
+        if evse.start is None or _may_retry(evse.start, now):
+            tries = evse.start.tries + 1 if evse.start else 1
+            command = StartTransaction(
+                evse=evse.ref,
+                token=IdToken(new_token_value(), TokenType.CENTRAL),
+                remote_start_id=secrets.randbelow(2**31 - 1) + 1,
+            )
+            evse.start = StartAttempt(command, now, tries)
+            self.spawn(self._start(evse, evse.start))
+
+    async def _start(self, evse: EvseLive, attempt: StartAttempt) -> None:
+        plug_in = evse.plug_in
+        record = IdTokenRecord(
+            token=attempt.command.token.value,
+            type=TokenType.CENTRAL,
+            status=TokenStatus.ACCEPTED,
+            expires_at=self._clock.now() + TOKEN_LIVES,
+            user=plug_in.user if plug_in else None,
+            vehicle=plug_in.vehicle if plug_in else None,
+        )
+        await self._store.writer.run(partial(works.upsert_id_token, record=record))
+        self._tokens.put(record)
+        outcome = await self._stations.send(attempt.command)
+        if not isinstance(outcome, Accepted):
+            log.warning("start.refused", evse=str(evse.ref), attempt=attempt.tries, outcome=repr(outcome))
+
+
+def wants_start(station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime) -> bool:
+    """Whether a transaction should run at this plug-in now."""
+    use = _use_once_started(evse, rules, now)
+    if use in (Use.RESOURCE, Use.PLAIN):
+        return True
+    if use is not Use.HELD or evse.plug_in is None:
+        return False
+    waited = now - evse.plug_in.plugged_at
+    late = waited >= timedelta(seconds=rules.hold_limit_s)
+    asked = evse.plug_in.permission.state is PermissionState.ASKED
+    return asked and (station.hold is HoldMethod.START_ZERO or (station.hold is HoldMethod.NONE_START and late))
+
+
+def _use_once_started(evse: EvseLive, rules: PermissionSettings, now: datetime) -> Use:
+    return use_now(evse, rules, now, in_transaction=True)
+
+
+def _may_retry(attempt: StartAttempt, now: datetime) -> bool:
+    return attempt.tries < TRIES and now - attempt.sent_at >= CONFIRMED_WITHIN

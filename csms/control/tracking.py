@@ -1,0 +1,269 @@
+"""From committed facts to live state: plug-ins, transactions and meters. Requirement P2, reference v2g-over-ocpp §2.1.
+
+A fact that is history (sent from a queue after the fact) closes what it closes, but opens nothing and starts nothing.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from csms.control import changes
+from csms.control.live import EvseLive, Live
+from csms.domain.facts import (
+    AuthorizeAsked,
+    Booted,
+    Metered,
+    NeedsReported,
+    Reading,
+    StatusesReported,
+    StatusReported,
+    TransactionPhase,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+)
+from csms.domain.ids import PlugInId, TransactionId
+from csms.domain.live import StoredStatus
+from csms.domain.permission import PlugIn
+from csms.domain.station import BootState, ConnectorStatus
+
+CARD_BEFORE_CABLE = timedelta(seconds=30)
+"""Preparing this soon after a card may mean the card, not a cable (1.6 §7.7)."""
+
+SOC_JUMP_PERCENT = 10.0
+"""A state of charge that moves further than this between two samples a minute apart or less is wrong (V2G-33)."""
+
+_CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
+_CABLE_OUT = frozenset({"EVDeparted", "EVDisconnected"})
+_CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
+_PLUG_HINTS = ("plugingun", "evconnected")
+
+
+class Committed(NamedTuple):
+    """What the store made of a fact (see store.facts.write_of), and whether the token in it, if any, was accepted."""
+
+    result: Any = None
+    token_accepted: bool = True
+
+
+def apply(live: Live, fact: Any, committed: Committed) -> Iterator[changes.Change]:
+    """Change the live state by one committed fact. Yields what changed."""
+    tracker = TRACKERS.get(type(fact))
+    if tracker is not None:
+        yield from tracker(live, fact, committed)
+
+
+def _booted(live: Live, fact: Booted, committed: Committed) -> Iterator[changes.Change]:
+    station = live.station(fact.origin.station)
+    if station is None:
+        return
+    station.station = replace(
+        station.station,
+        vendor=fact.vendor,
+        model=fact.model,
+        serial=fact.serial,
+        firmware=fact.firmware,
+        boot_state=committed.result,
+    )
+    if station.station.boot_state is BootState.ACCEPTED:
+        yield changes.StationBooted(station)
+
+
+def _status(live: Live, fact: StatusReported, _committed: Committed) -> Iterator[changes.Change]:
+    evse = live.evse(fact.evse)
+    if evse is None:
+        return
+    evse.statuses[fact.connector] = StoredStatus(
+        evse=fact.evse, connector=fact.connector, status=fact.status, at=fact.at
+    )
+    if fact.status is ConnectorStatus.AVAILABLE:
+        if evse.plug_in and evse.plug_in.connector == fact.connector:
+            evse.available_since = fact.origin.received_at
+        return
+    if not fact.status.is_plugged:
+        return
+    evse.available_since = None
+    if evse.plug_in is None and _means_cable(live, fact):
+        yield from _plug_in(evse, fact.connector, fact.origin.received_at)
+
+
+def _means_cable(live: Live, fact: StatusReported) -> bool:
+    station = live.station(fact.evse.station)
+    if fact.status is not ConnectorStatus.PREPARING or station is None or station.card_shown_at is None:
+        return fact.status is not ConnectorStatus.FINISHING
+    if any(hint in fact.info.lower() for hint in _PLUG_HINTS):
+        return True
+    return fact.origin.received_at - station.card_shown_at > CARD_BEFORE_CABLE
+
+
+def _statuses(live: Live, fact: StatusesReported, _committed: Committed) -> Iterator[changes.Change]:
+    for status in fact.statuses:
+        yield from _status(live, status, Committed())
+
+
+def _plug_in(evse: EvseLive, connector: int, at: datetime) -> Iterator[changes.Change]:
+    id_ = PlugInId(f"{at:%Y%m%dT%H%M%S}-{secrets.token_hex(6)}")
+    evse.plug_in = PlugIn(id=id_, evse=evse.ref, connector=connector, plugged_at=at)
+    evse.available_since = None
+    yield changes.PluggedIn(evse)
+
+
+def unplug(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
+    """End the plug-in of an EVSE, where there is one."""
+    if evse.plug_in is None:
+        return
+    ended = replace(evse.plug_in, unplugged_at=at)
+    evse.forget_vehicle()
+    yield changes.Unplugged(evse, ended)
+
+
+def _card(live: Live, fact: AuthorizeAsked, committed: Committed) -> Iterator[changes.Change]:
+    station = live.station(fact.origin.station)
+    if station is None or not committed.token_accepted:
+        return
+    station.card_shown_at = fact.origin.received_at
+    waiting = [evse for evse in station.evses.values() if evse.plug_in and not evse.authorized]
+    if len(waiting) == 1:  # 1.6 does not say at which EVSE: only an unambiguous one is taken
+        yield changes.TokenShown(waiting[0], fact.token)
+
+
+def _started(live: Live, fact: TransactionStarted, committed: Committed) -> Iterator[changes.Change]:
+    evse = live.evse(fact.evse)
+    if evse is None or _is_history(evse, fact.at):
+        return
+    if evse.plug_in is None:
+        yield from _plug_in(evse, 1, fact.origin.received_at)
+    transaction = TransactionId(str(committed.result))
+    yield from _begin(evse, transaction, authorized=committed.token_accepted)
+    if committed.token_accepted:
+        yield changes.TokenShown(evse, fact.token)
+
+
+def _is_history(evse: EvseLive, at: datetime) -> bool:
+    """The connector has become free since, by the station's own clock."""
+    newest = max(evse.statuses.values(), key=lambda status: status.at, default=None)
+    return newest is not None and newest.status is ConnectorStatus.AVAILABLE and newest.at > at
+
+
+def _begin(evse: EvseLive, transaction: TransactionId, *, authorized: bool) -> Iterator[changes.Change]:
+    begins = (authorized and not evse.authorized) or transaction != evse.transaction
+    evse.transaction = transaction
+    evse.authorized = evse.authorized or authorized
+    if evse.plug_in:
+        evse.plug_in = replace(evse.plug_in, transaction=transaction)
+    if begins:
+        yield changes.TransactionBegan(evse)
+
+
+def _stopped(live: Live, fact: TransactionStopped, committed: Committed) -> Iterator[changes.Change]:
+    evse = live.of_transaction(fact.origin.station, committed.result) if committed.result else None
+    if evse is None:
+        return
+    yield from _sampled(evse, fact.readings)
+    yield from _end(evse, fact.origin.received_at)
+
+
+def _end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
+    evse.transaction, evse.authorized, evse.start = None, False, None
+    if evse.reading:
+        # Power after the end is nothing, whatever was sampled last (field lesson 19).
+        evse.reading = replace(evse.reading, power_import_w=0.0, power_export_w=0.0)
+    statuses = evse.statuses.values()
+    if evse.plug_in and statuses and all(status.status is ConnectorStatus.AVAILABLE for status in statuses):
+        evse.available_since = at
+    yield changes.TransactionOver(evse)
+
+
+def _reported(live: Live, fact: TransactionReported, committed: Committed) -> Iterator[changes.Change]:
+    evse = live.evse(fact.evse) if fact.evse else live.of_transaction(fact.origin.station, fact.transaction)
+    if evse is None or not committed.result:
+        return
+    if not fact.offline and fact.phase is not TransactionPhase.ENDED:
+        yield from _running(evse, fact, committed)
+    yield from _sampled(evse, fact.readings)
+    if fact.phase is TransactionPhase.ENDED and evse.transaction == fact.transaction:
+        yield from _end(evse, fact.origin.received_at)
+        if fact.stopped_reason in _CABLE_OUT or fact.trigger in _CABLE_OUT:
+            yield from unplug(evse, fact.origin.received_at)
+
+
+def _running(evse: EvseLive, fact: TransactionReported, committed: Committed) -> Iterator[changes.Change]:
+    cable = fact.trigger in _CABLE_IN or fact.charging_state in _CONNECTED_STATES
+    if evse.plug_in is None and cable:
+        yield from _plug_in(evse, fact.connector or 1, fact.origin.received_at)
+    started_by_us = evse.start is not None and fact.remote_start_id == evse.start.command.remote_start_id
+    shown = fact.token is not None and committed.token_accepted
+    yield from _begin(evse, fact.transaction, authorized=shown or started_by_us or fact.charging_state == "Charging")
+    if fact.token is not None and shown:
+        yield changes.TokenShown(evse, fact.token)
+
+
+def _metered(live: Live, fact: Metered, _committed: Committed) -> Iterator[changes.Change]:
+    evse = live.evse(fact.evse)
+    if evse is None:
+        return
+    if fact.transaction and evse.transaction is None and evse.plug_in and evse.plug_in.transaction == fact.transaction:
+        return  # values for a transaction that is over never revive it (field lesson 15)
+    yield from _sampled(evse, fact.readings)
+
+
+def _sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:
+    for reading in readings:
+        if evse.reading is not None and reading.at < evse.reading.at:
+            continue
+        evse.reading = _with_registers(reading, evse.reading)
+        _note_soc(evse, reading)
+        yield changes.Sampled(evse, reading)
+
+
+def _with_registers(new: Reading, old: Reading | None) -> Reading:
+    """Registers and power that this sample left out are still those of the last one."""
+    if old is None:
+        return new
+    silent = new.power_import_w is None and new.power_export_w is None
+    return replace(
+        new,
+        import_wh=old.import_wh if new.import_wh is None else new.import_wh,
+        export_wh=old.export_wh if new.export_wh is None else new.export_wh,
+        power_import_w=old.power_import_w if silent else new.power_import_w,
+        power_export_w=old.power_export_w if silent else new.power_export_w,
+    )
+
+
+def _note_soc(evse: EvseLive, reading: Reading) -> None:
+    soc, plug_in = reading.soc_percent, evse.plug_in
+    if plug_in is None or soc is None or not 0 < soc <= 100:
+        return
+    if plug_in.soc_percent is not None and plug_in.soc_at is not None:
+        moved = abs(soc - plug_in.soc_percent)
+        if moved > SOC_JUMP_PERCENT and reading.at - plug_in.soc_at <= timedelta(minutes=1):
+            return
+    start = soc if plug_in.soc_at_start_percent is None else plug_in.soc_at_start_percent
+    evse.plug_in = replace(plug_in, soc_percent=soc, soc_at=reading.at, soc_at_start_percent=start)
+
+
+def _needs(live: Live, fact: NeedsReported, _committed: Committed) -> Iterator[changes.Change]:
+    evse = live.evse(fact.evse)
+    if evse is None:
+        return
+    evse.needs = fact
+    if evse.plug_in and fact.soc_percent is not None:
+        _note_soc(evse, Reading(at=fact.origin.received_at, soc_percent=fact.soc_percent))
+    yield changes.NeedsKnown(evse)
+
+
+Tracker = Callable[[Live, Any, Committed], Iterator[changes.Change]]
+
+TRACKERS: Mapping[type, Tracker] = {
+    Booted: _booted,
+    StatusReported: _status,
+    StatusesReported: _statuses,
+    AuthorizeAsked: _card,
+    TransactionStarted: _started,
+    TransactionStopped: _stopped,
+    TransactionReported: _reported,
+    Metered: _metered,
+    NeedsReported: _needs,
+}

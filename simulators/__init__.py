@@ -8,8 +8,8 @@ The package shares no code with the server. From the inside out:
 - ``behaviours``: misbehaviour as data, composable by name.
 - ``driver``: a person with a phone, over HTTP. ``scenario`` and ``street``: who comes when.
 
-``csms-simulate run simulators/scenarios/street.toml`` runs a street against a server; ``csms-simulate behaviours`` lists
-what stations can get wrong. In a test::
+``csms-simulate run simulators/scenarios/street.toml`` runs a street against a server; ``csms-simulate
+behaviours`` lists what stations can get wrong. In a test::
 
     station = Station(StationSpec(id="S1", model=MODELS["Sim V2G 2.1"]), "ws://127.0.0.1:9000/ocpp", password="…")
     async with station:

@@ -1,4 +1,4 @@
-"""The state of one station, and how its energy flows while time passes. What is said about it: station_v16, station_v2."""
+"""The state of one station, and how its energy flows in time. It says nothing: see station_v16 and station_v2."""
 
 import random
 from collections.abc import Callable
@@ -19,6 +19,8 @@ from simulators.profiles import Demand, Profile, Situation, demand, survivors, w
 Payload = dict[str, Any]
 CHARGING, SUSPENDED_EV, SUSPENDED_EVSE = "Charging", "SuspendedEV", "SuspendedEVSE"
 SUBSTEP_S = 1.0
+METER_AT_ZERO = Meter()
+NO_PROFILE = Demand()
 
 
 @dataclass(slots=True)
@@ -51,18 +53,18 @@ class Bay:
 
     number: int
     spec: EvseSpec
-    meter: Meter = Meter()
+    meter: Meter = METER_AT_ZERO
     ev: Ev | None = None
     session: Session | None = None
     grant: Grant | None = None
     status: str = "Available"
     plugged_at: datetime | None = None
     next_sample_at: datetime | None = None
-    wanted: Demand = Demand()
+    wanted: Demand = NO_PROFILE
     heard_w: float = 0.0
     heard_at: datetime | None = None
     obeyed_w: float = 0.0
-    meter_zero: Meter = Meter()
+    meter_zero: Meter = METER_AT_ZERO
     frozen: Meter | None = None
 
     @property
@@ -86,6 +88,7 @@ class Cabinet:
     profiles: tuple[Profile, ...] = ()
     outbox: Outbox = field(default_factory=Outbox)
     offline_since: datetime | None = None
+    transactions: int = 0
     online: bool = False
     boot_asked: bool = False
     """The CSMS asked for a BootNotification while it had not accepted the station yet."""
@@ -147,6 +150,11 @@ class Cabinet:
     def sharing(self) -> int:
         """How many EVSEs share the station's maximum now."""
         return max(1, sum(bay.may_flow for bay in self.bays.values()))
+
+    def begin(self, bay: Bay, session: Session) -> None:
+        """A transaction begins at an EVSE."""
+        bay.session, bay.next_sample_at = session, None
+        self.transactions += 1
 
     def end_profiles(self, bay: Bay) -> None:
         self.profiles = without_transaction(self.profiles, bay.number)
@@ -225,5 +233,5 @@ def _wear_meters(cabinet: Cabinet, at: datetime) -> None:
     for bay in cabinet.bays.values():
         if behaviour.freeze_meter_at_s and age_s >= behaviour.freeze_meter_at_s and bay.frozen is None:
             bay.frozen = bay.meter
-        if behaviour.reset_meter_at_s and age_s >= behaviour.reset_meter_at_s and bay.meter_zero == Meter():
+        if behaviour.reset_meter_at_s and age_s >= behaviour.reset_meter_at_s and bay.meter_zero is METER_AT_ZERO:
             bay.meter_zero = bay.meter

@@ -8,7 +8,7 @@ from simulators.battery import Battery, exchange, taper
 
 @dataclass(frozen=True, slots=True)
 class Ev:
-    """Ratings are AC magnitudes in W. ``required_soc`` (0..1) by ``departs_at`` is what it tells in NotifyEVChargingNeeds."""
+    """Ratings are AC magnitudes in W. ``required_soc`` (0..1) by ``departs_at`` is told in NotifyEVChargingNeeds."""
 
     battery: Battery
     max_charge_w: float = 7400.0

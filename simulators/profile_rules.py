@@ -155,18 +155,25 @@ def updated(profile: Profile, update: Mapping[str, Any], now: datetime) -> Profi
     return replace(profile, periods=(replace(profile.periods[0], **changes),), updated_at=now)
 
 
-def cleared(
-    stack: Sequence[Profile], *, id: int | None, evse: int | None, purpose: str | None, level: int | None
-) -> tuple[Profile, ...]:
-    """The stack without what ClearChargingProfile names; None matches everything. An id alone decides."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What ClearChargingProfile names; None matches everything. A profile id alone decides."""
 
-    def named(profile: Profile) -> bool:
-        if id is not None:
-            return profile.id == id
+    profile: int | None = None
+    evse: int | None = None
+    purpose: str | None = None
+    level: int | None = None
+
+    def matches(self, profile: Profile) -> bool:
+        if self.profile is not None:
+            return profile.id == self.profile
         return (
-            evse in (None, profile.evse)
-            and (purpose is None or PURPOSES.get(purpose) is profile.purpose)
-            and level in (None, profile.stack_level)
+            self.evse in (None, profile.evse)
+            and (self.purpose is None or PURPOSES.get(self.purpose) is profile.purpose)
+            and self.level in (None, profile.stack_level)
         )
 
-    return tuple(profile for profile in stack if not named(profile))
+
+def cleared(stack: Sequence[Profile], named: Named) -> tuple[Profile, ...]:
+    """The stack without what was named."""
+    return tuple(profile for profile in stack if not named.matches(profile))

@@ -23,7 +23,7 @@ class CallError(Exception):
         self.description = description
 
 
-class LinkLost(Exception):  # noqa: N818 — a word of the field
+class LinkLost(Exception):
     """The socket went away before the answer."""
 
 

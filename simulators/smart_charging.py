@@ -4,7 +4,7 @@ from typing import Any
 
 from simulators.behaviours import Negative
 from simulators.cabinet import Bay, Cabinet, advance
-from simulators.profile_rules import cleared, has_negative_limit, read_profile, refusal, updated
+from simulators.profile_rules import Named, cleared, has_negative_limit, read_profile, refusal, updated
 from simulators.profiles import Demand, installed, schedule
 from simulators.rpc import CallError
 
@@ -49,10 +49,10 @@ def update_dynamic(cabinet: Cabinet, profile_id: int, update: Payload) -> str | 
     return None
 
 
-def clear_profiles(cabinet: Cabinet, **named: Any) -> str:
+def clear_profiles(cabinet: Cabinet, named: Named) -> str:
     """ClearChargingProfile: "Accepted", or "Unknown" when nothing matches."""
     advance(cabinet, cabinet.clock.now())
-    left = cleared(cabinet.profiles, **named)
+    left = cleared(cabinet.profiles, named)
     if len(left) == len(cabinet.profiles):
         return "Unknown"
     cabinet.profiles = left

@@ -44,7 +44,7 @@ class Speech2:
             self._begin(bay, "CablePluggedIn")
         if bay.grant:
             grant, bay.grant = bay.grant, None
-            self._granted(bay, grant)
+            self.granted(bay, grant)
 
     def unplugged(self, bay: Bay) -> None:
         if bay.session:
@@ -81,20 +81,17 @@ class Speech2:
         """Ask the CSMS about a token; offline only if unknown tokens may start."""
         if not self._cabinet.online:
             if self._cabinet.configuration.is_on("offline_unknown"):
-                self._granted(bay, grant)
+                self.granted(bay, grant)
             return
 
         def answered(result: Payload | None) -> None:
             if result and result["idTokenInfo"]["status"] == "Accepted":
-                self._granted(bay, grant)
+                self.granted(bay, grant)
 
         self._cabinet.tell("Authorize", {"idToken": _token(grant)}, done=answered)
 
     def granted(self, bay: Bay, grant: Grant) -> None:
-        """The CSMS asked for a start that needs no Authorize."""
-        self._granted(bay, grant)
-
-    def _granted(self, bay: Bay, grant: Grant) -> None:
+        """Begin or authorize the transaction, or wait for the cable."""
         session = bay.session
         if session and session.authorized:
             return
@@ -123,7 +120,7 @@ class Speech2:
         number = str(uuid.UUID(int=self._cabinet.random.getrandbits(128), version=4))
         session = Session(self._cabinet.clock.now(), grant, number, authorized=grant is not None)
         session.state = "EVConnected" if bay.ev else "Idle"
-        bay.session, bay.next_sample_at = session, None
+        self._cabinet.begin(bay, session)
         self.event(bay, session, "Started", trigger, context="Transaction.Begin", token=grant)
         return session
 

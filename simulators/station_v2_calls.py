@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulators.cabinet import Bay, Cabinet, Grant, Payload
 from simulators.metering import meter_value_v2
+from simulators.profile_rules import Named
 from simulators.profiles import Demand
 from simulators.rpc import Reply
 from simulators.smart_charging import clear_profiles, composite, set_profile, shown_limit, update_dynamic
@@ -55,10 +56,12 @@ class Calls2:
         named = payload.get("chargingProfileCriteria", {})
         status = clear_profiles(
             self._cabinet,
-            id=payload.get("chargingProfileId"),
-            evse=named.get("evseId"),
-            purpose=named.get("chargingProfilePurpose"),
-            level=named.get("stackLevel"),
+            Named(
+                profile=payload.get("chargingProfileId"),
+                evse=named.get("evseId"),
+                purpose=named.get("chargingProfilePurpose"),
+                level=named.get("stackLevel"),
+            ),
         )
         return Reply({"status": status})
 

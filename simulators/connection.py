@@ -1,0 +1,223 @@
+"""A station's connection: open, boot, send what waits, lose it, back off, try again."""
+
+import asyncio
+import base64
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
+
+from simulators.cabinet import Cabinet, advance
+from simulators.dialect import Speech
+from simulators.models import V16
+from simulators.outbox import Outgoing
+from simulators.rpc import CallError, Frame, Link, LinkLost, Payload, message_ids
+
+MESSAGE_ATTEMPTS = 3
+RETRY_S = 5.0
+KEPT_FRAMES = 5000
+
+
+class Connection:
+    """One socket at a time to the CSMS at ``url`` (without the station's id)."""
+
+    def __init__(
+        self, cabinet: Cabinet, speech: Speech, url: str, password: str | None, changed: Callable[[], None]
+    ) -> None:
+        self.spec, self.clock = cabinet.spec, cabinet.clock
+        self.frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
+        self.boots = 0
+        self.refusal: str | None = None
+        self.link: Link | None = None
+        self.connected_at = self.clock.now()
+        self.away_until: datetime | None = None
+        self._cabinet = cabinet
+        self._speech = speech
+        self._changed = changed
+        self._address = f"{url.rstrip('/')}/{quote(cabinet.spec.id)}"
+        self._password = password
+        self._ids = message_ids(f"{cabinet.spec.id}-{cabinet.random.getrandbits(24):06x}")
+        self._wake = asyncio.Event()
+        self._socket: ClientConnection | None = None
+        self._boot_reason: str | None = "PowerUp"
+
+    def wake(self) -> None:
+        """Something may be there to send."""
+        self._wake.set()
+
+    def drop(self) -> None:
+        """Break the connection without a close frame."""
+        if self._socket:
+            self._socket.transport.abort()
+
+    def go_offline(self, seconds: float) -> None:
+        """Break it, and stay away for so long (simulated seconds)."""
+        self.away_until = self.clock.now() + timedelta(seconds=seconds)
+        self.drop()
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        wait_s = self.spec.reconnect_s
+        while True:
+            await self._sit_out()
+            try:
+                socket = await self._open()
+            except (OSError, TimeoutError, WebSocketException) as error:
+                self.refusal = f"{type(error).__name__}: {error}"
+                self._changed()
+                await self.clock.sleep(wait_s * (1 + self._cabinet.random.random()))
+                wait_s = min(wait_s * 2, 8 * self.spec.reconnect_s)
+                continue
+            wait_s = self.spec.reconnect_s
+            await self._serve(socket)
+            await self.clock.sleep(wait_s * self._cabinet.random.random())
+
+    async def _sit_out(self) -> None:
+        while self.away_until and (left := (self.away_until - self.clock.now()).total_seconds()) > 0:
+            await self.clock.sleep(left)
+
+    async def _open(self) -> ClientConnection:
+        version = self.spec.model.version
+        return await connect(
+            self._address,
+            subprotocols=[Subprotocol(version)],
+            additional_headers=self._credentials(),
+            compression=None if version == V16 else "deflate",
+            proxy=None,
+            ping_interval=30,
+            open_timeout=10,
+            close_timeout=2,
+        )
+
+    def _credentials(self) -> dict[str, str]:
+        if self._password is None:
+            return {}
+        word = base64.b64encode(f"{self.spec.id}:{self._password}".encode()).decode()
+        return {"Authorization": f"Basic {word}"}
+
+    async def _serve(self, socket: ClientConnection) -> None:
+        """One connection, from the open socket to its end."""
+        link = Link(socket, self._speech.handle, self._note, self._ids)
+        self._socket, self.link, self.connected_at = socket, link, self.clock.now()
+        tasks = {asyncio.create_task(link.read(self._hesitate)), asyncio.create_task(self._talk(link))}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._offline()
+            await socket.close(1001)
+            await _ended(tasks)
+
+    async def _hesitate(self) -> None:
+        if self._cabinet.behaviour.answer_delay_s:
+            await self.clock.sleep(self._cabinet.behaviour.answer_delay_s)
+
+    def _note(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self._changed()
+
+    def _offline(self) -> None:
+        cabinet = self._cabinet
+        self._socket = self.link = None
+        cabinet.offline_since = cabinet.offline_since or self.clock.now()
+        cabinet.online = False
+        cabinet.outbox.lose_live()
+        if cabinet.behaviour.loses_profiles:
+            cabinet.profiles = ()
+        self._changed()
+
+    # --- what is said on it
+
+    async def _talk(self, link: Link) -> None:
+        """Boot if need be, then send whatever waits, until a reset."""
+        with contextlib.suppress(LinkLost):
+            while self._boot_reason and not await self._boot(link, self._boot_reason):
+                pass
+            self._came_online()
+            while not self._resets_now():
+                await self._send_next(link)
+
+    async def _boot(self, link: Link, reason: str) -> bool:
+        try:
+            answer = await link.call(*self._speech.boot(reason), self.spec.call_timeout_s)
+        except (CallError, TimeoutError) as error:
+            answer = {"status": str(error), "interval": 0}
+        if answer["status"] != "Accepted":
+            self.refusal = f"BootNotification: {answer['status']}"
+            await self._boot_pause(answer["interval"] or 10)
+            return False
+        self._boot_reason, self.refusal = None, None
+        self.boots += 1
+        self._take_heartbeat(answer["interval"])
+        return True
+
+    def _take_heartbeat(self, seconds: int) -> None:
+        key = "HeartbeatInterval" if self.spec.model.version == V16 else "OCPPCommCtrlr.HeartbeatInterval"
+        if seconds > 0:
+            self._cabinet.configuration.change(key, str(seconds))
+
+    async def _boot_pause(self, seconds: float) -> None:
+        """Wait for the CSMS's interval, or for its TriggerMessage."""
+        self._cabinet.boot_asked = False
+        pause = asyncio.ensure_future(self.clock.sleep(seconds))
+        pause.add_done_callback(lambda _: self._wake.set())
+        while not (pause.done() or self._cabinet.boot_asked):
+            await self._woken()
+        await _ended({pause})
+
+    def _came_online(self) -> None:
+        cabinet = self._cabinet
+        advance(cabinet, self.clock.now())
+        cabinet.online, cabinet.offline_since = True, None
+        self._speech.all_statuses()
+
+    def _resets_now(self) -> bool:
+        """A reset waits for the outbox; a scheduled one for the transactions too."""
+        reason = self._speech.reset_asked
+        busy = any(bay.session for bay in self._cabinet.bays.values())
+        if not reason or self._cabinet.outbox.items or (reason == "ScheduledReset" and busy):
+            return False
+        self._boot_reason, self._speech.reset_asked = reason, ""
+        return True
+
+    async def _send_next(self, link: Link) -> None:
+        items = self._cabinet.outbox.items
+        if not items:
+            await self._woken()
+            return
+        item = items[0]
+        try:
+            result = await link.call(item.action, item.payload(), self.spec.call_timeout_s)
+        except (CallError, TimeoutError):
+            item.attempts += 1
+            if item.kept and item.attempts < MESSAGE_ATTEMPTS:
+                await self.clock.sleep(RETRY_S * item.attempts)
+                return
+            result = None
+        self._cabinet.outbox.items.popleft()
+        await self._said(link, item, result)
+
+    async def _said(self, link: Link, item: Outgoing, result: Payload | None) -> None:
+        if item.done:
+            item.done(result)
+        for _ in range(item.copies):
+            with contextlib.suppress(CallError, TimeoutError):
+                await link.call(item.action, item.payload(), self.spec.call_timeout_s)
+        self._changed()
+
+    async def _woken(self) -> None:
+        self._wake.clear()
+        await self._wake.wait()
+
+
+async def _ended(tasks: "set[asyncio.Task[None]] | set[asyncio.Future[None]]") -> None:
+    """Cancel what still runs; raise what really went wrong."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception) and not isinstance(result, LinkLost):
+            raise result

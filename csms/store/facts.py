@@ -1,0 +1,111 @@
+"""How a fact becomes rows and work.
+
+Rows are plain dicts with every column of their table; the writer inserts them in bulk and skips those whose natural key
+exists. Work is a function of the connection; it may run more than once before its commit and must change nothing else.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from csms.domain.facts import (
+    DataSent,
+    Metered,
+    NeedsReported,
+    Origin,
+    Reading,
+    StationFact,
+    StatusesReported,
+    StatusReported,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+    Unintelligible,
+)
+from csms.domain.ids import EvseRef, TransactionId
+from csms.store import events, transactions
+from csms.store.readings import reading_rows
+from csms.store.values import NEEDS, digest, micros, plain_json, to_json
+
+Rows = tuple[tuple[str, dict[str, Any]], ...]
+Work = Callable[[Connection], Any]
+
+
+def write_of(  # noqa: PLR0911  one case per kind of fact
+    fact: StationFact, *, transaction: int | None = None
+) -> tuple[Rows, Work | None]:
+    """Rows (table name, row) and work that store a fact.
+
+    Result of the work: TransactionStarted -> the transaction id (the one given, or that of the same start before;
+    reserved on the spot when none is given). TransactionReported -> whether it is new. TransactionStopped -> the
+    TransactionId it closed, or None when it is parked. Heard, Booted and AuthorizeAsked store nothing here.
+    """
+    match fact:
+        case Metered():
+            return _metered(fact.origin, fact.evse, fact.transaction, fact.readings), None
+        case StatusReported():
+            return (("status", _status_row(fact)),), None
+        case StatusesReported():
+            return tuple(("status", _status_row(status)) for status in fact.statuses), None
+        case TransactionStarted():
+            return (), partial(transactions.start, fact=fact, transaction=transaction)
+        case TransactionStopped():
+            return (), partial(transactions.stop, fact=fact)
+        case TransactionReported():
+            return (), partial(events.report, fact=fact)
+        case Unintelligible():
+            return (("quarantine", quarantine_row(fact)),), None
+        case NeedsReported() | DataSent():
+            return (("notice", _notice_row(fact)),), None
+        case _:
+            return (), None
+
+
+def _metered(origin: Origin, evse: EvseRef, transaction: TransactionId | None, readings: Iterable[Reading]) -> Rows:
+    return tuple(("meter_value", row) for row in reading_rows(origin, evse.evse, transaction, readings))
+
+
+def _status_row(fact: StatusReported) -> dict[str, Any]:
+    return {
+        "station": fact.evse.station,
+        "evse": fact.evse.evse,
+        "connector": fact.connector,
+        "status": fact.status.value,
+        "at": micros(fact.at),
+        "received_at": micros(fact.origin.received_at),
+        "message_id": fact.origin.message_id,
+        "error_code": fact.error_code,
+        "info": fact.info,
+    }
+
+
+def _notice_row(fact: NeedsReported | DataSent) -> dict[str, Any]:
+    content = (
+        to_json(NEEDS, fact)
+        if isinstance(fact, NeedsReported)
+        else plain_json({"vendor": fact.vendor, "message": fact.message, "data": fact.data})
+    )
+    return {
+        "station": fact.origin.station,
+        "kind": type(fact).__name__,
+        "message_id": fact.origin.message_id,
+        "received_at": micros(fact.origin.received_at),
+        "content": content,
+    }
+
+
+def quarantine_row(fact: Unintelligible) -> dict[str, Any]:
+    """The row that keeps a message nobody understood."""
+    return {
+        "station": fact.origin.station,
+        "message_id": fact.origin.message_id,
+        "received_at": micros(fact.origin.received_at),
+        "action": fact.action,
+        "raw": fact.raw,
+        "why": fact.why,
+        "evse": fact.evse.evse if fact.evse else None,
+        "fields": plain_json(dict(fact.fields)),
+        "digest": digest(f"{fact.action}\n{fact.raw}"),
+    }

@@ -1,0 +1,1 @@
+"""Alembic's scripts, shipped inside the package. A new one: ``versions/r<number>_<what>.py``, for both engines."""

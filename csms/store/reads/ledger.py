@@ -1,0 +1,139 @@
+"""Reads about the ledger."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
+
+from csms.domain.ids import DrEventId, EvseRef, PlugInId, UserId, VehicleId
+from csms.domain.ledger import Balance, EntryKind, LedgerEntry, Posting, user_account
+from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING
+from csms.store.values import decimal_of, instant, micros
+
+_E = LEDGER_ENTRY.c
+_L = LEDGER_POSTING.c
+NO_CURRENCY = "XXX"
+"""ISO 4217: no currency involved; the balance of somebody without entries."""
+
+
+def ledger(  # noqa: PLR0913  filters, all by name
+    conn: Connection,
+    *,
+    user: UserId | None = None,
+    event: DrEventId | None = None,
+    plug_in: PlugInId | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    after: int | None = None,
+    limit: int = 100,
+) -> list[tuple[int, LedgerEntry]]:
+    """A page of (id, entry) in the order of posting. [start, end) bounds the beginning of the settled period."""
+    wanted: dict[ColumnElement[Any], Any] = {_E.user: user, _E.event: event, _E.plug_in: plug_in}
+    query = select(LEDGER_ENTRY).order_by(_E.id).limit(limit)
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
+    query = query.where(_period(None, start, end))
+    if after is not None:
+        query = query.where(_E.id > after)
+    return _with_postings(conn, conn.execute(query).all())
+
+
+def entries_by_cause(conn: Connection, causes: Iterable[str]) -> dict[str, list[LedgerEntry]]:
+    """Every revision of the causes that were booked, in order; a cause never booked has no key."""
+    found: dict[str, list[LedgerEntry]] = {}
+    wanted = list(causes)
+    for first in range(0, len(wanted), 500):
+        query = select(LEDGER_ENTRY).where(_E.cause.in_(wanted[first : first + 500])).order_by(_E.cause, _E.revision)
+        for _, entry in _with_postings(conn, conn.execute(query).all()):
+            found.setdefault(entry.cause, []).append(entry)
+    return found
+
+
+def _with_postings(conn: Connection, rows: Sequence[Row[Any]]) -> list[tuple[int, LedgerEntry]]:
+    postings: dict[int, list[Posting]] = {row.id: [] for row in rows}
+    lines = select(LEDGER_POSTING).where(_L.entry.in_(list(postings))).order_by(_L.entry, _L.line)
+    for line in conn.execute(lines):
+        postings[line.entry].append(Posting(line.account, line.amount_minor))
+    return [(row.id, _entry_of(row, postings)) for row in rows]
+
+
+def _entry_of(row: Row[Any], postings: Mapping[int, Sequence[Posting]]) -> LedgerEntry:
+    return LedgerEntry(
+        cause=row.cause,
+        revision=row.revision,
+        kind=EntryKind(row.kind),
+        posted_at=instant(row.posted_at),
+        period_start=instant(row.period_start),
+        period_end=instant(row.period_end),
+        user=row.user,
+        vehicle=row.vehicle,
+        evse=EvseRef(row.station, row.evse),
+        plug_in=row.plug_in,
+        event=row.event,
+        energy_wh=row.energy_wh,
+        price_per_kwh=decimal_of(row.price_per_kwh),
+        currency=row.currency,
+        postings=tuple(postings[row.id]),
+        evidence=orjson.loads(row.evidence),
+    )
+
+
+def balance(
+    conn: Connection,
+    user: UserId,
+    vehicle: VehicleId | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    currency: str | None = None,
+) -> Balance:
+    """A user's sums over the entries whose period begins in [start, end), of all vehicles or one.
+
+    Corrections count with what they correct. ``currency`` None = that of the user's newest entry; amounts in other
+    currencies are never added to it.
+    """
+    money = currency or _newest_currency(conn, user)
+    sums = _sums(conn, (_E.user == user) & (_E.currency == money) & _period(vehicle, start, end), user)
+    sold_wh, earned = sums.get(EntryKind.SALE, (0, 0))
+    bought_wh, credited = sums.get(EntryKind.PURCHASE, (0, 0))
+    return Balance(
+        user=user,
+        vehicle=vehicle,
+        start=start,
+        end=end,
+        currency=money,
+        sold_wh=sold_wh,
+        earned_minor=earned,
+        bought_wh=bought_wh,
+        spent_minor=-credited,
+    )
+
+
+def _newest_currency(conn: Connection, user: UserId) -> str:
+    newest = select(_E.currency).where(_E.user == user).order_by(_E.id.desc()).limit(1)
+    return conn.execute(newest).scalar() or NO_CURRENCY
+
+
+def _period(vehicle: VehicleId | None, start: datetime | None, end: datetime | None) -> ColumnElement[bool]:
+    bounds: list[ColumnElement[bool]] = []
+    if vehicle is not None:
+        bounds.append(_E.vehicle == vehicle)
+    if start is not None:
+        bounds.append(_E.period_start >= micros(start))
+    if end is not None:
+        bounds.append(_E.period_start < micros(end))
+    return and_(true(), *bounds)
+
+
+def _sums(conn: Connection, which: ColumnElement[bool], user: UserId) -> dict[str, tuple[int, int]]:
+    """Flow -> (Wh, minor units credited to the user)."""
+    credit = select(_L.entry, func.sum(_L.amount_minor).label("minor")).where(_L.account == user_account(user))
+    per_entry = credit.group_by(_L.entry).subquery()
+    query = (
+        select(_E.flow, func.sum(_E.energy_wh), func.coalesce(func.sum(per_entry.c.minor), 0))
+        .select_from(LEDGER_ENTRY.outerjoin(per_entry, per_entry.c.entry == _E.id))
+        .where(which)
+        .group_by(_E.flow)
+    )
+    return {flow: (int(energy_wh), int(minor)) for flow, energy_wh, minor in conn.execute(query)}

@@ -1,0 +1,79 @@
+"""Reads about stations."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from csms.domain.ids import EvseRef, StationId
+from csms.domain.live import StoredProbe
+from csms.domain.station import BootState, Current, Electrics, Evse, ProbeState, Station, Version
+from csms.store.tables import EVSE, PROBE, STATION
+from csms.store.values import instant
+
+
+def stations(conn: Connection) -> tuple[Station, ...]:
+    """Every provisioned station, by id."""
+    evses: dict[str, list[Evse]] = {}
+    for row in conn.execute(select(EVSE).order_by(EVSE.c.station, EVSE.c.evse)):
+        evses.setdefault(row.station, []).append(_evse_of(row))
+    rows = conn.execute(select(STATION).order_by(STATION.c.id))
+    return tuple(_station_of(row, evses.get(row.id, [])) for row in rows)
+
+
+def station(conn: Connection, id: StationId) -> Station | None:  # noqa: A002  the name all reads share
+    """One station, or None."""
+    row = conn.execute(select(STATION).where(STATION.c.id == id)).one_or_none()
+    if row is None:
+        return None
+    evses = conn.execute(select(EVSE).where(EVSE.c.station == id).order_by(EVSE.c.evse))
+    return _station_of(row, [_evse_of(evse) for evse in evses])
+
+
+def _station_of(row: Row[Any], evses: list[Evse]) -> Station:
+    return Station(
+        id=row.id,
+        site=row.site,
+        evses=tuple(evses),
+        host=row.host,
+        version=Version(row.version) if row.version else None,
+        boot_state=BootState(row.boot_state),
+        vendor=row.vendor,
+        model=row.model,
+        serial=row.serial,
+        firmware=row.firmware,
+        last_heard_at=instant(row.last_heard_at),
+    )
+
+
+def _evse_of(row: Row[Any]) -> Evse:
+    return Evse(
+        ref=EvseRef(row.station, row.evse),
+        site=row.site,
+        electrics=Electrics(
+            current=Current(row.current),
+            phases=row.phases,
+            voltage_v=row.voltage_v,
+            max_charge_w=row.max_charge_w,
+            min_charge_w=row.min_charge_w,
+            max_discharge_w=row.max_discharge_w,
+        ),
+        connectors=row.connectors,
+        public=row.public,
+    )
+
+
+def password_hash(conn: Connection, id: StationId) -> str | None:  # noqa: A002
+    """Hash of a station's password; None when it has none or is unknown."""
+    return conn.execute(select(STATION.c.password_hash).where(STATION.c.id == id)).scalar()
+
+
+def probes(conn: Connection) -> tuple[StoredProbe, ...]:
+    """The newest probe of every EVSE, over all firmwares."""
+    rows = conn.execute(select(PROBE).order_by(PROBE.c.at))
+    newest = {(row.station, row.evse): row for row in rows}
+    return tuple(
+        StoredProbe(
+            evse=EvseRef(row.station, row.evse), firmware=row.firmware, state=ProbeState(row.state), at=instant(row.at)
+        )
+        for row in newest.values()
+    )

@@ -1,0 +1,100 @@
+"""Reads about transactions and meter values."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select
+
+from csms.domain.dispatch import TransactionRecord
+from csms.domain.ids import EvseRef, StationId, TransactionId
+from csms.domain.metering import StoredReading
+from csms.store.readings import stored_reading
+from csms.store.tables import METER_VALUE, TRANSACTION
+from csms.store.values import instant, micros
+
+_T = TRANSACTION.c
+_M = METER_VALUE.c
+
+
+def open_transactions(conn: Connection) -> list[TransactionRecord]:
+    """Those that run, in the order they came."""
+    return [
+        transaction_of(row) for row in conn.execute(select(TRANSACTION).where(_T.ended_at.is_(None)).order_by(_T.id))
+    ]
+
+
+def transaction(conn: Connection, station: StationId, id: TransactionId) -> TransactionRecord | None:  # noqa: A002
+    """One transaction, or None."""
+    row = conn.execute(select(TRANSACTION).where(_T.station == station, _T.transaction == id)).one_or_none()
+    return None if row is None else transaction_of(row)
+
+
+def transactions(
+    conn: Connection,
+    *,
+    station: StationId | None = None,
+    id_token: str | None = None,
+    active: bool | None = None,
+    after: tuple[str, str] | None = None,
+    limit: int = 100,
+) -> list[TransactionRecord]:
+    """A page of transactions in the order they came. ``after``: (station, transaction) of the last one seen."""
+    query = select(TRANSACTION).order_by(_T.id).limit(limit)
+    if station is not None:
+        query = query.where(_T.station == station)
+    if id_token is not None:
+        query = query.where(_T.token == id_token.strip().upper())
+    if active is not None:
+        query = query.where(_T.ended_at.is_(None) if active else _T.ended_at.is_not(None))
+    if after is not None:
+        last = select(_T.id).where(_T.station == after[0], _T.transaction == after[1]).scalar_subquery()
+        query = query.where(_T.id > last)
+    return [transaction_of(row) for row in conn.execute(query)]
+
+
+def transaction_of(row: Row[Any]) -> TransactionRecord:
+    """``incomplete``: closed on evidence only, or a 2.x start or sequence number is missing (V2G-56)."""
+    return TransactionRecord(
+        station=row.station,
+        id=row.transaction,
+        evse=None if row.evse is None else EvseRef(row.station, row.evse),
+        token=row.token,
+        started_at=instant(row.started_at),
+        ended_at=instant(row.ended_at),
+        meter_start_wh=row.meter_start_wh,
+        meter_stop_wh=row.meter_stop_wh,
+        stopped_reason=row.stopped_reason,
+        incomplete=row.provisional or row.started_at is None or _has_gap(row),
+    )
+
+
+def _has_gap(row: Row[Any]) -> bool:
+    return row.first_seq_no is not None and row.events < row.last_seq_no - row.first_seq_no + 1
+
+
+def readings(conn: Connection, evse: EvseRef, start: datetime, end: datetime) -> list[StoredReading]:
+    """Readings of one EVSE in [start, end], by time, with the nearest before and after that have each register.
+
+    Import and export registers may come in separate readings, so up to two readings lie on either side.
+    """
+    first, last = micros(start), micros(end)
+    within = [(_M.at >= first) & (_M.at <= last)]
+    edges = [
+        *(_edge(evse, _M.at < first, register, [_M.at.desc(), _M.id.desc()]) for register in _REGISTERS),
+        *(_edge(evse, _M.at > last, register, [_M.at, _M.id]) for register in _REGISTERS),
+    ]
+    ids = {conn.execute(edge).scalar() for edge in edges} - {None}
+    condition = (_M.station == evse.station) & (_M.evse == evse.evse) & (within[0] | _M.id.in_(ids))
+    rows = conn.execute(select(METER_VALUE).where(condition).order_by(_M.at, _M.id))
+    return [stored_reading(row) for row in rows]
+
+
+_REGISTERS = (_M.import_wh, _M.export_wh)
+
+
+def _edge(
+    evse: EvseRef, side: ColumnElement[bool], register: ColumnElement[Any], order: Sequence[ColumnElement[Any]]
+) -> Any:
+    here = (_M.station == evse.station) & (_M.evse == evse.evse) & side & register.is_not(None)
+    return select(_M.id).where(here).order_by(*order).limit(1)

@@ -1,0 +1,79 @@
+"""DR events, prices and the ledger."""
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from csms.store.tables.columns import big, row_id
+
+
+class DrEventRow(SQLModel, table=True):
+    """A DR event; ``areas`` is a JSON list, prices are decimals as text."""
+
+    __tablename__ = "dr_event"
+
+    id: str = Field(primary_key=True)
+    direction: str
+    requested_w: int = big()
+    starts_at: int = big()
+    ends_at: int = big(index=True)
+    areas: str
+    incentive_per_kwh: str | None = None
+    price_per_kwh: str | None = None
+    created_at: int = big()
+    cancelled_at: int | None = big(default=None)
+
+
+class PriceSeriesRow(SQLModel, table=True):
+    """Prices published for an area, in the order of publication; ``steps`` is JSON."""
+
+    __tablename__ = "price_series"
+    __table_args__ = (Index("ix_price_series_area", "area", "id"),)
+
+    id: int | None = row_id()
+    area: str
+    at: int = big()
+    until: int | None = big(default=None)
+    steps: str
+
+
+class LedgerEntryRow(SQLModel, table=True):
+    """One entry, never changed (a trigger refuses). ``flow``: sale or purchase, also of a correction."""
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (
+        UniqueConstraint("cause", "revision", name="uq_ledger_entry"),
+        Index("ix_ledger_entry_user", "user", "period_start"),
+        Index("ix_ledger_entry_plug_in", "plug_in"),
+        Index("ix_ledger_entry_event", "event"),
+    )
+
+    id: int | None = row_id()
+    cause: str
+    revision: int
+    kind: str
+    flow: str
+    posted_at: int = big()
+    period_start: int = big()
+    period_end: int = big()
+    user: str
+    vehicle: str | None = None
+    station: str
+    evse: int
+    plug_in: str
+    event: str | None = None
+    energy_wh: int = big()
+    price_per_kwh: str
+    currency: str
+    evidence: str
+
+
+class LedgerPostingRow(SQLModel, table=True):
+    """One line of an entry, in the entry's order."""
+
+    __tablename__ = "ledger_posting"
+    __table_args__ = (Index("ix_ledger_posting_account", "account"),)
+
+    entry: int = big(primary_key=True, foreign_key="ledger_entry.id")
+    line: int = Field(primary_key=True)
+    account: str
+    amount_minor: int = big()

@@ -1,0 +1,127 @@
+"""Transactions and meter values."""
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from csms.store.tables.columns import big, row_id
+
+
+class TransactionRow(SQLModel, table=True):
+    """One transaction. ``uq_transaction_start`` is 1.6's natural key (lesson 9); 2.x rows have no meter start.
+
+    ``first_seq_no``, ``last_seq_no`` and ``events`` tell gaps in 2.x numbering (V2G-56). ``provisional`` = closed by a
+    StopTransaction that named another id, on evidence (lesson 11).
+    """
+
+    __tablename__ = "transaction"
+    __table_args__ = (
+        UniqueConstraint("station", "transaction", name="uq_transaction"),
+        UniqueConstraint("station", "evse", "token", "started_at", "meter_start_wh", name="uq_transaction_start"),
+        Index("ix_transaction_open", "station", "ended_at"),
+        Index("ix_transaction_token", "token"),
+    )
+
+    id: int | None = row_id()
+    station: str
+    transaction: str
+    evse: int | None = None
+    connector: int | None = None
+    token: str | None = None
+    started_at: int | None = big(default=None)
+    ended_at: int | None = big(default=None)
+    meter_start_wh: int | None = big(default=None)
+    meter_stop_wh: int | None = big(default=None)
+    stopped_reason: str = ""
+    charging_state: str = ""
+    remote_start_id: int | None = big(default=None)
+    first_seq_no: int | None = None
+    last_seq_no: int | None = None
+    events: int = 0
+    provisional: bool = False
+    received_at: int = big()
+
+
+class TransactionEventRow(SQLModel, table=True):
+    """One 2.x TransactionEvent."""
+
+    __tablename__ = "transaction_event"
+    __table_args__ = (UniqueConstraint("station", "transaction", "seq_no", name="uq_transaction_event"),)
+
+    id: int | None = row_id()
+    station: str
+    transaction: str
+    seq_no: int
+    phase: str
+    trigger: str
+    at: int = big()
+    received_at: int = big()
+    message_id: str
+    evse: int | None = None
+    connector: int | None = None
+    token: str | None = None
+    charging_state: str = ""
+    offline: bool = False
+    stopped_reason: str = ""
+    operation_mode: str = ""
+
+
+class ParkedStopRow(SQLModel, table=True):
+    """A StopTransaction whose id names no transaction of its station, or contradicts an earlier stop (V2G-55).
+
+    ``closed`` names the transaction it was found to belong to. ``readings`` is JSON.
+    """
+
+    __tablename__ = "parked_stop"
+    __table_args__ = (UniqueConstraint("station", "transaction", "at", "meter_stop_wh", name="uq_parked_stop"),)
+
+    id: int | None = row_id()
+    station: str
+    transaction: str
+    at: int = big()
+    meter_stop_wh: int = big()
+    token: str | None = None
+    reason: str = ""
+    readings: str
+    received_at: int = big()
+    message_id: str
+    why: str
+    closed: str | None = None
+
+
+class MeterValueRow(SQLModel, table=True):
+    """One MeterValue, typed and wide (performance §4). ``digest`` stands for transaction, context and every value.
+
+    Retries come with new message ids but the same content, so they fall on ``uq_meter_value``; two different readings
+    of one instant are both kept (lesson 17). ``evse`` -1 = the station has not said yet at which EVSE.
+    """
+
+    __tablename__ = "meter_value"
+    __table_args__ = (UniqueConstraint("station", "evse", "at", "digest", name="uq_meter_value"),)
+
+    id: int | None = row_id()
+    station: str
+    evse: int
+    transaction: str | None = None
+    at: int = big()
+    received_at: int = big()
+    message_id: str
+    digest: int = big()
+    context: str
+    import_wh: float | None = None
+    export_wh: float | None = None
+    power_import_w: float | None = None
+    power_export_w: float | None = None
+    power_offered_w: float | None = None
+    current_a: float | None = None
+    voltage_v: float | None = None
+    soc_percent: float | None = None
+    extra: str | None = None
+
+
+class TransactionSequenceRow(SQLModel, table=True):
+    """The next transaction id nobody has reserved (V2G-55)."""
+
+    __tablename__ = "transaction_sequence"
+
+    name: str = Field(primary_key=True)
+    next_id: int = big()

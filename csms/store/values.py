@@ -1,0 +1,87 @@
+"""Domain values to column values and back. See ``tables.columns`` for what a column holds."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, Final, overload
+
+import orjson
+from pydantic import TypeAdapter
+
+from csms.domain.conditions import Conditions
+from csms.domain.decision import Reason
+from csms.domain.facts import NeedsReported, Reading
+from csms.domain.permission import Permission
+from csms.domain.tariff import PriceStep
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+CONDITIONS: Final = TypeAdapter(Conditions)
+PERMISSION: Final = TypeAdapter(Permission)
+PRICE_STEPS: Final = TypeAdapter(tuple[PriceStep, ...])
+READINGS: Final = TypeAdapter(tuple[Reading, ...])
+NEEDS: Final = TypeAdapter(NeedsReported)
+
+
+@overload
+def micros(at: datetime) -> int: ...
+@overload
+def micros(at: None) -> None: ...
+def micros(at: datetime | None) -> int | None:
+    """Microseconds since 1970 UTC, exact. A time without a zone is refused (ValueError)."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    span = at - EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+@overload
+def instant(us: int) -> datetime: ...
+@overload
+def instant(us: None) -> None: ...
+def instant(us: int | None) -> datetime | None:
+    """The aware UTC time of ``micros``."""
+    return None if us is None else EPOCH + us * _MICROSECOND
+
+
+def to_json(adapter: TypeAdapter[Any], value: Any) -> str:
+    """JSON text of a domain value; decimals stay exact."""
+    return adapter.dump_json(value).decode()
+
+
+def plain_json(value: Any) -> str:
+    """JSON text of plain data; what JSON does not know becomes text."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS).decode()
+
+
+def reasons_text(reasons: Iterable[Reason]) -> str:
+    """Reason codes separated by blanks."""
+    return " ".join(reasons)
+
+
+def reasons_of(text: str) -> tuple[Reason, ...]:
+    """The codes of ``reasons_text``."""
+    return tuple(Reason(code) for code in text.split())
+
+
+@overload
+def decimal_of(text: str) -> Decimal: ...
+@overload
+def decimal_of(text: None) -> None: ...
+def decimal_of(text: str | None) -> Decimal | None:
+    """A stored decimal."""
+    return None if text is None else Decimal(text)
+
+
+def text_of(number: Decimal | None) -> str | None:
+    """A decimal as stored."""
+    return None if number is None else str(number)
+
+
+def digest(content: str) -> int:
+    """A signed 64-bit hash, the same in every process."""
+    return int.from_bytes(blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)

@@ -1,0 +1,71 @@
+"""Posting to the ledger: append-only, balanced, once per (cause, revision)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from csms.domain.errors import Conflict
+from csms.domain.ledger import EntryKind, LedgerEntry
+from csms.store.sql import rows_into
+from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING
+from csms.store.values import micros, plain_json
+
+_E = LEDGER_ENTRY.c
+
+
+def post_entries(conn: Connection, entries: Sequence[LedgerEntry]) -> int:
+    """Append entries; how many were new. An entry whose (cause, revision) exists is skipped.
+
+    Raises Conflict for an entry whose postings do not sum to zero, or a correction of what was never booked; then none
+    is posted.
+    """
+    for entry in entries:
+        if not entry.is_balanced:
+            raise Conflict(f"ledger entry {entry.cause}: its postings do not sum to zero", field="postings")
+    return sum(_post(conn, entry) for entry in entries)
+
+
+def _post(conn: Connection, entry: LedgerEntry) -> bool:
+    known = select(_E.id).where(_E.cause == entry.cause, _E.revision == entry.revision)
+    if conn.execute(known).first():
+        return False
+    row = _entry_row(entry) | {"flow": _flow(conn, entry)}
+    number = conn.execute(LEDGER_ENTRY.insert().returning(_E.id), row).scalar_one()
+    lines = [
+        {"entry": number, "line": line, "account": posting.account, "amount_minor": posting.amount_minor}
+        for line, posting in enumerate(entry.postings)
+    ]
+    rows_into(conn, LEDGER_POSTING, lines)
+    return True
+
+
+def _flow(conn: Connection, entry: LedgerEntry) -> str:
+    if entry.kind is not EntryKind.CORRECTION:
+        return entry.kind.value
+    corrected = select(_E.flow).where(_E.cause == entry.cause).order_by(_E.revision).limit(1)
+    flow = conn.execute(corrected).scalar()
+    if flow is None:
+        raise Conflict(f"ledger entry {entry.cause}: a correction of what was never booked", field="cause")
+    return str(flow)
+
+
+def _entry_row(entry: LedgerEntry) -> dict[str, Any]:
+    return {
+        "cause": entry.cause,
+        "revision": entry.revision,
+        "kind": entry.kind.value,
+        "posted_at": micros(entry.posted_at),
+        "period_start": micros(entry.period_start),
+        "period_end": micros(entry.period_end),
+        "user": entry.user,
+        "vehicle": entry.vehicle,
+        "station": entry.evse.station,
+        "evse": entry.evse.evse,
+        "plug_in": entry.plug_in,
+        "event": entry.event,
+        "energy_wh": entry.energy_wh,
+        "price_per_kwh": str(entry.price_per_kwh),
+        "currency": entry.currency,
+        "evidence": plain_json(dict(entry.evidence)),
+    }

@@ -6,7 +6,7 @@ from datetime import timedelta
 from math import ceil
 
 from csms.domain.decision import Decision, Reason, Setpoint
-from csms.domain.ids import SiteId
+from csms.domain.ids import AreaId, SiteId
 from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 from policies.cases import Case, case_of, cases_of, chains
 from policies.rules import broken_rules
@@ -17,15 +17,15 @@ Room = dict[SiteId, int]
 
 def safe_floor(snapshot: Snapshot) -> Decision:
     """Required charges and plain charging as far as the caps allow, no DR. Breaks no rule, whatever the snapshot."""
-    setpoints = tuple(_floor_setpoint(snapshot, evse) for evse in snapshot.evses)
+    areas = {site.id: site.area for site in snapshot.sites}
+    setpoints = tuple(_floor_setpoint(snapshot, evse, areas[evse.site]) for evse in snapshot.evses)
     decision = clamped(snapshot, Decision(at=snapshot.now, setpoints=setpoints))
     floors = (replace(setpoint, reasons=(Reason.SAFE_FLOOR,)) for setpoint in decision.setpoints)
     return replace(decision, setpoints=tuple(replace(floor, baseline_w=floor.setpoint_w) for floor in floors))
 
 
-def _floor_setpoint(snapshot: Snapshot, evse: EvseState) -> Setpoint:
+def _floor_setpoint(snapshot: Snapshot, evse: EvseState, area: AreaId) -> Setpoint:
     expires_at = snapshot.now + timedelta(seconds=snapshot.horizon_s)
-    area = next(site.area for site in snapshot.sites if site.id == evse.site)
     idle = Setpoint(evse=evse.ref, setpoint_w=0, baseline_w=0, expires_at=expires_at)
     if evse.use is not Use.PLAIN:
         return idle

@@ -42,9 +42,7 @@ class Span:
 
     @property
     def hours(self) -> Decimal:
-        return Decimal((self.end - self.start) // timedelta(microseconds=1)) / Decimal(
-            _HOUR // timedelta(microseconds=1)
-        )
+        return Decimal((self.end - self.start) // _TICK) / (timedelta(hours=1) // _TICK)
 
 
 @dataclass(frozen=True, slots=True)

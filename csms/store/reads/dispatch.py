@@ -33,14 +33,14 @@ def plug_ins(
     user: UserId | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-    limit: int = 100,
+    limit: int | None = None,
 ) -> list[PlugIn]:
-    """Plug-ins that began in [since, until), newest first."""
+    """Plug-ins that lasted at some time in [since, until), newest first; ``limit`` None = all."""
     query = select(PLUG_IN).order_by(_P.plugged_at.desc(), _P.id).limit(limit)
     if user is not None:
         query = query.where(_P.user == user)
     if since is not None:
-        query = query.where(_P.plugged_at >= micros(since))
+        query = query.where(_P.unplugged_at.is_(None) | (_P.unplugged_at > micros(since)))
     if until is not None:
         query = query.where(_P.plugged_at < micros(until))
     return [plug_in_of(row) for row in conn.execute(query)]
@@ -90,7 +90,7 @@ def dr_event(conn: Connection, id: DrEventId) -> DrEvent | None:  # noqa: A002
 
 
 def dr_events(
-    conn: Connection, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1000
+    conn: Connection, *, since: datetime | None = None, until: datetime | None = None, limit: int | None = None
 ) -> list[DrEvent]:
     """DR events that hold at some time in [since, until), by start. A cancelled one holds until its cancellation."""
     query = select(DR_EVENT).order_by(_D.starts_at, _D.id).limit(limit)

@@ -1,0 +1,218 @@
+"""Stations for measuring, in a process of their own: raw WebSocket frames on uvloop, as cheap as Python can make them.
+
+``python load.py URL STATIONS MODE SECONDS WARM_UP_S PREFIX``. MODE ``mix`` keeps one CALL open per station (80 % MeterValues
+of 10 samples, 10 % Heartbeat, 10 % StatusNotification); ``idle`` connects and waits; ``boot`` connects, boots, waits.
+In every mode the stations answer what the server calls. Progress goes to standard output, one JSON object per line.
+"""
+
+import asyncio
+import base64
+import struct
+import sys
+import time
+from urllib.parse import urlsplit
+
+import orjson
+import uvloop
+
+MEASURANDS = (
+    ("Energy.Active.Import.Register", "Wh", "{n}"),
+    ("Energy.Active.Export.Register", "Wh", "0"),
+    ("Power.Active.Import", "W", "7360.0"),
+    ("Power.Active.Export", "W", "0.0"),
+    ("Power.Offered", "W", "7360.0"),
+    ("Current.Import", "A", "31.9"),
+    ("Voltage", "V", "230.4"),
+    ("Frequency", "Hz", "50.01"),
+    ("Temperature", "Celsius", "38.5"),
+    ("SoC", "Percent", "57"),
+)
+SAMPLES = (
+    ",".join(
+        f'{{"value":"{value}","context":"Sample.Periodic","measurand":"{name}","unit":"{unit}"}}'
+        for name, unit, value in MEASURANDS
+        if unit != "Hz"
+    )
+    + ',{"value":"50.01","context":"Sample.Periodic","measurand":"Frequency"}'
+)
+METER = (
+    '[2,"%d","MeterValues",{"connectorId":1,"meterValue":[{"timestamp":"%s","sampledValue":['
+    + SAMPLES.replace("{n}", "%d")
+    + "]}]}]"
+)
+STATUS = '[2,"%d","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"%s"}]'
+HEARTBEAT = '[2,"%d","Heartbeat",{}]'
+BOOT = '[2,"boot","BootNotification",{"chargePointVendor":"Bench","chargePointModel":"Raw"}]'
+ANSWERS = {
+    "GetConfiguration": {"configurationKey": [], "unknownKey": []},
+    "GetCompositeSchedule": {"status": "Rejected"},
+    "TriggerMessage": {"status": "Rejected"},
+}
+
+
+def framed(text: bytes, opcode: int = 1) -> bytes:
+    """A client's frame under the mask 0, which leaves the bytes as they are; the server unmasks it all the same."""
+    length = len(text)
+    head = bytes((0x80 | opcode, 0x80 | length)) if length < 126 else struct.pack(">BBH", 0x80 | opcode, 0xFE, length)
+    return head + b"\0\0\0\0" + text
+
+
+class Clockwork:
+    """The time as text, made once per millisecond."""
+
+    def __init__(self) -> None:
+        self._second, self._prefix = 0, ""
+
+    def now(self) -> str:
+        at = time.time()
+        if int(at) != self._second:
+            self._second = int(at)
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
+        return f"{self._prefix}.{int(at % 1 * 1000):03d}Z"
+
+
+class Fleet:
+    """What all stations share: the mode and the counts."""
+
+    def __init__(self, mode: str, prefix: str) -> None:
+        self.mode, self.prefix = mode, prefix
+        self.clock = Clockwork()
+        self.is_running = mode == "mix"
+        self.answered = self.errors = self.lost = self.called = 0
+        self.online: set[int] = set()
+        self.changed = asyncio.Event()
+
+
+class Station(asyncio.Protocol):
+    """One station."""
+
+    def __init__(self, fleet: Fleet, number: int, target: str, host: str) -> None:
+        self.fleet, self.number, self.sent = fleet, number, number
+        self.buffer = b""
+        self.is_open = False
+        self.hello = (
+            f"GET {target}/{fleet.prefix}{number:05d} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {base64.b64encode(b'0123456789abcdef').decode()}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: ocpp1.6\r\n\r\n"
+        ).encode()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        transport.write(self.hello)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.fleet.lost += 1
+        self.fleet.online.discard(self.number)
+        self.fleet.changed.set()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if not self.is_open:
+            self._open()
+        while self.is_open and (frame := self._next()) is not None:
+            self._take(*frame)
+
+    def _open(self) -> None:
+        head, end, rest = self.buffer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        if b" 101 " not in head:
+            raise SystemExit(f"refused: {head[:200]!r}")
+        self.is_open, self.buffer = True, rest
+        if self.fleet.mode == "idle":
+            self._is_online()
+        else:
+            self.transport.write(framed(BOOT.encode()))
+
+    def _is_online(self) -> None:
+        self.fleet.online.add(self.number)
+        self.fleet.changed.set()
+
+    def _next(self) -> tuple[int, bytes] | None:
+        buffer = self.buffer
+        if len(buffer) < 2:
+            return None
+        start, length = 2, buffer[1]
+        if length == 126:
+            if len(buffer) < 4:
+                return None
+            start, length = 4, int.from_bytes(buffer[2:4], "big")
+        if len(buffer) < start + length:
+            return None
+        self.buffer = buffer[start + length :]
+        return buffer[0] & 0x0F, buffer[start : start + length]
+
+    def _take(self, opcode: int, text: bytes) -> None:
+        if opcode == 9:
+            self.transport.write(framed(text, 10))
+        elif opcode == 8:
+            self.transport.close()
+        elif text.startswith(b"[2"):
+            self._answer(text)
+        elif text.startswith((b'[3,"boot"', b'[3, "boot"')):
+            self._is_online()
+            if self.fleet.is_running:
+                self._ask()
+        else:
+            self.fleet.answered += 1
+            self.fleet.errors += text.startswith(b"[4")
+            if self.fleet.is_running:
+                self._ask()
+
+    def _answer(self, text: bytes) -> None:
+        _, message_id, action, _ = orjson.loads(text)
+        self.fleet.called += 1
+        self.transport.write(framed(orjson.dumps([3, message_id, ANSWERS.get(action, {"status": "Accepted"})])))
+
+    def _ask(self) -> None:
+        self.sent += 1
+        match self.sent % 10:
+            case 0:
+                text = HEARTBEAT % self.sent
+            case 5:
+                text = STATUS % (self.sent, self.fleet.clock.now())
+            case _:
+                text = METER % (self.sent, self.fleet.clock.now(), self.sent)
+        self.transport.write(framed(text.encode()))
+
+
+def say(**fields: object) -> None:
+    print(orjson.dumps(fields).decode(), flush=True)
+
+
+async def connect(fleet: Fleet, url: str, stations: int) -> None:
+    """All stations, 50 at a time so that no listen queue overflows."""
+    parts = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    for first in range(0, stations, 50):
+        numbers = range(first, min(first + 50, stations))
+        for number in numbers:
+            await loop.create_connection(
+                lambda number=number: Station(fleet, number, parts.path, parts.netloc), parts.hostname, parts.port
+            )
+        while len(fleet.online) < numbers[-1] + 1 and not fleet.lost:
+            fleet.changed.clear()
+            await fleet.changed.wait()
+
+
+async def main(url: str, stations: int, mode: str, seconds: float, warm_up_s: float, prefix: str) -> None:
+    fleet = Fleet(mode, prefix)
+    await connect(fleet, url, stations)
+    say(event="connected", stations=len(fleet.online), lost=fleet.lost)
+    if mode == "mix":
+        await asyncio.sleep(warm_up_s)
+        before, start = fleet.answered, time.monotonic()
+        say(event="start")
+        await asyncio.sleep(seconds)
+        messages, elapsed_s = fleet.answered - before, time.monotonic() - start
+        say(event="end", messages=messages, seconds=elapsed_s, errors=fleet.errors, lost=fleet.lost)
+    else:
+        await asyncio.sleep(seconds)
+        say(event="end", called=fleet.called, lost=fleet.lost)
+
+
+if __name__ == "__main__":
+    given_url, given_stations, given_mode, given_seconds, given_warm_up_s, given_prefix = sys.argv[1:]
+    uvloop.run(
+        main(given_url, int(given_stations), given_mode, float(given_seconds), float(given_warm_up_s), given_prefix)
+    )

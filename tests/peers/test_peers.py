@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.peers.opinion import second_opinion
 from tests.servers import ROOT, Server
 
 pytestmark = [pytest.mark.peer, pytest.mark.long]
@@ -179,21 +180,6 @@ def _drive(server: Server, station: str, wire: Wire) -> Story:
 
     with _node(server, station, [str(PEERS / wire.script)]) as lines:
         return _follow(lines, on_step)
-
-
-def second_opinion(frames: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """typed-ocpp's verdict on frames ({"version", "frame", "request"}): {"checked": n, "bad": […]}."""
-    run = subprocess.run(
-        ["node", str(PEERS / "validate.mjs")],
-        input="\n".join(json.dumps(frame) for frame in frames),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-        timeout=120,
-    )
-    verdict: dict[str, Any] = json.loads(run.stdout)
-    return verdict
 
 
 def _judge_server(version: str, story: Story) -> None:

@@ -121,12 +121,12 @@ def configure(command: Configure) -> tuple[WireCall, ...]:
 
 
 def configuration(sample_interval_s: int) -> list[tuple[str, str]]:
-    """Keys and values, in the order in which they are set (reference §4, V2G-26)."""
+    """Keys and values in the order in which they are set: what holds a vehicle first (V2G-26), then metering (§4)."""
     return [
+        ("ConnectionTimeOut", str(plan.CONNECTION_TIMEOUT_S)),
         ("MeterValueSampleInterval", str(sample_interval_s)),
         *(("MeterValuesSampledData", measurands) for measurands in plan.SAMPLED),
         *(("StopTxnSampledData", measurands) for measurands in plan.AT_THE_END),
-        ("ConnectionTimeOut", str(plan.CONNECTION_TIMEOUT_S)),
     ]
 
 

@@ -125,12 +125,12 @@ def configure(command: Configure, version: Version) -> tuple[WireCall, ...]:
 
 
 def configuration(sample_interval_s: int) -> list[tuple[str, str, str]]:
-    """Component, variable and value, in the order in which they are set (reference §4, V2G-25)."""
+    """Component, variable and value, in the order in which they are set: V2G-25 first, then metering (§4)."""
     return [
+        ("TxCtrlr", "TxStartPoint", "EVConnected"),
         ("SampledDataCtrlr", "TxUpdatedInterval", str(sample_interval_s)),
         *(("SampledDataCtrlr", "TxUpdatedMeasurands", measurands) for measurands in plan.SAMPLED),
         *(("SampledDataCtrlr", "TxEndedMeasurands", measurands) for measurands in plan.AT_THE_END),
-        ("TxCtrlr", "TxStartPoint", "EVConnected"),
     ]
 
 

@@ -42,7 +42,8 @@ def _energy_wanted(needs: Needs) -> int | None:
         ("acChargingParameters", "energyAmount"),
     )
     figures = (needs.get(part, {}).get(field) for part, field in sources)
-    return _whole(next((figure for figure in figures if figure is not None), None))
+    figure = next((figure for figure in figures if figure is not None), None)
+    return None if figure is None else max(0, round(figure))  # negative: more than wanted is in already
 
 
 def _max_charge(needs: Needs) -> int | None:

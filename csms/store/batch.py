@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from csms.store.database import as_domain_error, is_transient
 from csms.store.sql import rows_into
 from csms.store.tables import METADATA, QUARANTINE
-from csms.store.values import digest, plain_json
+from csms.store.values import plain_json, text_digest
 
 
 def _nothing(_result: Any) -> None:
@@ -105,7 +105,7 @@ def _quarantine(conn: Connection, write: Write, error: Exception) -> None:
         "why": _printable(str(rejection(error).error)),
         "evse": None,
         "fields": "{}",
-        "digest": digest(raw),
+        "digest": text_digest(raw),
     }
     rows_into(conn, QUARANTINE, [kept])
 

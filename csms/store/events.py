@@ -1,16 +1,16 @@
 """2.x TransactionEvents: stored once by (station, transaction, seqNo), merged into their transaction (V2G-56)."""
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Executable, bindparam, case, func, select, update
 
 from csms.domain.facts import TransactionPhase, TransactionReported
 from csms.domain.ids import EvseRef, TransactionId
 from csms.store.readings import UNKNOWN_EVSE, reading_rows
-from csms.store.sql import insert_new, rows_into
+from csms.store.sql import insert, insert_new, rows_into
 from csms.store.tables import METER_VALUE, QUARANTINE, TRANSACTION, TRANSACTION_EVENT
-from csms.store.values import READINGS, digest, micros, plain_json, to_json
+from csms.store.values import READINGS, micros, plain_json, text_digest, to_json
 
 _T = TRANSACTION.c
 
@@ -63,44 +63,46 @@ def _keep_contradiction(conn: Connection, fact: TransactionReported, row: dict[s
         "why": "seqNo used twice",
         "evse": row["evse"],
         "fields": "{}",
-        "digest": digest(raw),
+        "digest": text_digest(raw),
     }
     insert_new(conn, QUARANTINE, quarantined)
 
 
 def _merge(conn: Connection, fact: TransactionReported) -> int:
     """Union of the transaction and one event of it; the EVSE, as far as known."""
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(TRANSACTION)
-    new = insert.excluded
-    merged = insert.on_conflict_do_update(
-        index_elements=["station", "transaction"],
-        set_={
-            "evse": func.coalesce(_T.evse, new.evse),
-            "connector": func.coalesce(_T.connector, new.connector),
-            "token": case(
-                (new.started_at.is_not(None), func.coalesce(new.token, _T.token)),
-                else_=func.coalesce(_T.token, new.token),
-            ),
-            "started_at": func.coalesce(_T.started_at, new.started_at),
-            "ended_at": func.coalesce(_T.ended_at, new.ended_at),
-            "remote_start_id": func.coalesce(_T.remote_start_id, new.remote_start_id),
-            "stopped_reason": case((new.stopped_reason != "", new.stopped_reason), else_=_T.stopped_reason),
-            "charging_state": case(
-                ((new.last_seq_no > _T.last_seq_no) & (new.charging_state != ""), new.charging_state),
-                else_=_T.charging_state,
-            ),
-            "first_seq_no": case((new.first_seq_no < _T.first_seq_no, new.first_seq_no), else_=_T.first_seq_no),
-            "last_seq_no": case((new.last_seq_no > _T.last_seq_no, new.last_seq_no), else_=_T.last_seq_no),
-            "events": _T.events + 1,
-        },
-    ).returning(_T.evse, _T.events)
-    stored = conn.execute(merged, _transaction_part(fact)).one()
+    stored = conn.execute(_merging(conn.dialect.name), _transaction_part(fact)).one()
     if stored.evse is None:
         return UNKNOWN_EVSE
     if fact.evse is not None and stored.events > 1:
         _place_readings(conn, fact.evse, fact.transaction)
     return int(stored.evse)
+
+
+@cache
+def _merging(dialect: str) -> Executable:
+    """Events come in any order: what is known stays, what is new is added; the start's id token counts."""
+    event = insert(TRANSACTION, dialect)
+    new = event.excluded
+    known = {name: func.coalesce(_T[name], new[name]) for name in _SET_ONCE}
+    token = case(
+        (new.started_at.is_not(None), func.coalesce(new.token, _T.token)), else_=func.coalesce(_T.token, new.token)
+    )
+    is_newest = new.last_seq_no > _T.last_seq_no
+    merged = known | {
+        "token": token,
+        "stopped_reason": case((new.stopped_reason != "", new.stopped_reason), else_=_T.stopped_reason),
+        "charging_state": case((is_newest & (new.charging_state != ""), new.charging_state), else_=_T.charging_state),
+        "first_seq_no": case((new.first_seq_no < _T.first_seq_no, new.first_seq_no), else_=_T.first_seq_no),
+        "last_seq_no": case((is_newest, new.last_seq_no), else_=_T.last_seq_no),
+        "events": _T.events + 1,
+    }
+    made: Executable = event.on_conflict_do_update(index_elements=["station", "transaction"], set_=merged).returning(
+        _T.evse, _T.events
+    )
+    return made
+
+
+_SET_ONCE = ("evse", "connector", "started_at", "ended_at", "remote_start_id")
 
 
 def _transaction_part(fact: TransactionReported) -> dict[str, Any]:
@@ -123,9 +125,14 @@ def _transaction_part(fact: TransactionReported) -> dict[str, Any]:
 
 
 def _place_readings(conn: Connection, evse: EvseRef, transaction: TransactionId) -> None:
-    m = METER_VALUE.c
-    conn.execute(
-        update(METER_VALUE)
-        .where(m.station == evse.station, m.evse == UNKNOWN_EVSE, m.transaction == transaction)
-        .values(evse=evse.evse)
-    )
+    place = {"at_station": evse.station, "of_transaction": transaction, "known_evse": evse.evse}
+    conn.execute(_PLACE, place)
+
+
+_M = METER_VALUE.c
+_PLACE = (
+    update(METER_VALUE)
+    .where(_M.station == bindparam("at_station"), _M.evse == UNKNOWN_EVSE)
+    .where(_M.transaction == bindparam("of_transaction"))
+    .values(evse=bindparam("known_evse"))
+)

@@ -27,7 +27,7 @@ from csms.domain.facts import (
 from csms.domain.ids import EvseRef, TransactionId
 from csms.store import events, transactions
 from csms.store.readings import reading_rows
-from csms.store.values import NEEDS, digest, micros, plain_json, to_json
+from csms.store.values import NEEDS, micros, plain_json, text_digest, to_json
 
 Rows = tuple[tuple[str, dict[str, Any]], ...]
 Work = Callable[[Connection], Any]
@@ -107,5 +107,5 @@ def quarantine_row(fact: Unintelligible) -> dict[str, Any]:
         "why": fact.why,
         "evse": fact.evse.evse if fact.evse else None,
         "fields": plain_json(dict(fact.fields)),
-        "digest": digest(f"{fact.action}\n{fact.raw}"),
+        "digest": text_digest(f"{fact.action}\n{fact.raw}"),
     }

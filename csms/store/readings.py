@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from csms.domain.facts import Origin, Reading
 from csms.domain.ids import TransactionId
 from csms.domain.metering import StoredReading
-from csms.store.values import digest, instant, micros, plain_json
+from csms.store.values import digest, instant, micros, plain_json, text_digest
 
 UNKNOWN_EVSE = -1
 """Rows of a 2.x transaction that has not said yet at which EVSE it runs; moved when it does."""
@@ -26,8 +26,29 @@ def reading_rows(
 def _row(
     origin: Origin, received_at: int, evse: int, transaction: TransactionId | None, reading: Reading
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {
+    extra = plain_json(dict(reading.extra)) if reading.extra else None
+    content = (
+        transaction,
+        reading.context,
+        reading.import_wh,
+        reading.export_wh,
+        reading.power_import_w,
+        reading.power_export_w,
+        reading.power_offered_w,
+        reading.current_a,
+        reading.voltage_v,
+        reading.soc_percent,
+        extra,
+    )
+    return {
+        "station": origin.station,
+        "evse": evse,
         "transaction": transaction,
+        "at": micros(reading.at),
+        "received_at": received_at,
+        "message_id": origin.message_id,
+        # Of the content only: a retry has another message id and comes later.
+        "digest": _content_digest(content),
         "context": reading.context,
         "import_wh": reading.import_wh,
         "export_wh": reading.export_wh,
@@ -37,16 +58,15 @@ def _row(
         "current_a": reading.current_a,
         "voltage_v": reading.voltage_v,
         "soc_percent": reading.soc_percent,
-        "extra": plain_json(dict(reading.extra)) if reading.extra else None,
+        "extra": extra,
     }
-    # Before the frame's own particulars are added: a retry has another message id and the same content.
-    row["digest"] = digest(repr(row))
-    row["station"] = origin.station
-    row["evse"] = evse
-    row["at"] = micros(reading.at)
-    row["received_at"] = received_at
-    row["message_id"] = origin.message_id
-    return row
+
+
+def _content_digest(content: tuple[Any, ...]) -> int:
+    try:
+        return digest(orjson.dumps(content))
+    except TypeError:  # what JSON cannot say, such as an integer beyond 64 bits
+        return text_digest(repr(content))
 
 
 def reading_of(row: Row[Any]) -> Reading:

@@ -1,53 +1,66 @@
-"""The two statements whose spelling differs by engine, each written once."""
+"""The statements whose spelling differs by engine, each built once: building one costs more than running it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 Row = dict[str, Any]
 
 
+def insert(table: Table, dialect: str) -> Any:
+    """INSERT in the engine's own form, which knows ON CONFLICT."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@cache
+def _insert_new(table: Table, dialect: str) -> Executable:
+    made: Executable = insert(table, dialect).on_conflict_do_nothing()
+    return made
+
+
 def insert_new(conn: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert unless a natural key is taken already; whether it was inserted."""
-    if conn.dialect.name == "postgresql":
-        return conn.execute(postgresql.insert(table).on_conflict_do_nothing(), row).rowcount == 1
-    return conn.execute(sqlite.insert(table).on_conflict_do_nothing(), row).rowcount == 1
+    return conn.execute(_insert_new(table, conn.dialect.name), row).rowcount == 1
+
+
+@cache
+def _upsert(table: Table, dialect: str, changed: tuple[str, ...]) -> Executable:
+    new = insert(table, dialect)
+    keys = [column.name for column in table.primary_key]
+    made: Executable = new.on_conflict_do_update(
+        index_elements=keys, set_={name: new.excluded[name] for name in changed}
+    )
+    return made
 
 
 def upsert(conn: Connection, table: Table, row: Mapping[str, Any], update: Sequence[str] | None = None) -> None:
     """Insert, or set ``update`` (default: all that is no key) where the primary key exists."""
-    insert = postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
-    keys = [column.name for column in table.primary_key]
-    changed = [name for name in row if name not in keys] if update is None else update
-    new = {name: insert.excluded[name] for name in changed}
-    conn.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), row)
+    changed = [name for name in row if not table.c[name].primary_key] if update is None else update
+    conn.execute(_upsert(table, conn.dialect.name, tuple(changed)), row)
 
 
-def bulk_insert(table: Table, dialect: Dialect) -> str:
+@cache
+def bulk_insert(table: Table, dialect: str) -> str:
     """Text of ``INSERT … ON CONFLICT DO NOTHING`` with one named parameter per column but a row id.
 
     It goes to the driver's executemany as it is, with plain dicts: nothing of SQLAlchemy runs per row.
     """
-    insert = postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
     names = [column.name for column in table.columns if column is not table.autoincrement_column]
-    make: Any = type(dialect)
-    named: Dialect = make(paramstyle="named" if dialect.name == "sqlite" else "pyformat")
-    return str(insert.on_conflict_do_nothing().compile(dialect=named, column_keys=names))
+    statement = insert(table, dialect).on_conflict_do_nothing()
+    make, style = _MAKE[dialect]
+    return str(statement.compile(dialect=make(paramstyle=style), column_keys=names))
+
+
+_MAKE: Final[Mapping[str, tuple[Any, str]]] = {
+    "sqlite": (sqlite.dialect, "named"),
+    "postgresql": (postgresql.dialect, "pyformat"),
+}
 
 
 def rows_into(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Bulk insert of whole rows; those whose natural key exists are skipped."""
     if rows:
-        conn.exec_driver_sql(_text(table, conn.dialect), list(rows))
-
-
-_TEXTS: dict[tuple[str, str], str] = {}
-
-
-def _text(table: Table, dialect: Dialect) -> str:
-    key = (dialect.name, table.name)
-    if key not in _TEXTS:
-        _TEXTS[key] = bulk_insert(table, dialect)
-    return _TEXTS[key]
+        conn.exec_driver_sql(bulk_insert(table, conn.dialect.name), list(rows))

@@ -82,6 +82,11 @@ def text_of(number: Decimal | None) -> str | None:
     return None if number is None else str(number)
 
 
-def digest(content: str) -> int:
+def digest(content: bytes) -> int:
     """A signed 64-bit hash, the same in every process."""
-    return int.from_bytes(blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)
+
+
+def text_digest(content: str) -> int:
+    """The digest of any text, even one that is no UTF-8."""
+    return digest(content.encode("utf-8", "surrogatepass"))

@@ -1,7 +1,6 @@
 """A driver with a phone: opens the EVSE's link, registers, and answers the question (requirements P1, P3, P4)."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -54,12 +53,14 @@ class Phone:
 
     async def _insist(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Try again until the server does not say no."""
-        for _ in itertools.count():
+        while True:
             try:
-                return await attempt()
+                await attempt()
             except httpx.HTTPError as error:
                 self.trouble = f"{type(error).__name__}: {error}".splitlines()[0]
-            await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     async def _arrive(self, base: str, link: str, person: Person) -> None:
         """The first time: one form. Later: the link again; until the server knows that the vehicle is there."""

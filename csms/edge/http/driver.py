@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse
 
 from csms import edge
 from csms.domain.conditions import Pattern
-from csms.domain.errors import BadRequest
+from csms.domain.errors import BadRequest, CsmsError
 from csms.domain.ids import EvseRef, PlugInId
 from csms.domain.permission import Channel, PermissionState
 from csms.edge.http import links, shapes
@@ -205,11 +205,13 @@ async def home() -> FileResponse:
 
 
 @pages.get("/d/e/{station}/{evse}")
-async def evse_page(request: Request, control: ControlDep, station: str, evse: str) -> FileResponse:
+async def evse_page(request: Request, control: ControlDep) -> FileResponse:
     """The same page, opened from an EVSE's link; 404 when the link does not fit, and the page says so."""
-    is_known = _is_known(control, station, evse, request.query_params.get("s", ""))
-    return FileResponse(FILES / "index.html", 200 if is_known else 404)
+    return FileResponse(FILES / "index.html", 200 if _is_known(control, str(request.url)) else 404)
 
 
-def _is_known(control: Control, station: str, evse: str, signature: str) -> bool:
-    return evse.isascii() and evse.isdigit() and control.evse_of_link(station, int(evse[:6]), signature) is not None
+def _is_known(control: Control, link: str) -> bool:
+    try:
+        return links.evse_of(control, link) is not None
+    except CsmsError:
+        return False

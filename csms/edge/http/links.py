@@ -1,6 +1,6 @@
 """The link behind an EVSE's QR code: /d/e/{station}/{evse}?s=signature. V2G-27; the control signs and checks it."""
 
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import EvseRef
@@ -21,8 +21,16 @@ def evse_of(control: Control, link: str) -> EvseRef:
 
 def parts(link: str) -> tuple[str, int, str]:
     """Station, EVSE number and signature. Raises BadRequest."""
-    split = urlsplit(link)
+    split = _split(link)
     match split.path.split("/"):
         case ["", "d", "e", station, evse] if station and evse.isascii() and evse.isdigit() and len(evse) < 6:
-            return unquote(station), int(evse), parse_qs(split.query).get("s", [""])[0]
+            signature = parse_qs(split.query).get("s", [""])[0]
+            return unquote(station), int(evse), signature if signature.isascii() else ""
     raise BadRequest("not the link of a charging point; it looks like /d/e/STATION/1?s=…", field="link")
+
+
+def _split(link: str) -> SplitResult:
+    try:
+        return urlsplit(link)
+    except ValueError:
+        return urlsplit("")

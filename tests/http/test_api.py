@@ -1,0 +1,337 @@
+"""The API under /api/v1: who may, what bad input gets, what comes back."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from csms.domain.commands import CallFailed, CallResult, Offline, TimedOut
+from csms.domain.errors import BadRequest
+from csms.domain.ids import PlugInId, UserId
+from csms.domain.ledger import ENERGY_BOUGHT, EntryKind, LedgerEntry, Posting, user_account
+from csms.edge.http.limits import MAX_BODY_BYTES
+from csms.store import works
+from tests.http.fakes import EVSE, NOON, STATION, FakeControl, asked, bearer, registration
+
+EVENT = {
+    "direction": "down",
+    "requested_w": 5000,
+    "starts_at": "2026-06-01T13:00:00Z",
+    "ends_at": "2026-06-01T14:00:00Z",
+    "incentive_per_kwh": "20.5",
+}
+NEW_STATION = {"id": "ST-2", "password": "a long secret", "evses": [{"evse": 1, "max_discharge_w": 6000}]}
+
+
+def is_problem(answer: httpx.Response, status: int, field: str | None = None) -> bool:
+    body = answer.json()
+    return (
+        answer.status_code == status == body["status"]
+        and answer.headers["content-type"] == "application/problem+json"
+        and body["detail"] != ""
+        and body.get("field") == field
+    )
+
+
+async def test_a_call_without_a_token_is_refused_with_a_challenge(web: httpx.AsyncClient) -> None:
+    answer = await web.get("/api/v1/stations")
+    assert is_problem(answer, 401)
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_too_many_wrong_tokens_from_one_address_must_wait(web: httpx.AsyncClient, control: FakeControl) -> None:
+    wrong = {"Authorization": "Bearer nonsense"}
+    limit = control.settings.security.failures_per_minute
+    assert [(await web.get("/api/v1/sites", headers=wrong)).status_code for _ in range(limit)] == [401] * limit
+    blocked = await web.get("/api/v1/sites", headers=bearer())
+    assert is_problem(blocked, 429)
+    assert blocked.headers["retry-after"] == "60"
+    control.clock.at += timedelta(seconds=61)
+    assert (await web.get("/api/v1/sites", headers=bearer())).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path", "status"),
+    [
+        ("read", "GET", "/api/v1/stations", 200),
+        ("read", "GET", "/api/v1/summary", 200),
+        ("read", "POST", "/api/v1/stations", 403),
+        ("read", "DELETE", "/api/v1/dr-events/x", 403),
+        ("host", "GET", f"/api/v1/stations/{STATION}", 200),
+        ("host", "GET", "/api/v1/ledger", 403),
+        ("driver", "GET", "/api/v1/plug-ins", 200),
+        ("driver", "GET", "/api/v1/users/u-2/balance", 403),
+        ("driver", "GET", "/api/v1/ledger?user=u-2", 403),
+        ("driver", "GET", "/api/v1/stations", 403),
+        ("shop", "GET", "/api/v1/ledger", 403),
+        ("facility", "GET", "/api/v1/summary", 403),
+    ],
+)
+async def test_a_scope_may_do_what_is_its_own(
+    web: httpx.AsyncClient, scope: str, method: str, path: str, status: int
+) -> None:
+    answer = await web.request(method, path, headers=bearer(scope), json={} if method == "POST" else None)
+    assert answer.status_code == status, answer.text
+    assert status == 200 or is_problem(answer, 403)
+
+
+async def test_a_host_sees_only_its_own_stations(web: httpx.AsyncClient) -> None:
+    await web.post("/api/v1/stations", headers=bearer(), json=NEW_STATION | {"host": "somebody-else"})
+    seen = (await web.get("/api/v1/stations", headers=bearer("host"))).json()["items"]
+    assert [station["id"] for station in seen] == [STATION]
+    assert is_problem(await web.get("/api/v1/stations/ST-2", headers=bearer("host")), 403)
+
+
+async def test_a_station_is_provisioned_and_shown_with_its_links(web: httpx.AsyncClient) -> None:
+    added = await web.post("/api/v1/stations", headers=bearer(), json=NEW_STATION)
+    assert added.status_code == 201, added.text
+    shown = (await web.get("/api/v1/stations/ST-2", headers=bearer("read"))).json()
+    assert shown == added.json()
+    assert shown["evses"][0]["link"] == "http://tidewatt.example/d/e/ST-2/1?s=good"
+    assert shown["evses"][0]["max_discharge_w"] == 6000
+    assert "password" not in added.text
+    assert is_problem(await web.post("/api/v1/stations", headers=bearer(), json=NEW_STATION), 409, "id")
+
+
+async def test_the_link_of_an_evse_comes_as_a_qr_code(web: httpx.AsyncClient) -> None:
+    """V2G-27: a static code per EVSE."""
+    answer = await web.get(f"/api/v1/stations/{STATION}/evses/1/qr.svg", headers=bearer())
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert "<svg" in answer.text
+    assert is_problem(await web.get(f"/api/v1/stations/{STATION}/evses/9/qr.svg", headers=bearer()), 404, "evse")
+
+
+BAD = [
+    ("/api/v1/stations", NEW_STATION | {"passwort": "x"}, "passwort"),
+    ("/api/v1/stations", {"id": "ST-2"}, "password"),
+    ("/api/v1/stations", NEW_STATION | {"site": "nowhere"}, "site"),
+    ("/api/v1/stations", NEW_STATION | {"id": "a b"}, "id"),
+    ("/api/v1/stations", NEW_STATION | {"evses": [{"evse": 0}]}, "evses.0.evse"),
+    ("/api/v1/stations", NEW_STATION | {"evses": [{"evse": 1}, {"evse": 1}]}, "evses"),
+    ("/api/v1/dr-events", EVENT | {"starts_at": "2026-06-01T13:00:00"}, "starts_at"),
+    ("/api/v1/dr-events", EVENT | {"requested_w": -1}, "requested_w"),
+    ("/api/v1/dr-events", EVENT | {"areas": ["atlantis"]}, "areas"),
+    ("/api/v1/dr-events", EVENT | {"starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-01-01T01:00:00Z"}, "ends_at"),
+    ("/api/v1/dr-events", EVENT | {"ends_at": EVENT["starts_at"]}, "body"),
+    ("/api/v1/dr-events", EVENT | {"price_per_kwh": 1}, "body"),
+    ("/api/v1/dr-events", EVENT | {"incentive_per_kwh": "NaN"}, "incentive_per_kwh"),
+    ("/api/v1/id-tokens", {"token": ""}, "token"),
+    ("/api/v1/id-tokens", {"token": "A", "user": "nobody"}, "user"),
+    ("/api/v1/id-tokens", {"token": "A", "status": "fine"}, "status"),
+    (f"/api/v1/stations/{STATION}/calls", {"action": "Reset", "payload": []}, "payload"),
+    (f"/api/v1/stations/{STATION}/calls", {"action": "Reset", "timeout_s": 0}, "timeout_s"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "field"), BAD)
+async def test_a_bad_body_gets_a_problem_that_names_the_field(
+    web: httpx.AsyncClient, path: str, body: dict[str, Any], field: str
+) -> None:
+    answer = await web.post(path, headers=bearer(), json=body)
+    status = 404 if field == "user" else 422
+    assert is_problem(answer, status, field), answer.text
+
+
+async def test_a_naive_time_is_refused_with_the_remedy(web: httpx.AsyncClient) -> None:
+    answer = await web.post("/api/v1/dr-events", headers=bearer(), json=EVENT | {"ends_at": "2026-06-01T14:00:00"})
+    assert "+09:00" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"", b"[]", b"nul"])
+async def test_what_is_not_json_is_a_bad_request(web: httpx.AsyncClient, body: bytes) -> None:
+    headers = bearer() | {"Content-Type": "application/json"}
+    answer = await web.post("/api/v1/dr-events", headers=headers, content=body)
+    assert answer.status_code in {400, 422}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_over_the_limit_is_refused(web: httpx.AsyncClient, declared: bool) -> None:
+    async def chunks() -> Any:
+        for _ in range(MAX_BODY_BYTES // 65536 + 1):
+            yield b" " * 65536
+
+    content = b" " * (MAX_BODY_BYTES + 1) if declared else chunks()
+    headers = bearer() | {"Content-Type": "application/json"}
+    assert is_problem(await web.post("/api/v1/dr-events", headers=headers, content=content), 413)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "cursor=%ff", "cursor=x", "from=yesterday", "unknown=1"])
+async def test_a_bad_query_gets_a_problem(web: httpx.AsyncClient, query: str) -> None:
+    answer = await web.get(f"/api/v1/ledger?{query}", headers=bearer())
+    assert is_problem(answer, 422, query.partition("=")[0]), answer.text
+
+
+async def test_a_call_by_hand_goes_out_in_the_order_given(web: httpx.AsyncClient, control: FakeControl) -> None:
+    payload = '{"z": 1, "a": {"y": 1, "b": 2}, "m": 3}'
+    body = f'{{"action": "DataTransfer", "payload": {payload}, "timeout_s": 5}}'
+    headers = bearer() | {"Content-Type": "application/json"}
+    answer = await web.post(f"/api/v1/stations/{STATION}/calls", headers=headers, content=body)
+    assert (answer.status_code, answer.json()) == (200, {"result": {"status": "Accepted"}})
+    assert control.stations.calls == [(STATION, "DataTransfer", ["z", "a", "m"], 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "body"),
+    [
+        (CallResult({"b": 1, "a": None}), 200, {"result": {"b": 1, "a": None}}),
+        (
+            CallFailed("NotSupported", "no", {"x": 1}),
+            200,
+            {"error": {"code": "NotSupported", "description": "no", "details": {"x": 1}}},
+        ),
+        (Offline(), 409, None),
+        (TimedOut(), 504, None),
+        (BadRequest("type: is missing", field="payload"), 422, None),
+    ],
+)
+async def test_a_call_by_hand_answers_as_the_station_did(
+    web: httpx.AsyncClient, control: FakeControl, outcome: Any, status: int, body: Any
+) -> None:
+    control.stations.answer = outcome
+    answer = await web.post(f"/api/v1/stations/{STATION}/calls", headers=bearer(), json={"action": "Reset"})
+    assert answer.status_code == status
+    assert answer.json() == body if body else is_problem(answer, status, getattr(outcome, "field", None))
+
+
+async def test_the_same_idempotency_key_changes_nothing_the_second_time(
+    web: httpx.AsyncClient, control: FakeControl
+) -> None:
+    headers = bearer() | {"Idempotency-Key": "k-1"}
+    first = await web.post("/api/v1/dr-events", headers=headers, json=EVENT)
+    again = await web.post("/api/v1/dr-events", headers=headers, json=EVENT)
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert len(control.events) == 1
+    other = await web.post("/api/v1/dr-events", headers=headers, json=EVENT | {"requested_w": 1})
+    assert is_problem(other, 422, "Idempotency-Key")
+
+
+async def test_an_error_is_not_kept_under_an_idempotency_key(web: httpx.AsyncClient, control: FakeControl) -> None:
+    control.stations.answer = Offline()
+    headers, path = bearer() | {"Idempotency-Key": "k-2"}, f"/api/v1/stations/{STATION}/calls"
+    assert (await web.post(path, headers=headers, json={"action": "Reset"})).status_code == 409
+    control.stations.answer = CallResult({})
+    assert (await web.post(path, headers=headers, json={"action": "Reset"})).status_code == 200
+
+
+async def test_a_dr_event_is_created_shown_with_its_report_and_cancelled(web: httpx.AsyncClient) -> None:
+    created = (await web.post("/api/v1/dr-events", headers=bearer(), json=EVENT | {"region": "default"})).json()
+    assert created["areas"] == ["default"]
+    path = f"/api/v1/dr-events/{created['id']}"
+    report = (await web.get(path, headers=bearer("read"))).json()
+    assert (report["requested_wh"], report["achievement"]) == (1000, 0.5)
+    assert report["intervals"][0]["quality"] == "measured"
+    listed = (await web.get("/api/v1/dr-events", headers=bearer())).json()["items"]
+    assert [event["id"] for event in listed] == [created["id"]]
+    assert (await web.delete(path, headers=bearer())).json()["cancelled_at"] is not None
+    assert is_problem(await web.get("/api/v1/dr-events/none", headers=bearer()), 404, "event")
+
+
+async def test_prices_of_an_area_are_published_and_shown(web: httpx.AsyncClient) -> None:
+    body = {"steps": [{"starts_at": "2026-06-01T13:00:00Z", "price_per_kwh": "41.5"}], "until": "2026-06-01T15:00:00Z"}
+    put = await web.put("/api/v1/prices/default", headers=bearer(), json=body)
+    assert put.status_code == 200, put.text
+    shown = (await web.get("/api/v1/prices/default", headers=bearer("read"))).json()
+    assert shown["published"][0]["steps"][0]["price_per_kwh"] == "41.5"
+    assert (shown["price_now_per_kwh"], shown["currency"]) == ("30", "JPY")
+    assert is_problem(await web.get("/api/v1/prices/mars", headers=bearer()), 404, "area")
+    twice = body | {"steps": body["steps"] * 2}
+    assert (await web.put("/api/v1/prices/default", headers=bearer(), json=twice)).status_code == 422
+
+
+async def test_lists_come_in_pages(web: httpx.AsyncClient) -> None:
+    for number in range(5):
+        await web.post("/api/v1/id-tokens", headers=bearer(), json={"token": f"T{number}"})
+    seen, cursor = [], ""
+    while cursor is not None:
+        query = f"limit=2&cursor={cursor}" if cursor else "limit=2"
+        page = (await web.get(f"/api/v1/id-tokens?{query}", headers=bearer())).json()
+        seen += [record["token"] for record in page["items"]]
+        cursor = page["next"]
+    assert seen == [f"T{number}" for number in range(5)]
+
+
+async def test_the_ledger_comes_in_pages_with_its_evidence(web: httpx.AsyncClient, control: FakeControl) -> None:
+    await control.store.writer.run(lambda conn: works.post_entries(conn, [_sale(n) for n in range(3)]))
+    first = (await web.get("/api/v1/ledger?limit=2", headers=bearer())).json()
+    rest = (await web.get(f"/api/v1/ledger?limit=2&cursor={first['next']}", headers=bearer("driver"))).json()
+    assert (len(first["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
+    assert rest["items"][0]["evidence"] == {"readings": [1, 2]}
+
+
+def _sale(number: int) -> LedgerEntry:
+    start = NOON - timedelta(hours=number + 1)
+    return LedgerEntry(
+        cause=f"p-1:{start.isoformat()}:sale",
+        revision=0,
+        kind=EntryKind.SALE,
+        posted_at=NOON,
+        period_start=start,
+        period_end=start + timedelta(minutes=30),
+        user=UserId("u-1"),
+        vehicle=None,
+        evse=EVSE,
+        plug_in=PlugInId("p-1"),
+        event=None,
+        energy_wh=1000,
+        price_per_kwh=Decimal(50),
+        currency="JPY",
+        postings=(Posting(user_account(UserId("u-1")), 50), Posting(ENERGY_BOUGHT, -50)),
+        evidence={"readings": [1, 2]},
+    )
+
+
+async def test_a_balance_covers_the_period_asked_for(phone: httpx.AsyncClient, control: FakeControl) -> None:
+    """P13: over any period the user picks."""
+    await control.store.writer.run(lambda conn: works.post_entries(conn, [_sale(n) for n in range(3)]))
+    path = "/api/v1/users/u-1/balance"
+    whole = (await phone.get(path, headers=bearer("driver"))).json()
+    assert (whole["sold_wh"], whole["earned_minor"], whole["amount_minor"], whole["currency"]) == (
+        3000,
+        150,
+        150,
+        "JPY",
+    )
+    part = (await phone.get(f"{path}?from=2026-06-01T10:30:00Z&to=2026-06-01T12:00:00Z", headers=bearer())).json()
+    assert (part["sold_wh"], part["amount_minor"]) == (1000, 50)
+    history = (await phone.get("/d/api/history")).json()
+    assert [line["amount_minor"] for line in history["entries"]] == [50, 50, 50]
+
+
+async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, control: FakeControl) -> None:
+    """What is documented is there: no GET of the schema is unknown or fails on our side."""
+    await control.store.writer.run(lambda conn: works.save_plug_in(conn, asked("u-1")))
+    event = (await phone.post("/api/v1/dr-events", headers=bearer(), json=EVENT)).json()["id"]
+    values = {"station": STATION, "evse": "1", "event": event, "area": "default", "user": "u-1", "plug_in": "p-1"}
+    schema = (await phone.get("/api/openapi.json")).json()
+    paths = [path for path, methods in schema["paths"].items() if "get" in methods and not path.endswith("/events")]
+    needs = {"/d/api/evse": "?link=/d/e/ST-1/1?s=good"}
+    answers = {
+        path: (await phone.get(path.format(**values) + needs.get(path, ""), headers=bearer())).status_code
+        for path in [*paths, "/api/v1/dr-events"]
+    }
+    optional = {"/api/v1/stations/{station}/frames"}
+    assert {path for path, status in answers.items() if status != 200} == optional
+
+
+async def test_readiness_follows_the_control(web: httpx.AsyncClient, control: FakeControl) -> None:
+    assert [(await web.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+    control.is_ready = False
+    assert [(await web.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 503]
+
+
+async def test_every_answer_carries_the_security_headers(web: httpx.AsyncClient) -> None:
+    for path in ("/d/", "/api/v1/stations", "/nowhere", "/d/app.js", "/healthz"):
+        headers = (await web.get(path)).headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+
+
+async def test_a_registered_driver_is_a_user_of_the_api(phone: httpx.AsyncClient) -> None:
+    shown = (await phone.get("/api/v1/users/u-1", headers=bearer("read"))).json()
+    assert (shown["user"]["name"], shown["vehicles"][0]["name"]) == (registration()["name"], "Leaf")
+    assert is_problem(await phone.get("/api/v1/users/u-9", headers=bearer("read")), 404, "user")

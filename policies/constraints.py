@@ -64,10 +64,10 @@ def _missed(snapshot: Snapshot, cases: Sequence[Case]) -> Iterator[Violation]:
     needed = sums(cases, [_needed_w(case) for case in cases], above)
     for case in cases:
         lacking = case.must_w - case.power_w
-        if case.evse.fixed_w is not None or lacking <= 1:
+        if case.evse.fixed_w is not None or case.must_w <= 0 or lacking <= 1:
             continue
         room = min(site.import_limit_w - needed[site.id] for site in above[case.evse.site])
-        if room >= (1 if case.power_w > 0 else case.step_w):
+        if room >= (1 if case.power_w > 0 else max(case.step_w, 1)):
             text = f"{case.power_w} W < {case.must_w:.0f} W with {room:.0f} W free"
             yield Violation(rule="required_charge_missed", text=text, evse=case.evse.ref)
 

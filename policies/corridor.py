@@ -49,8 +49,8 @@ def corridor(evse: EvseState, market: Market) -> Corridor:
     """The corridor of one EVSE without DR."""
     if evse.use is Use.IDLE:
         return Corridor(reasons=(Reason.NO_VEHICLE,))
-    step_w = min(evse.electrics.min_charge_w, charge_power_w(evse))
-    least_w = 0 if evse.can_pause or evse.use is Use.NOTHING else step_w
+    step_w = max(1, least_power_w(evse))
+    least_w = 0 if evse.can_pause or evse.use is Use.NOTHING else least_power_w(evse)
     must = _stepped(must_w(evse, market), step_w, up_to_w=most_w(evse, market))
     wanted, reason = wanted_charge(evse, market)
     reasons = (Reason.REQUIRED_CHARGE, reason) if must else (reason,)
@@ -76,6 +76,11 @@ def charge_power_w(evse: EvseState) -> int:
     """Rated charging power of EVSE and vehicle together."""
     rated = evse.electrics.max_charge_w
     return min(rated, evse.battery.max_charge_w) if evse.battery else rated
+
+
+def least_power_w(evse: EvseState) -> int:
+    """The least charging power that is not zero."""
+    return min(evse.electrics.min_charge_w, charge_power_w(evse))
 
 
 def most_w(evse: EvseState, market: Market) -> int:
@@ -114,8 +119,7 @@ def required_charge_w(evse: EvseState, market: Market) -> int:
     need = need_wh(evse)
     if need <= 0:
         return 0
-    step_w = min(evse.electrics.min_charge_w, charge_power_w(evse))
-    power = max(floor(need / market.horizon_h), step_w)
+    power = max(floor(need / market.horizon_h), least_power_w(evse))
     return min(power, most_w(evse, market))
 
 
@@ -124,7 +128,7 @@ def wanted_charge(evse: EvseState, market: Market) -> tuple[int, Reason]:
     if evse.use in RESTING:
         return 0, RESTING[evse.use]
     power, reason = _plain(evse, market) if evse.use is Use.PLAIN else _within_conditions(evse, market)
-    if 0 < power < min(evse.electrics.min_charge_w, charge_power_w(evse)):
+    if 0 < power < least_power_w(evse):
         return 0, Reason.FULL if power == most_w(evse, market) else Reason.BELOW_MINIMUM_POWER
     return power, reason
 
@@ -208,4 +212,4 @@ def raise_limit(evse: EvseState, market: Market, event: DrEvent) -> tuple[int, R
     if evse.use is not Use.RESOURCE or not is_slot_open(evse.terms, market.now):
         return 0, RESTING.get(evse.use, Reason.NOT_PERMITTED)
     limit, reason = charge_limit(evse, market, event.unit_price(market.tariff_per_kwh))
-    return (limit, reason) if limit >= evse.electrics.min_charge_w else (0, reason)
+    return (limit, reason) if limit >= least_power_w(evse) else (0, reason)

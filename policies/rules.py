@@ -107,7 +107,7 @@ def _below_minimum_power(case: Case) -> str | None:
 
 
 def _pause_ends_transaction(case: Case) -> str | None:
-    is_broken = case.evse.fixed_w is None and case.power_w < case.unavoidable_w
+    is_broken = case.evse.fixed_w is None and case.power_w < case.unavoidable_w and case.unavoidable_w > 0
     return f"{case.power_w} W < {case.unavoidable_w} W" if is_broken else None
 
 

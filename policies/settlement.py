@@ -115,6 +115,11 @@ def ledger_entries(
     )
 
 
+def causes(flows: Sequence[Flow]) -> list[str]:
+    """The causes under which entries of these flows are or would be booked."""
+    return [line.cause for line in _lines(flows)]
+
+
 def _interval(line: Line) -> tuple[datetime, datetime, EntryKind]:
     return line.flow.energy.start, line.flow.energy.end, line.kind
 

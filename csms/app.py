@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import structlog
 import uvloop
@@ -51,7 +52,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         hub = Hub(control.intake, control.admission, clock, settings.ocpp, handlers)
         control.command(hub, quirks_lookup())
         control.frames = hub.frames
-        control.counters = lambda station: asdict(hub.counters(station))
+        control.counters = lambda station: flat(asdict(hub.counters(station)))
         await control.start()
         stack.push_async_callback(control.stop)
         http = await serve_http(build(control), settings.http.host, settings.http.port)
@@ -59,6 +60,13 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await hub.serve()
         stack.push_async_callback(hub.close)
         yield Daemon(control, hub, hub.port, http.port)
+
+
+def flat(counters: Mapping[str, Any]) -> dict[str, int]:
+    """The edge's counters with the named ones beside the others, as "coercions.name"."""
+    plain = {name: value for name, value in counters.items() if isinstance(value, int)}
+    nested = ((name, value) for name, value in counters.items() if not isinstance(value, int))
+    return plain | {f"{name}.{key}": count for name, inner in nested for key, count in inner.items()}
 
 
 def quirks_lookup() -> "_Lookup":

@@ -114,7 +114,8 @@ def _essence(setpoints: Sequence[Setpoint]) -> list[tuple[object, ...]]:
 
 
 def _is_reachable(station: StationLive, evse: EvseLive) -> bool:
-    return station.version is not None and evse.transaction is not None and evse.probe is None
+    told = evse.plug_in is not None and evse.transaction is not None and evse.probe is None
+    return told and station.version is not None
 
 
 def driver_for(station: StationLive, evse: EvseLive) -> SetpointDriver:

@@ -4,6 +4,7 @@ The order never changes: what a station is told was committed before, and decisi
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +41,8 @@ from csms.domain.facts import (
 from csms.domain.ids import StationId
 from csms.domain.ports import Clock
 from csms.domain.station import BootState, Version
-from csms.store import Store, Write, works, write_of
+from csms.store import Store, Write, works
+from csms.store.facts import write_of
 
 IDS_PER_BLOCK = 1000
 """1.6 transaction ids are reserved in blocks, so that a start needs no read (design §3)."""
@@ -145,6 +147,7 @@ class Intake:
         live = self._live.station(station)
         if live is not None:
             live.version = version
+            live.station = replace(live.station, version=version)
             live.last_heard_at = self._clock.now()
             self.on_connection(live, True)
 

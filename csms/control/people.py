@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 from csms.control.views import Registered
@@ -44,7 +45,7 @@ class People:
         )
         token = secrets.token_urlsafe(32)
 
-        def write(conn: object) -> None:
+        def write(conn: Any) -> None:
             works.add_user(conn, user=user)
             works.add_vehicle(conn, vehicle=owned)
             works.add_terminal(conn, token_hash=hash_token(token), user=user.id, at=now)

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
-from policies.metering import energy_in_window
-from policies.settlement import Flow
 
 from csms.control.prices import Prices
 from csms.domain.dr import DrEvent
@@ -17,6 +15,8 @@ from csms.domain.ports import Clock
 from csms.settings import Settings
 from csms.store import Store, reads, works
 from policies import settlement
+from policies.metering import energy_in_window
+from policies.settlement import Flow
 
 log = structlog.get_logger()
 
@@ -50,7 +50,6 @@ class Settling:
         self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
         self._settled_until = self._floor(clock.now() - LOOK_BACK)
         self._late: set[datetime] = set()
-        self._sites_of_stations: dict[str, SiteId] = {}
 
     def note_reading(self, at: datetime) -> None:
         """A reading was stored: when its interval is settled already, that is done again."""
@@ -77,56 +76,58 @@ class Settling:
 
     async def settle(self, start: datetime, end: datetime) -> int:
         """Settle one market interval over all EVSEs. Idempotent: a second run posts only what has changed."""
-        plug_ins = await self._store.read(partial(reads.plug_ins, since=start, until=end))
-        if not plug_ins or end <= start:
-            return 0
-        events = await self._store.read(partial(reads.dr_events, since=start, until=end))
-        stations = await self._store.read(reads.stations)
-        self._sites_of_stations = {evse.ref.station: evse.site for station in stations for evse in station.evses}
         posted = 0
-        for area in sorted(set(self._areas.values())):
-            here = [plug_in for plug_in in plug_ins if self._area(plug_in) == area]
-            posted += await self._settle_area(area, here, events, start, end) if here else 0
+        for _, flows in await self.flows(start, end):
+            booked = await self._store.read(partial(reads.entries_by_cause, causes=settlement.causes(flows)))
+            entries = settlement.ledger_entries(flows, booked, self._currency, self._clock.now())
+            if entries:
+                posted += await self._store.writer.run(partial(works.post_entries, entries=entries))
         return posted
 
-    def _area(self, plug_in: PlugIn) -> AreaId:
-        site = self._sites_of_stations.get(plug_in.evse.station)
-        return self._areas.get(site, AreaId("default")) if site else AreaId("default")
+    async def flows(self, start: datetime, end: datetime) -> list[tuple[Piece, list[Flow]]]:
+        """Metered energy of every plug-in with a user in [start, end), by pieces of time with one price."""
+        plug_ins = await self._store.read(partial(reads.plug_ins, since=start, until=end)) if start < end else []
+        owned = [plug_in for plug_in in plug_ins if plug_in.user is not None]
+        if not owned:
+            return []
+        events = await self._store.read(partial(reads.dr_events, since=start, until=end))
+        areas = await self._areas_of_stations()
+        found: list[tuple[Piece, list[Flow]]] = []
+        for area in sorted(set(areas.values())):
+            here = [plug_in for plug_in in owned if areas.get(plug_in.evse.station) == area]
+            found += await self._flows_in(area, here, events, (start, end))
+        return found
 
-    async def _settle_area(
-        self, area: AreaId, plug_ins: Sequence[PlugIn], events: Sequence[DrEvent], start: datetime, end: datetime
-    ) -> int:
+    async def _areas_of_stations(self) -> dict[str, AreaId]:
+        stations = await self._store.read(reads.stations)
+        return {station.id: self._areas[station.site] for station in stations if station.site in self._areas}
+
+    async def _flows_in(
+        self, area: AreaId, plug_ins: Sequence[PlugIn], events: Sequence[DrEvent], span: tuple[datetime, datetime]
+    ) -> list[tuple[Piece, list[Flow]]]:
+        start, end = span
         series = self._prices.series(area, start)
         local = [event for event in events if event.covers(area)]
-        posted = 0
+        found = []
         for piece_start, piece_end in settlement.cuts(start, end, self._interval, local, series):
             piece = Piece(piece_start, piece_end, area)
-            flows = [flow for plug_in in plug_ins if (flow := await self._flow(plug_in, piece, local)) is not None]
-            posted += await self._post(flows)
-        return posted
+            flows = [await self._flow(plug_in, piece, local) for plug_in in plug_ins]
+            found.append((piece, [flow for flow in flows if flow is not None]))
+        return [(piece, flows) for piece, flows in found if flows]
 
     async def _flow(self, plug_in: PlugIn, piece: Piece, events: Sequence[DrEvent]) -> Flow | None:
         start = max(piece.start, plug_in.plugged_at)
         end = min(piece.end, plug_in.unplugged_at or piece.end)
-        if plug_in.user is None or end <= start:
+        if end <= start:
             return None
         stored = await self._store.read(partial(reads.readings, evse=plug_in.evse, start=start, end=end))
-        energy = energy_in_window(plug_in.evse, stored, start, end, MAX_W)
         return Flow(
             plug_in=plug_in,
-            energy=energy,
+            energy=energy_in_window(plug_in.evse, stored, start, end, MAX_W),
             area=piece.area,
             event=_event_for(plug_in, piece, events),
             tariff_per_kwh=self._prices.series(piece.area, piece.start).at(piece.start),
         )
-
-    async def _post(self, flows: Sequence[Flow]) -> int:
-        if not flows:
-            return 0
-        causes = settlement.causes(flows)
-        booked = await self._store.read(partial(reads.entries_by_cause, causes=causes))
-        entries = settlement.ledger_entries(flows, booked, self._currency, self._clock.now())
-        return await self._store.writer.run(partial(works.post_entries, entries=entries)) if entries else 0
 
 
 def _event_for(plug_in: PlugIn, piece: Piece, events: Sequence[DrEvent]) -> DrEvent | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from csms.control import changes, reports, tracking
+from csms.control import changes, performance, reports, summary, tracking
 from csms.control.admission import Admission, hash_password
 from csms.control.dispatch import Dispatch
 from csms.control.events import Events
@@ -100,7 +100,7 @@ class Control:
         self.intake.on_change = self._changed
         self.intake.on_connection = self._connection
         self.intake.on_readings = self.settling.note_reading
-        self.intake.on_low_ids = lambda: self.spawn(self._reserve_ids())
+        self.intake.on_low_ids = self._more_ids
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside; a failure is logged, never lost and never fatal."""
@@ -150,6 +150,9 @@ class Control:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._flush_heard()
+
+    def _more_ids(self) -> None:
+        self.spawn(self._reserve_ids())
 
     async def _reserve_ids(self) -> None:
         first = await self.store.writer.run(partial(works.reserve_transaction_ids, count=IDS_PER_BLOCK))
@@ -274,7 +277,11 @@ class Control:
         return await self.events.cancel(event)
 
     async def event_report(self, event: DrEventId) -> DrReport:
-        return await reports.event_report(self, await self.events.get(event))
+        return await performance.event_report(self.store, self.settling, await self.events.get(event), self.clock.now())
+
+    async def audit(self) -> summary.Audit:
+        """What must be zero, from the store."""
+        return await summary.audit(self.store, self.clock)
 
     async def put_prices(self, area: AreaId, steps: Sequence[PriceStep], until: datetime | None) -> None:
         await self.prices.put(area, steps, until)

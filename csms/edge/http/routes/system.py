@@ -22,9 +22,21 @@ async def sites(control: ControlDep, caller: Reader) -> list[SiteSettings]:
 
 @router.get("/summary")
 async def summary(control: ControlDep, caller: Reader) -> dict[str, Any]:
-    """Counts from the store, and how it stands now. Power is metered, + into the vehicles."""
+    """Counts from the store, what must be zero in it, and how it stands now (metered power, + into the vehicles)."""
     counted = await control.store.read(reads.counts)
-    return {**asdict(counted), "at": control.clock.now(), "now": _now(control)}
+    return {**_grouped(counted), **asdict(await control.audit()), "at": control.clock.now(), "now": _now(control)}
+
+
+def _grouped(counted: reads.DemoCounts) -> dict[str, Any]:
+    def pick(*names: str) -> dict[str, Any]:
+        return {name: getattr(counted, name) for name in names}
+
+    return {
+        **pick("plug_ins", "violations"),
+        "permissions": pick("asked", "granted", "refused", "expired"),
+        "setpoints": pick("desired", "acknowledged", "observed"),
+        "ledger": pick("entries", "balanced", "paid_minor", "currency"),
+    }
 
 
 def _now(control: Control) -> dict[str, Any]:

@@ -81,9 +81,9 @@ def _down(party: Party, power_w: int, event: DrEvent) -> Offer:
     stop_cost = _shift_cost(party)
     if power_w > must_w and stop_cost > float(event.unit_price(party.market.tariff_per_kwh)):
         return Offer(why_not=Reason.CHARGING_WITHIN_PRICE)
-    discharge_w, why_not = (0, None) if must_w else discharge_limit(party.evse, party.market, event)
+    discharge_w, why_not = discharge_limit(party.evse, party.market, event)
     costs = (stop_cost, max(stop_cost, _discharge_cost(party)))
-    return Offer((max(0, power_w - must_w), discharge_w), costs, why_not)
+    return Offer((max(0, power_w - must_w), 0 if must_w else discharge_w), costs, why_not)
 
 
 def _shift_cost(party: Party) -> float:

@@ -49,10 +49,10 @@ def _charge_without_permission(case: Case) -> str | None:
 
 
 def _exceeds_required(case: Case) -> bool:
-    """Charging beyond the required charge. Its last step may be made at the least power there is."""
+    """Charging beyond the required charge. Its last step may be made at the least power, and to the next whole watt."""
     if case.lacking_wh <= 0:
         return case.power_w > 0
-    return case.power_w > case.step_w and case.power_w * case.horizon_h > case.lacking_wh + SLACK_WH
+    return case.power_w > case.step_w and (case.power_w - 1) * case.horizon_h > case.lacking_wh + SLACK_WH
 
 
 def _discharge_below_required(case: Case) -> str | None:

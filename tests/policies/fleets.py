@@ -163,7 +163,7 @@ def trees(draw: Callable[[st.SearchStrategy[Any]], Any]) -> tuple[Site, ...]:
 
 @st.composite
 def events(draw: Callable[[st.SearchStrategy[Any]], Any], number: int) -> DrEvent:
-    price = draw(maybe(per_kwh))
+    price = draw(maybe(per_kwh) | st.sampled_from([Decimal(5), Decimal(55)]))
     return DrEvent(
         id=DrEventId(f"event{number}"),
         direction=draw(st.sampled_from([Direction.DOWN, *Direction])),
@@ -187,9 +187,7 @@ def snapshots(draw: Callable[[st.SearchStrategy[Any]], Any], max_evses: int = 12
         now=NOW,
         horizon_s=draw(st.sampled_from([10, 180, 900])),
         sites=tree,
-        evses=tuple(
-            draw(evses(number, names) | willing(number, names)) for number in range(draw(st.integers(0, max_evses)))
-        ),
+        evses=tuple(draw(evses(number, names) | willing(number, names)) for number in range(count)),
         events=tuple(draw(events(number)) for number in range(draw(st.integers(0, 3)))),
         prices={
             area: prices(*draw(st.lists(st.integers(0, 60), min_size=1, max_size=4)), every_h=0.5)

@@ -16,7 +16,7 @@ from csms.domain.commands import (
     Trigger,
     TriggerKind,
 )
-from csms.domain.station import SetpointDriver, Version
+from csms.domain.station import RateUnit, SetpointDriver, Version
 from handlers import metering_plan as plan
 from handlers.power import limit_period, rate_unit
 from handlers.times import spelt
@@ -35,10 +35,10 @@ def apply_limit(command: ApplySetpoint, version: Version) -> tuple[WireCall, ...
         return ()
     unit = rate_unit(command.rate_unit, command.electrics)
     period = limit_period(command.setpoint_w, unit, command.electrics)
-    return (set_profile(command.evse.evse, bounded_profile(command, schedule(unit.value, period))),)
+    return (set_profile(command.evse.evse, bounded_profile(command, unit, period)),)
 
 
-def bounded_profile(command: ApplySetpoint, body: Json) -> Json:
+def bounded_profile(command: ApplySetpoint, unit: RateUnit, period: Json) -> Json:
     """An Absolute profile that ends by itself: duration and validTo (V2G-5)."""
     window = {
         "startSchedule": spelt(command.starts_at),
@@ -48,7 +48,7 @@ def bounded_profile(command: ApplySetpoint, body: Json) -> Json:
         **profile_head(command),
         "chargingProfileKind": "Absolute",
         "validTo": spelt(command.expires_at),
-        "chargingSchedule": [body | window],
+        "chargingSchedule": [schedule(unit, period, window)],
     }
 
 
@@ -60,8 +60,8 @@ def profile_head(command: ApplySetpoint) -> Json:
     return head | {"chargingProfilePurpose": "TxProfile", "transactionId": str(command.transaction)}
 
 
-def schedule(unit: str, period: Json) -> Json:
-    return {"id": 1, "chargingRateUnit": unit, "chargingSchedulePeriod": [period]}
+def schedule(unit: RateUnit, period: Json, timing: Json) -> Json:
+    return {"id": 1, **timing, "chargingRateUnit": unit.value, "chargingSchedulePeriod": [period]}
 
 
 def set_profile(evse: int, profile: Json) -> WireCall:
@@ -76,7 +76,7 @@ def install_floor(command: InstallFloor, version: Version) -> tuple[WireCall, ..
         "stackLevel": 0,
         "chargingProfilePurpose": "TxDefaultProfile",
         "chargingProfileKind": "Relative",
-        "chargingSchedule": [schedule(unit.value, limit_period(command.limit_w, unit, command.electrics))],
+        "chargingSchedule": [schedule(unit, limit_period(command.limit_w, unit, command.electrics), {})],
     }
     return (set_profile(command.evse.evse, profile),)
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from csms.domain.commands import ApplySetpoint, Command, UpdateSetpoint
-from csms.domain.station import SetpointDriver, Version
+from csms.domain.station import RateUnit, SetpointDriver, Version
 from handlers.power import setpoint_period
 from handlers.v2 import encode as v2
 from handlers.window import seconds_between
@@ -29,14 +29,14 @@ def encode(command: Command) -> tuple[WireCall, ...]:
 
 def apply_setpoint(command: ApplySetpoint) -> WireCall:
     """CentralSetpoint within a window. Also for >= 0: "no discharge" is said, never inferred (V2G-11)."""
-    body = v2.schedule("W", setpoint_period(command.setpoint_w))
-    return v2.set_profile(command.evse.evse, v2.bounded_profile(command, body) | OFFLINE)
+    profile = v2.bounded_profile(command, RateUnit.W, setpoint_period(command.setpoint_w))
+    return v2.set_profile(command.evse.evse, profile | OFFLINE)
 
 
 def apply_dynamic(command: ApplySetpoint) -> WireCall:
     """A Dynamic profile: one schedule of one period. Its duration is a dead man's handle: without an update it is
     invalid, with one it lives on (K28.FR.13-15); so it carries no validTo."""
-    body = v2.schedule("W", setpoint_period(command.setpoint_w))
-    body["duration"] = seconds_between(command.starts_at, command.expires_at)
+    handle = {"duration": seconds_between(command.starts_at, command.expires_at)}
+    body = v2.schedule(RateUnit.W, setpoint_period(command.setpoint_w), handle)
     profile = {**v2.profile_head(command), "chargingProfileKind": "Dynamic", **OFFLINE, "chargingSchedule": [body]}
     return v2.set_profile(command.evse.evse, profile)

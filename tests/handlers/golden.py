@@ -1,7 +1,7 @@
 """Golden frames: what a frame means, and how a command is spelt, as data. One file per case in tests/frames.
 
 ``in``: ``frame`` decodes to ``fact``; ``answer`` is spelt as ``reply``. ``quirks`` are those of the station.
-``out``: ``command`` is spelt as ``frames``; ``results`` mean ``outcome``. Values that are a field's default are left out.
+``out``: ``command`` is spelt as ``frames``; ``results`` mean ``outcome``. A field at its default is left out.
 """
 
 from collections.abc import Mapping
@@ -50,6 +50,17 @@ def cases(direction: str) -> list[Case]:
 
 def as_data(value: Any) -> Any:
     """A domain value as JSON: its ``class``, its fields without those that are at their default."""
+    if isinstance(value, Mapping):
+        return {str(key): as_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_data(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, EvseRef):
+        told = {field.name: getattr(value, field.name) for field in fields(value) if not _is_default(field, value)}
+        return {"class": type(value).__name__, **as_data(told)}
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
     match value:
         case EvseRef():
             return str(value)
@@ -57,13 +68,6 @@ def as_data(value: Any) -> Any:
             return spelt(value)
         case StrEnum():
             return value.value
-        case Mapping():
-            return {str(key): as_data(item) for key, item in value.items()}
-        case list() | tuple():
-            return [as_data(item) for item in value]
-        case _ if is_dataclass(value):
-            told = {field.name: getattr(value, field.name) for field in fields(value) if not _is_default(field, value)}
-            return {"class": type(value).__name__, **as_data(told)}
         case _:
             return value
 
@@ -93,9 +97,9 @@ def answer_of(data: Mapping[str, Any]) -> answers.Answer:
 @cache
 def request_validator(version: Version, action: str, *, formats: bool = True) -> jsonschema_rs.Draft4Validator:
     """What we send fits the formats too; of stations only the plain schema is asked (V2G-58)."""
-    return jsonschema_rs.Draft4Validator(request_schema(version, action), validate_formats=formats)
+    return jsonschema_rs.Draft4Validator(request_schema(version, action) or {}, validate_formats=formats)
 
 
 @cache
 def response_validator(version: Version, action: str) -> jsonschema_rs.Draft4Validator:
-    return jsonschema_rs.Draft4Validator(response_schema(version, action), validate_formats=True)
+    return jsonschema_rs.Draft4Validator(response_schema(version, action) or {}, validate_formats=True)

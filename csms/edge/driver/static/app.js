@@ -10,11 +10,13 @@ import { badLinkView, registerView, strangerView } from "./welcome.js";
 
 const link = location.pathname.startsWith("/d/e/") ? location.pathname + location.search : null;
 const CLAIM_EVERY_MS = 3000;
+const CLAIM_UNTIL = Date.now() + 600000;
 let state = null;
 let place = null;
 let tab = "now";
 let changing = false;
 let view = null;
+let make = null;
 
 async function start() {
   await load(preferred());
@@ -31,7 +33,7 @@ async function openLink() {
     return true;
   } catch (error) {
     if (!error.status) return true;
-    show(badLinkView());
+    show(() => badLinkView());
     return false;
   }
 }
@@ -40,7 +42,7 @@ async function enter() {
   try {
     receive(await call("GET", "state"));
   } catch (error) {
-    if (error.status === 401) show(place ? registerView(link, place, enter) : strangerView());
+    if (error.status === 401) show(() => (place ? registerView(link, place, enter) : strangerView()));
     else { toast(t("offline.not_loaded"), true); setTimeout(enter, 5000); }
     return;
   }
@@ -49,9 +51,11 @@ async function enter() {
   setInterval(() => view?.tick?.(), 1000);
 }
 
-// Says "this vehicle here is mine" until a plug-in is linked; the cable may come after the scan.
+// Says "this vehicle here is mine" until a plug-in is linked; the cable may come after the scan. Then the link leaves
+// the address, so that opening this page again some other day is not taken for a scan.
 async function claim() {
-  if (state?.plug_in) return;
+  if (state.plug_in) history.replaceState(null, "", "/d/");
+  if (state.plug_in || Date.now() > CLAIM_UNTIL) return;
   if (document.visibilityState === "visible") await call("POST", "claim", { link }).catch(() => {});
   setTimeout(claim, CLAIM_EVERY_MS);
 }
@@ -65,7 +69,7 @@ function receive(next) {
 function render(again = false) {
   const next = choose();
   if (!again && view && view.key === next.key) view.update(state);
-  else show(next.make());
+  else show(next.make);
   showTabs();
 }
 
@@ -91,7 +95,8 @@ async function answered() {
 }
 
 function show(next) {
-  view = next;
+  make = next;
+  view = make();
   const main = $("#main");
   main.replaceChildren(view.node);
   main.removeAttribute("aria-busy");
@@ -106,7 +111,7 @@ function showTabs() {
   nav.hidden = false;
   nav.replaceChildren(...["now", "conditions", "history"].map((name) => el("button", {
     "aria-current": name === tab ? "page" : null, testid: `tab-${name}`,
-    onclick: () => { tab = name; render(true); },
+    onclick: () => { tab = name; changing = false; render(true); },
   }, t(`tab.${name}`))));
 }
 
@@ -128,8 +133,8 @@ $("#language").addEventListener("change", async (event) => {
   localStorage.setItem("language", event.target.value);
   await load(event.target.value);
   translateShell();
-  if (state) render(true);
-  else location.reload();
+  if (make) show(make);
+  if (state) showTabs();
 });
 
 start();

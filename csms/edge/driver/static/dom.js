@@ -23,7 +23,7 @@ export function toast(text, bad = false) {
   node.textContent = text;
   node.className = bad ? "toast on bad" : "toast on";
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { node.className = "toast"; }, 5000);
+  toastTimer = setTimeout(() => { node.className = "toast"; }, 3500);
 }
 
 // A labelled field. `hint` is read with it.

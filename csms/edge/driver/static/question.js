@@ -28,16 +28,13 @@ export function questionView(state, onAnswered) {
         el("h1", { tabindex: -1 }, t("question.title")),
         el("p", { class: "place" }, t("place", { station: plugIn.station_name || plugIn.station, evse: plugIn.evse }))),
       el("p", { class: "lead" }, t("question.ask")),
-      patternChips(choices(state), state.conditions_saved ? "mine" : null, pick),
-      says,
+      patternChips(state.patterns, state.conditions_saved ? "mine" : null, pick),
       el("details", { class: "card", testid: "adjust" }, el("summary", {}, t("question.adjust")), holder),
-      el("div", { class: "answers" }, buttons, left)),
+      el("div", { class: "answers" }, says, el("div", { class: "pair" }, buttons), left)),
     tick: () => showTimeLeft(left, plugIn.permission),
     update() {},
   };
 }
-
-const choices = (state) => state.patterns;
 
 function answerButtons(plugIn, conditions, onAnswered) {
   const send = async (granted) => {

@@ -38,7 +38,7 @@ const asMoney = (amount, currency, extra) =>
 
 // Minor units to money: 100 JPY is 100, 100 EUR is 1.00.
 export const money = (minor, currency) =>
-  asMoney(minor / 10 ** digitsOf(currency), currency, { signDisplay: "auto" });
+  asMoney((minor || 0) / 10 ** digitsOf(currency), currency, { signDisplay: "auto" });
 export const price = (perKwh, currency) =>
   t("per_kwh", { price: asMoney(Number(perKwh), currency, { maximumFractionDigits: 2, minimumFractionDigits: 0 }) });
 

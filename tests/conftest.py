@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,11 @@ def server(tmp_path: Path) -> Iterator[servers.Server]:
     """A running ``csms serve`` on SQLite with the default configuration."""
     with servers.running(tmp_path) as started:
         yield started
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def server_on_each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[servers.Server]:
+    """A running ``csms serve``, once on SQLite and once on a new PostgreSQL database."""
+    with ExitStack() as stack:
+        url = stack.enter_context(servers.fresh_postgres()) if request.param == "postgres" else None
+        yield stack.enter_context(servers.running(tmp_path, database_url=url))

@@ -5,7 +5,14 @@ import { createValidator } from 'ocpp-rpc';
 import { story } from './session2.mjs';
 import { tell } from './station.mjs';
 
-const schemas = createRequire(import.meta.url)('ocpp-rpc/lib/schemas/ocpp2_1.json').map((schema) => ({
+// Its enumerations say additionalProperties, which means nothing for a string and makes the validator complain at every start.
+const plain = (_key, value) => {
+  if (value?.type !== 'string') return value;
+  const { additionalProperties, ...rest } = value;
+  return rest;
+};
+
+const schemas = JSON.parse(JSON.stringify(createRequire(import.meta.url)('ocpp-rpc/lib/schemas/ocpp2_1.json')), plain).map((schema) => ({
   ...schema,
   $id: schema.$id.replace(/Request$/, '.req').replace(/Response$/, '.conf'),
 }));

@@ -40,11 +40,11 @@ class Peer:
         self._coercions: dict[str, int] | None = None
         self._dropped: dict[str, int] | None = None
 
-    def log(self, at: datetime, direction: Direction, raw: bytes) -> None:
+    def log(self, at: datetime, direction: Direction, raw: bytes, action: str = "") -> None:
         """Keep a frame for people to read."""
         if self._log is None:
             self._log = FrameLog()
-        self._log.add(at, direction, raw)
+        self._log.add(at, direction, raw, action)
 
     def frames(self) -> list[tuple[datetime, Direction, str]]:
         """The last frames, oldest first."""

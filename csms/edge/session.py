@@ -82,12 +82,13 @@ class Session:
             return
         now = self._desk.clock.now()
         self._peer.frames_in += 1
-        self._peer.log(now, "in", raw)
         action = self._rpc.receive(raw)
         try:
             if type(action) is rpc.Request:
+                self._peer.log(now, "in", raw, "" if action.fault else action.action)
                 self._on_request(action, raw, now)
             else:
+                self._peer.log(now, "in", raw)
                 self._on_rare(action, raw, now)
         except Exception:
             # Ours, not the station's: no answer, so that it sends again what was not stored.

@@ -1,7 +1,7 @@
 """Stations for measuring, in a process of their own: raw WebSocket frames on uvloop, as cheap as Python can make them.
 
-``python load.py URL STATIONS MODE SECONDS WARM_UP_S PREFIX``. MODE ``mix`` keeps one CALL open per station (80 % MeterValues
-of 10 samples, 10 % Heartbeat, 10 % StatusNotification); ``idle`` connects and waits; ``boot`` connects, boots, waits.
+``python load.py URL STATIONS MODE SECONDS WARM_UP_S PREFIX``. MODE ``mix`` keeps one CALL open per station (80 %
+MeterValues of 10 samples, 10 % Heartbeat, 10 % StatusNotification); ``idle`` connects and waits; ``boot`` boots too.
 In every mode the stations answer what the server calls. Progress goes to standard output, one JSON object per line.
 """
 
@@ -91,7 +91,8 @@ class Station(asyncio.Protocol):
         self.buffer = b""
         self.is_open = False
         self.hello = (
-            f"GET {target}/{fleet.prefix}{number:05d} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {target}/{fleet.prefix}{number:05d} HTTP/1.1\r\nHost: {host}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {base64.b64encode(b'0123456789abcdef').decode()}\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: ocpp1.6\r\n\r\n"
         ).encode()

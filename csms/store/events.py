@@ -87,13 +87,11 @@ def _merging(dialect: str) -> Executable:
     token = case(
         (new.started_at.is_not(None), func.coalesce(new.token, _T.token)), else_=func.coalesce(_T.token, new.token)
     )
-    is_newest = new.last_seq_no > _T.last_seq_no
     merged = known | {
         "token": token,
         "stopped_reason": case((new.stopped_reason != "", new.stopped_reason), else_=_T.stopped_reason),
-        "charging_state": case((is_newest & (new.charging_state != ""), new.charging_state), else_=_T.charging_state),
         "first_seq_no": case((new.first_seq_no < _T.first_seq_no, new.first_seq_no), else_=_T.first_seq_no),
-        "last_seq_no": case((is_newest, new.last_seq_no), else_=_T.last_seq_no),
+        "last_seq_no": case((new.last_seq_no > _T.last_seq_no, new.last_seq_no), else_=_T.last_seq_no),
         "events": _T.events + 1,
     }
     made: Executable = event.on_conflict_do_update(index_elements=["station", "transaction"], set_=merged).returning(
@@ -115,7 +113,6 @@ def _transaction_part(fact: TransactionReported) -> dict[str, Any]:
         "started_at": micros(fact.at) if fact.phase is TransactionPhase.STARTED else None,
         "ended_at": micros(fact.at) if fact.phase is TransactionPhase.ENDED else None,
         "stopped_reason": fact.stopped_reason,
-        "charging_state": fact.charging_state,
         "remote_start_id": fact.remote_start_id,
         "first_seq_no": fact.seq_no,
         "last_seq_no": fact.seq_no,

@@ -17,8 +17,9 @@ def insert(table: Table, dialect: str) -> Any:
 
 @cache
 def _insert_new(table: Table, dialect: str) -> Executable:
-    made: Executable = insert(table, dialect).on_conflict_do_nothing()
-    return made
+    # inline: do not ask PostgreSQL for the new id
+    made: Executable = insert(table, dialect).on_conflict_do_nothing().inline()
+    return made.execution_options(preserve_rowcount=True)
 
 
 def insert_new(conn: Connection, table: Table, row: Mapping[str, Any]) -> bool:

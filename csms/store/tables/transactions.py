@@ -32,7 +32,6 @@ class TransactionRow(SQLModel, table=True):
     meter_start_wh: int | None = big(default=None)
     meter_stop_wh: int | None = big(default=None)
     stopped_reason: str = ""
-    charging_state: str = ""
     remote_start_id: int | None = big(default=None)
     first_seq_no: int | None = None
     last_seq_no: int | None = None

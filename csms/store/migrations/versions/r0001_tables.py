@@ -256,7 +256,7 @@ def _transaction() -> None:
     op.create_table(
         "transaction",
         _row_id(),
-        *_texts("station", "transaction", "stopped_reason", "charging_state"),
+        *_texts("station", "transaction", "stopped_reason"),
         *_ints("evse", "connector", "first_seq_no", "last_seq_no", nullable=True),
         *_texts("token", nullable=True),
         *_bigs("started_at", "ended_at", "meter_start_wh", "meter_stop_wh", "remote_start_id", nullable=True),

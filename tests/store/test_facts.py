@@ -1,0 +1,314 @@
+"""Facts are stored once, whatever comes twice, late or out of order."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select
+
+from csms.domain.facts import (
+    DataSent,
+    Heard,
+    IdToken,
+    NeedsReported,
+    StatusesReported,
+    StatusReported,
+    TransactionPhase,
+    Unintelligible,
+)
+from csms.domain.ids import EvseRef, StationId, TransactionId
+from csms.domain.station import ConnectorStatus
+from csms.store import reads, works
+from csms.store.facts import write_of
+from csms.store.tables import (
+    METER_VALUE,
+    NOTICE,
+    PARKED_STOP,
+    QUARANTINE,
+    STATUS,
+    TRANSACTION,
+    TRANSACTION_EVENT,
+)
+from tests.store.made import (
+    E1,
+    E2,
+    S,
+    at,
+    content,
+    count,
+    metered,
+    origin,
+    reading,
+    reported,
+    session_of_events,
+    started,
+    stopped,
+    take,
+)
+
+TX = TransactionId("tx-1")
+
+
+def status(kind: ConnectorStatus, minute: float, message_id: str = "m") -> StatusReported:
+    return StatusReported(origin=origin(message_id, at(minute)), evse=E1, connector=1, status=kind, at=at(minute))
+
+
+def test_a_repeated_start_gets_the_same_transaction_id(conn: Connection) -> None:
+    """Field lesson 9, V2G-54: the retry has a new message id and perhaps another spelling of the token."""
+    retry = started("m-2", token=IdToken(" ABC "))
+    assert take(conn, started(), transaction=7) == [7]
+    assert take(conn, retry, transaction=8) == [7]
+    assert count(conn, TRANSACTION) == 1
+
+
+def test_a_start_without_a_number_takes_one_from_the_sequence(conn: Connection) -> None:
+    """V2G-55: positive, never reused."""
+    assert take(conn, started(), started("m-2", at=at(1)), started("m-3")) == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "other", [{"evse": E2}, {"token": IdToken("xyz")}, {"at": at(1)}, {"meter_start_wh": 1001}], ids=str
+)
+def test_a_start_that_differs_in_its_natural_key_is_another_transaction(conn: Connection, other: dict) -> None:
+    assert take(conn, started(), started("m-2", **other)) == [1, 2]
+
+
+def test_a_stop_ends_its_transaction_with_its_readings(conn: Connection) -> None:
+    take(conn, started(), transaction=7)
+    assert take(conn, stopped(7, readings=(reading(60),))) == ["7"]
+    record = reads.transaction(conn, S, TransactionId("7"))
+    assert record is not None
+    assert (record.ended_at, record.meter_stop_wh, record.stopped_reason) == (at(60), 8000, "Local")
+    assert not record.incomplete
+    assert [stored.reading for stored in reads.readings(conn, E1, at(0), at(90))] == [reading(60)]
+
+
+def test_a_repeated_stop_changes_nothing(conn: Connection) -> None:
+    """Field lesson 12."""
+    take(conn, started(), transaction=7)
+    assert take(conn, stopped(7), stopped(7, "m-10")) == ["7", "7"]
+    assert count(conn, PARKED_STOP) == 0
+
+
+def test_a_second_different_stop_is_kept_apart_and_the_first_one_stands(conn: Connection) -> None:
+    """Field lesson 12: both are kept, the ledger sees the first."""
+    take(conn, started(), transaction=7)
+    assert take(conn, stopped(7), stopped(7, "m-10", meter_stop_wh=9000)) == ["7", "7"]
+    record = reads.transaction(conn, S, TransactionId("7"))
+    assert record is not None
+    assert record.meter_stop_wh == 8000
+    assert conn.execute(select(PARKED_STOP.c.why)).scalar() == "contradicts an earlier stop"
+
+
+@pytest.mark.parametrize("wrong", ["-1", "0", "999"])
+def test_a_stop_with_a_wrong_id_closes_the_only_open_transaction_that_fits(conn: Connection, wrong: str) -> None:
+    """V2G-55, field lesson 11: provisionally, and the same again for its retry."""
+    take(conn, started(), transaction=7)
+    assert take(conn, stopped(wrong), stopped(wrong, "m-10")) == ["7", "7"]
+    record = reads.transaction(conn, S, TransactionId("7"))
+    assert record is not None
+    assert (record.ended_at, record.incomplete) == (at(60), True)
+    assert take(conn, stopped(7, "m-11", at=at(61))) == ["7"]
+    corrected = reads.transaction(conn, S, TransactionId("7"))
+    assert corrected is not None
+    assert (corrected.ended_at, corrected.incomplete) == (at(61), False)
+
+
+@pytest.mark.parametrize(
+    "unfit", [{"at": at(-1)}, {"meter_stop_wh": 999}, {"token": IdToken("xyz")}], ids=["earlier", "less", "token"]
+)
+def test_a_stop_with_a_wrong_id_that_fits_nothing_is_parked(conn: Connection, unfit: dict) -> None:
+    """Never stop "any" transaction (field lesson 11)."""
+    take(conn, started(), transaction=7)
+    assert take(conn, stopped(-1, **unfit)) == [None]
+    assert [record.id for record in reads.open_transactions(conn)] == ["7"]
+
+    assert count(conn, PARKED_STOP) == 1
+
+
+def test_a_stop_with_a_wrong_id_and_two_open_transactions_is_parked(conn: Connection) -> None:
+    take(conn, started(), started("m-2", evse=E2))
+    assert take(conn, stopped(-1)) == [None]
+    assert len(reads.open_transactions(conn)) == 2
+
+
+def test_a_stop_with_another_stations_id_closes_nothing_there(conn: Connection) -> None:
+    """Field lesson 11: match by id and station."""
+    take(conn, started(), transaction=7)
+    elsewhere = stopped(7)
+    foreign = replace(elsewhere, origin=replace(elsewhere.origin, station=StationId("CS-2")))
+    assert take(conn, foreign) == [None]
+    assert [record.id for record in reads.open_transactions(conn)] == ["7"]
+
+
+def test_a_stop_that_came_before_its_start_closes_it_when_reconciled(conn: Connection) -> None:
+    """V2G-55: parked, and used once the start is there; its readings too."""
+    early = stopped(-1, readings=(reading(60),))
+    late = replace(started(), origin=origin("m-20", at(70)))
+    assert take(conn, early) == [None]
+    assert take(conn, late, transaction=7) == [7]
+    with conn.begin():
+        assert works.reconcile_stops(conn, S) == ("7",)
+        assert works.reconcile_stops(conn, S) == ()
+    assert reads.open_transactions(conn) == []
+    assert len(reads.readings(conn, E1, at(0), at(90))) == 1
+
+    assert take(conn, replace(early, origin=origin("m-21", at(80)))) == ["7"]
+
+
+def test_a_parked_stop_never_closes_a_transaction_that_was_started_before_it_came(conn: Connection) -> None:
+    take(conn, started(), started("m-2", evse=E2), stopped(-1), stopped(2))
+    with conn.begin():
+        assert works.reconcile_stops(conn, S) == ()
+
+
+def test_a_start_repeated_after_its_stop_opens_nothing(conn: Connection) -> None:
+    take(conn, started(), transaction=7)
+    take(conn, stopped(7), started("m-30"))
+    assert reads.open_transactions(conn) == []
+
+
+def test_events_of_a_transaction_make_one_record(conn: Connection) -> None:
+    assert take(conn, *session_of_events(4)) == [True] * 4
+    record = reads.transaction(conn, S, TX)
+    assert record is not None
+    assert (record.evse, record.token, record.started_at, record.ended_at) == (E1, "ABC", at(0), at(3))
+    assert (record.stopped_reason, record.incomplete) == ("EVDisconnected", False)
+    assert len(reads.readings(conn, E1, at(0), at(9))) == 4
+
+
+def test_a_repeated_event_is_not_new(conn: Connection) -> None:
+    """V2G-54: (station, transaction, seqNo)."""
+    assert take(conn, reported(3), reported(3, "m-33")) == [True, False]
+    assert count(conn, TRANSACTION_EVENT) == 1
+
+
+def test_two_events_with_one_number_are_both_kept(conn: Connection) -> None:
+    """A station that counts wrongly: the second is in quarantine with its readings."""
+    twice = reported(3, "m-33", at=at(9), readings=(reading(9),))
+    assert take(conn, reported(3), twice, replace(twice, origin=origin("m-34"))) == [True, False, False]
+    row = conn.execute(select(QUARANTINE)).one()
+    assert (row.why, "1900" in row.raw) == ("seqNo used twice", True)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2], ids=["the start", "an update", "the other update"])
+def test_a_transaction_with_a_missing_event_is_incomplete_until_it_comes(conn: Connection, missing: int) -> None:
+    """V2G-56: gaps in seqNo; a missing Started makes the record all the same."""
+    events = session_of_events(4)
+    late = events.pop(missing)
+    take(conn, *events)
+    record = reads.transaction(conn, S, TX)
+    assert record is not None
+    assert record.incomplete
+
+    take(conn, late)
+    whole = reads.transaction(conn, S, TX)
+    assert whole is not None
+    assert not whole.incomplete
+
+
+def test_readings_find_their_evse_when_it_becomes_known(conn: Connection) -> None:
+    take(conn, reported(1, evse=None, readings=(reading(1),)))
+    assert reads.readings(conn, E1, at(0), at(9)) == []
+
+    take(conn, reported(0, phase=TransactionPhase.STARTED))
+    take(conn, reported(2, evse=None, readings=(reading(2),)))
+    assert [stored.reading.at for stored in reads.readings(conn, E1, at(0), at(9))] == [at(1), at(2)]
+
+
+def test_two_different_readings_of_one_instant_are_both_kept(conn: Connection) -> None:
+    """Field lesson 17: equal timestamps are allowed."""
+    take(conn, metered(reading(1), reading(1, import_wh=1101.0), reading(1)))
+    assert len(reads.readings(conn, E1, at(0), at(9))) == 2
+
+
+def test_a_replayed_status_does_not_become_the_newest(conn: Connection) -> None:
+    with conn.begin():
+        works.upsert_station(conn, _provisioned(), None)
+    charging, available = status(ConnectorStatus.CHARGING, 1), status(ConnectorStatus.AVAILABLE, 2)
+    take(conn, charging, StatusesReported(origin=origin(), statuses=(available,)), charging)
+    assert [found.status for found in reads.live_state(conn).statuses] == [ConnectorStatus.AVAILABLE]
+
+    assert count(conn, STATUS) == 2
+
+
+def _provisioned():
+    from tests.store.made import station  # noqa: PLC0415
+
+    return station()
+
+
+def test_what_nobody_understood_is_quarantined_once(conn: Connection) -> None:
+    """V2G-39: raw, with the reason; the retry adds nothing."""
+    broken = Unintelligible(origin=origin(), action="MeterValues", raw='{"x":\\u0000}', why="no meterValue", evse=E1)
+    take(conn, broken, replace(broken, origin=origin("m-2")))
+    row = conn.execute(select(QUARANTINE)).one()
+    assert (row.station, row.action, row.raw, row.why, row.evse) == (S, broken.action, broken.raw, broken.why, 1)
+
+
+def test_needs_and_vendor_data_are_kept(conn: Connection) -> None:
+    needs = NeedsReported(origin=origin(), evse=E1, iso20=True, bidirectional=True, departure_at=at(90))
+    take(conn, needs, DataSent(origin=origin(), vendor="v", message="m", data="d"))
+    assert set(conn.execute(select(NOTICE.c.kind)).scalars()) == {"NeedsReported", "DataSent"}
+
+
+def test_a_heartbeat_is_not_stored() -> None:
+    assert write_of(Heard(origin=origin())) == ((), None)
+
+
+FACTS = [
+    *session_of_events(4),
+    reported(1, transaction=TransactionId("tx-2"), evse=E2, readings=(reading(2),)),
+    metered(reading(1), reading(2), evse=E2),
+    metered(reading(1), message_id="m-6"),
+    status(ConnectorStatus.CHARGING, 1),
+    status(ConnectorStatus.AVAILABLE, 2),
+    Unintelligible(origin=origin(), action="MeterValues", raw="{", why="no JSON"),
+]
+STORED = (TRANSACTION, TRANSACTION_EVENT, METER_VALUE, STATUS, QUARANTINE)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(order=st.permutations(range(len(FACTS))), repeated=st.lists(st.sampled_from(FACTS), max_size=8), data=st.data())
+def test_order_and_repetition_of_facts_change_nothing(
+    conn: Connection, order: list[int], repeated: list, data: st.DataObject
+) -> None:
+    """V2G-37, V2G-54: any permutation with any retries, under new message ids, leaves the same rows."""
+    expected = _rows_after(conn, FACTS)
+    said = [FACTS[index] for index in order]
+    for n, fact in enumerate(repeated):
+        again = replace(fact, origin=replace(fact.origin, message_id=f"again-{n}", received_at=at(500 + n)))
+        said.insert(data.draw(st.integers(0, len(said))), again)
+    assert _rows_after(conn, said) == expected
+
+
+def _rows_after(conn: Connection, facts: list) -> dict:
+    for table in STORED:
+        conn.execute(table.delete())
+    conn.commit()
+    take(conn, *facts)
+    return content(conn, STORED)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(order=st.lists(st.sampled_from(range(6)), min_size=1, max_size=12))
+def test_any_order_of_starts_and_stops_keeps_one_row_per_start(conn: Connection, order: list[int]) -> None:
+    """Never a second transaction for one start, never an end without a stop, never two ends."""
+    conn.execute(TRANSACTION.delete())
+    conn.execute(PARKED_STOP.delete())
+    conn.commit()
+    choices = [started(), started("m-2", evse=E2, at=at(5)), stopped(1), stopped(2), stopped(-1), stopped("x")]
+    said = [choices[index] for index in order]
+    take(conn, *said)
+    starts = {index for index in order if index < 2}
+    rows = conn.execute(select(TRANSACTION)).all()
+
+    assert len(rows) == len(starts)
+    assert all((row.ended_at is None) == (row.meter_stop_wh is None) for row in rows)
+    assert sum(row.ended_at is not None for row in rows) <= len({index for index in order if index >= 2})
+
+
+def test_an_unprovisioned_evse_is_stored_all_the_same(conn: Connection) -> None:
+    take(conn, metered(reading(1), evse=EvseRef(StationId("CS-9"), 4)))
+    assert count(conn, METER_VALUE) == 1

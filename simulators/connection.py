@@ -148,6 +148,7 @@ class Connection:
             answer = {"status": str(error), "interval": 0}
         if answer["status"] != "Accepted":
             self.refusal = f"BootNotification: {answer['status']}"
+            self._changed()
             await self._boot_pause(answer["interval"] or 10)
             return False
         self._boot_reason, self.refusal = None, None
@@ -198,8 +199,8 @@ class Connection:
                 await self.clock.sleep(RETRY_S * item.attempts)
                 return
             result = None
-        self._cabinet.outbox.items.popleft()
-        await self._said(link, item, result)
+        if self._cabinet.outbox.settled(item):
+            await self._said(link, item, result)
 
     async def _said(self, link: Link, item: Outgoing, result: Payload | None) -> None:
         if item.done:

@@ -33,6 +33,13 @@ class Outbox:
     def put(self, item: Outgoing) -> None:
         self.items.append(item)
 
+    def settled(self, item: Outgoing) -> bool:
+        """Take the first message out after its answer; False when it was dropped in the meantime."""
+        if not self.items or self.items[0] is not item:
+            return False
+        self.items.popleft()
+        return True
+
     def lose_live(self) -> None:
         """Offline: whatever is not about a transaction is dropped, and whoever waits for it is told."""
         live = [item for item in self.items if not item.kept]

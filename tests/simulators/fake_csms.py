@@ -130,7 +130,7 @@ class Scene:
 
     @property
     def power_w(self) -> float:
-        return self.station.bay().meter.power_w
+        return round(self.station.bay().meter.power_w, 3)
 
     async def start_charging(self, ev: Ev) -> str:
         """Plug in and show a card; returns the transaction's id once power may flow."""

@@ -17,7 +17,9 @@ MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 50
 FORBIDDEN_NAME = re.compile(r"(?:Manager|Helpers?|Utils?|Base)$|(?:^|_)(?:manager|helpers?|utils?|base)$")
 VERSION_TEXT = re.compile(r"(?:ocpp)?(?:1\.6|2\.0\.1|2\.1)")
-VERSIONS_ARE_KNOWN_IN = ("handlers/", "csms/domain/station.py", "csms/edge/", "simulators/")
+# The demo writes the simulators' scenario, which is text.
+VERSIONS_ARE_KNOWN_IN = ("handlers/", "csms/domain/station.py", "csms/edge/", "csms/demo/", "simulators/")
+MIGRATIONS = "csms/store/migrations/versions/"
 CLOCKS = ("csms/clock.py", "simulators/clock.py")
 CLOCK_CALLS = {("datetime", "now"), ("datetime", "utcnow"), ("date", "today"), ("time", "time"), ("time", "time_ns")}
 UNFINISHED = re.compile("|".join((r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b")))
@@ -72,9 +74,10 @@ def test_functions_are_small() -> None:
 
 
 def test_modules_are_small() -> None:
-    """Design §8."""
+    """Design §8. A migration is a list of what was, and is never edited: it may be long."""
     sizes = {_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in _modules()}
-    assert {name: lines for name, lines in sizes.items() if lines > MAX_MODULE_LINES} == {}
+    large = {name: lines for name, lines in sizes.items() if lines > MAX_MODULE_LINES}
+    assert {name: lines for name, lines in large.items() if not name.startswith(MIGRATIONS)} == {}
 
 
 def test_names_say_what_things_are() -> None:

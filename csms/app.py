@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,7 +14,8 @@ import uvloop
 
 import handlers
 from csms.clock import SystemClock
-from csms.control.system import Control
+from csms.control.desk import Desk
+from csms.control.system import System
 from csms.domain.ports import Clock
 from csms.domain.station import Quirks, Version
 from csms.edge.http.app import build
@@ -29,7 +31,7 @@ log = structlog.get_logger()
 class Daemon:
     """A running server. ``ocpp_port`` and ``http_port`` are the ports that are open."""
 
-    control: Control
+    system: System
     hub: Hub
     ocpp_port: int
     http_port: int
@@ -48,18 +50,17 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             exclusive=True,
         )
         stack.push_async_callback(store.close)
-        control = Control(settings, store, clock)
-        hub = Hub(control.intake, control.admission, clock, settings.ocpp, handlers)
-        control.command(hub, quirks_lookup())
-        control.frames = hub.frames
-        control.counters = lambda station: flat(asdict(hub.counters(station)))
-        await control.start()
-        stack.push_async_callback(control.stop)
-        http = await serve_http(build(control), settings.http.host, settings.http.port)
+        system = System(settings, store, clock)
+        hub = Hub(system.intake, system.admission, clock, settings.ocpp, handlers)
+        system.command(hub, quirks_lookup())
+        await system.start()
+        stack.push_async_callback(system.stop)
+        desk = Desk(system, hub.frames, lambda station: flat(asdict(hub.counters(station))))
+        http = await serve_http(build(desk), settings.http.host, settings.http.port)
         stack.push_async_callback(http.close)
         await hub.serve()
         stack.push_async_callback(hub.close)
-        yield Daemon(control, hub, hub.port, http.port)
+        yield Daemon(system, hub, hub.port, http.port)
 
 
 def flat(counters: Mapping[str, Any]) -> dict[str, int]:
@@ -69,17 +70,9 @@ def flat(counters: Mapping[str, Any]) -> dict[str, int]:
     return plain | {f"{name}.{key}": count for name, inner in nested for key, count in inner.items()}
 
 
-def quirks_lookup() -> "_Lookup":
+def quirks_lookup() -> Callable[[Version | None, str, str, str], Quirks]:
     """(version, vendor, model, firmware) → Quirks, from the registry of the handlers."""
-    return _Lookup()
-
-
-class _Lookup:
-    def __init__(self) -> None:
-        self._registry = handlers.load_registry()
-
-    def __call__(self, version: Version | None, vendor: str, model: str, firmware: str) -> Quirks:
-        return handlers.quirks_for(self._registry, version, vendor, model, firmware)
+    return partial(handlers.quirks_for, handlers.load_registry())
 
 
 async def serve(settings: Settings) -> None:

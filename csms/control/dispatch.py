@@ -59,7 +59,10 @@ class Dispatch:
                 async with asyncio.timeout(self._settings.tick_s):
                     await self._due.wait()
             self._due.clear()
-            await self.tick()
+            try:
+                await self.tick()
+            except Exception:  # one bad tick must not be the last: setpoints expire into the safe floor meanwhile
+                log.exception("dispatch.failed")
             await asyncio.sleep(SHORTEST_PAUSE_S)
 
     async def tick(self) -> Decision:

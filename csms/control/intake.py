@@ -56,9 +56,18 @@ class TransactionIds:
     def __init__(self) -> None:
         self._blocks: list[tuple[int, int]] = []
         self._next, self._end = 0, 0
+        self._asked = False
 
     def feed(self, first: int, count: int) -> None:
         self._blocks.append((first, first + count))
+        self._asked = False
+
+    @property
+    def should_ask(self) -> bool:
+        """Whether another block is needed and not on its way yet; says so once."""
+        asks = self.left <= IDS_PER_BLOCK // 2 and not self._asked
+        self._asked = self._asked or asks
+        return asks
 
     @property
     def left(self) -> int:
@@ -167,7 +176,7 @@ class Intake:
 
     def _transaction_for(self, fact: StationFact) -> int | None:
         if isinstance(fact, TransactionStarted) or _is_bad_start(fact):
-            if self.ids.left <= IDS_PER_BLOCK // 2:
+            if self.ids.should_ask:
                 self.on_low_ids()
             return self.ids.take()
         return None

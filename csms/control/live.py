@@ -30,7 +30,8 @@ class StartAttempt:
 
 @dataclass(slots=True)
 class EvseLive:
-    """One EVSE now. ``authorized``: energy may flow in the running transaction.
+    """One EVSE now. ``authorized``: energy may flow in the running transaction. ``is_over``: it ran and has ended, so
+    that only a new answer of the user starts another in the same plug-in.
     ``dynamic_transaction``: the one whose Dynamic profile is installed."""
 
     evse: Evse
@@ -39,6 +40,7 @@ class EvseLive:
     vehicle: Vehicle | None = None
     transaction: TransactionId | None = None
     authorized: bool = False
+    is_over: bool = False
     available_since: datetime | None = None
     reading: Reading | None = None
     needs: NeedsReported | None = None
@@ -70,7 +72,7 @@ class EvseLive:
         """The cable is out: nothing that was learnt of this vehicle holds for the next."""
         self.plug_in = self.vehicle = self.needs = self.start = self.setpoint = self.sent_at = self.probe = None
         self.available_since = self.dynamic_transaction = None
-        self.authorized = False
+        self.authorized = self.is_over = False
         self.following = Following()
         if self.probe_state is ProbeState.RUNNING:
             self.probe_state = ProbeState.UNTRIED
@@ -169,9 +171,11 @@ def _restore_plug_ins(live: Live, state: LiveState) -> None:
     for record in state.transactions:
         if record.evse and (evse := live.evse(record.evse)):
             evse.transaction, evse.authorized = record.id, record.token is not None
+    for _, evse in live.evses():
+        evse.is_over = evse.plug_in is not None and evse.plug_in.transaction is not None and evse.transaction is None
     for setpoint in state.setpoints:
-        if (evse := live.evse(setpoint.evse)) and evse.plug_in and evse.plug_in.id == setpoint.plug_in:
-            evse.setpoint = setpoint
+        if (found := live.evse(setpoint.evse)) and found.plug_in and found.plug_in.id == setpoint.plug_in:
+            found.setpoint = setpoint
 
 
 def _restore_probes(live: Live, state: LiveState) -> None:

@@ -83,6 +83,8 @@ class Outbox:
         now = self._clock.now()
         if station is None or evse is None or record.expires_at - now < STALE_BEFORE_END:
             return
+        if record.transaction != evse.transaction:
+            return
         command = command_of(record, station, evse)
         outcome = await self._stations.send(command)
         if isinstance(command, UpdateSetpoint) and not isinstance(outcome, Accepted | Offline):

@@ -40,7 +40,8 @@ class Claim:
 
 
 class Permissions:
-    """Matches plug-ins to users, asks, keeps the answers. ``on_decided`` hears of every EVSE whose answer changed."""
+    """Matches plug-ins to users, asks, keeps the answers. ``on_decided`` hears of every EVSE whose answer changed,
+    ``on_matched`` of every plug-in that found its user."""
 
     def __init__(self, store: Store, live: Live, tokens: Tokens, feed: Feed, clock: Clock) -> None:
         self._store = store
@@ -52,6 +53,7 @@ class Permissions:
         self.rules = PermissionSettings()
         self.spawn: Spawn = lambda coroutine: coroutine.close()
         self.on_decided: Callable[[EvseLive], None] = lambda evse: None
+        self.on_matched: Callable[[PlugIn], None] = lambda plug_in: None
 
     def plugged_in(self, evse: EvseLive) -> None:
         """A cable went in: ask whoever is known to stand there. With nobody known the question lapses all the same."""
@@ -88,6 +90,7 @@ class Permissions:
         if evse.plug_in is None or evse.plug_in.id != waiting.id:
             return
         evse.vehicle = _choose(vehicles, vehicle)
+        self.on_matched(waiting)
         linked = replace(evse.plug_in, user=user, vehicle=evse.vehicle.id if evse.vehicle else None)
         permission = on_plug_in(linked, conditions, self._clock.now(), self.rules.question_timeout_s)
         self._decide(evse, replace(linked, permission=permission))
@@ -119,6 +122,7 @@ class Permissions:
         if granted and conditions is not None:
             await self.keep(user, Pattern(name=OWN_CONDITIONS, conditions=conditions))
         if evse.plug_in is not None and evse.plug_in.id == id_:
+            evse.is_over = False
             self._decide(evse, replace(evse.plug_in, permission=permission))
         log.info("permission.answered", plug_in=id_, state=permission.state, channel=channel)
         return plug_in

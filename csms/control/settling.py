@@ -50,20 +50,38 @@ class Settling:
         self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
         self._settled_until = self._floor(clock.now() - LOOK_BACK)
         self._late: set[datetime] = set()
+        self._began = False
 
     def note_reading(self, at: datetime) -> None:
         """A reading was stored: when its interval is settled already, that is done again."""
         if at < self._settled_until:
             self._late.add(self._floor(at))
 
+    def reopen(self, since: datetime) -> None:
+        """Settle again from then on: somebody has become known whose energy was not booked."""
+        self._late.update(self._starts(since, self._settled_until))
+
+    def _starts(self, since: datetime, until: datetime) -> list[datetime]:
+        first = self._floor(since)
+        return [first + n * self._interval for n in range(max(0, -((first - until) // self._interval)))]
+
     async def run(self) -> int:
         """Settle what is due. Returns the number of entries posted."""
         due, self._late = sorted(self._late), set()
         last = self._floor(self._clock.now() - self._grace)
+        if not self._began:
+            await self._skip_empty(last)
         while self._settled_until < last:
             due.append(self._settled_until)
             self._settled_until += self._interval
         return await self._settle_each(due)
+
+    async def _skip_empty(self, last: datetime) -> None:
+        """At the start: nothing can be settled before the first plug-in."""
+        plug_ins = await self._store.read(partial(reads.plug_ins, since=self._settled_until, until=last))
+        first = min((plug_in.plugged_at for plug_in in plug_ins), default=last)
+        self._settled_until = max(self._settled_until, self._floor(first))
+        self._began = True
 
     async def _settle_each(self, starts: Sequence[datetime]) -> int:
         posted = 0

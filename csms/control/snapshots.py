@@ -8,6 +8,7 @@ from csms.control.live import EvseLive, Live, StationLive
 from csms.control.prices import Prices
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, DrEventId, SiteId
+from csms.domain.permission import PermissionState
 from csms.domain.ports import Clock
 from csms.domain.snapshot import Battery, EvseState, Site, Snapshot, Terms, Use
 from csms.domain.station import ProbeState
@@ -104,6 +105,8 @@ def use_now(evse: EvseLive, rules: PermissionSettings, now: datetime, *, in_tran
     """
     if evse.plug_in is None:
         return Use.IDLE
+    if evse.plug_in.permission.state is PermissionState.UNASKED and evse.authorized:
+        return Use.PLAIN  # a card that no terminal belongs to: its holder came to charge, and there is nobody to ask
     return use_of(
         evse.plug_in.permission,
         now,

@@ -47,7 +47,9 @@ class Starting:
         """Start what should run and does not; repeat a start that nothing came of."""
         if station.version is None or station.station.boot_state is not BootState.ACCEPTED:
             return
-        if evse.authorized or evse.plug_in is None or not wants_start(station, evse, self.rules, now):
+        if evse.authorized or evse.is_over or evse.plug_in is None or evse.plug_in.user is None:
+            return
+        if not wants_start(station, evse, self.rules, now):
             return
         if evse.start is None or _may_retry(evse.start, now):
             tries = evse.start.tries + 1 if evse.start else 1

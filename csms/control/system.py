@@ -1,20 +1,18 @@
-"""The control as one thing: its parts wired, what changed passed on, and what the outside may ask of it."""
+"""The control as one thing: its parts wired, its life from start to stop, and what changed passed on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import structlog
 
-from csms.control import changes, performance, reports, summary, tracking
-from csms.control.admission import Admission, hash_password
+from csms.control import changes, tracking
+from csms.control.admission import Admission
 from csms.control.dispatch import Dispatch
 from csms.control.events import Events
-from csms.control.feed import Feed, Wakeups
+from csms.control.feed import Feed
 from csms.control.following import Following
 from csms.control.intake import IDS_PER_BLOCK, Intake
 from csms.control.live import Live, StationLive, restore
@@ -29,16 +27,9 @@ from csms.control.snapshots import Present, sites_of
 from csms.control.starting import Starting
 from csms.control.timetable import Timetable
 from csms.control.tokens import Tokens
-from csms.control.views import DriverState, DrReport, Registered, StationView
-from csms.domain.conditions import Conditions, Pattern
-from csms.domain.dr import Direction, DrEvent
-from csms.domain.errors import Conflict, NotFound
-from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, StationId, UserId
-from csms.domain.people import IdTokenRecord, User, Vehicle
-from csms.domain.permission import Channel, PlugIn
+from csms.domain.ids import StationId
 from csms.domain.ports import Clock, Stations
 from csms.domain.station import Quirks, Station, Version
-from csms.domain.tariff import PriceStep
 from csms.settings import Settings
 from csms.store import Store, reads, works
 
@@ -52,8 +43,8 @@ SUSPECT_GRACE = timedelta(seconds=60)
 """Available with a transaction still open is evidence, not proof: it is presumed over after this (field lesson 14)."""
 
 
-class Control:
-    """Everything that waits and decides. Made by ``open_control``; the only thing that edge and API see of it."""
+class System:
+    """Everything that waits and decides, wired. The edge sees its ports, everybody else sees the ``Desk``."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
         self.settings, self.store, self.clock = settings, store, clock
@@ -67,8 +58,6 @@ class Control:
         self.events = Events(store, clock, self.prices.areas)
         self.settling = Settling(store, self.prices, clock, settings)
         self.is_ready = False
-        self.frames: Callable[[StationId], Sequence[tuple[datetime, str, str]]] = lambda station: ()
-        self.counters: Callable[[StationId], Mapping[str, int]] = lambda station: {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard: dict[StationId, datetime] = {}
 
@@ -93,8 +82,9 @@ class Control:
         self.permissions.rules = self.starting.rules = rules
         for part in (self.permissions, self.starting, self.following, self.provisioning):
             part.spawn = self.spawn
-        self.provisioning.quirks_for = self._quirks_of
+        self.provisioning.quirks_for = lambda station: self.quirks_of(station.station, station.version)
         self.permissions.on_decided = lambda evse: self._soon()
+        self.permissions.on_matched = lambda plug_in: self.settling.reopen(plug_in.plugged_at)
         self.events.on_change = self._event_changed
         self.present.events = self.events.open
         self.intake.on_change = self._changed
@@ -117,7 +107,7 @@ class Control:
     async def start(self) -> None:
         """Rebuild the live state from the store and begin to keep time."""
         for station in await self.store.read(reads.stations):
-            self.live.add(station, self._quirks_of_station(station, station.version))
+            self.live.add(station, self.quirks_of(station, station.version))
         self.tokens.load(await self.store.read(reads.id_tokens))
         await self.prices.load()
         state = await self.store.read(reads.live_state)
@@ -125,9 +115,10 @@ class Control:
         self.events.load(state.events)
         await self._find_vehicles()
         await self._reserve_ids()
-        self._links = Links(await link_secret(self.store, self.settings.security.link_secret), self.settings)
+        self.links = Links(await link_secret(self.store, self.settings.security.link_secret), self.settings)
         self.timetable.every(SWEEP_S, "sweep", self.sweep)
         self.timetable.every(HEARD_FLUSH_S, "heard", self._flush_heard)
+        self.timetable.every(3600.0, "tokens", self._forget_tokens)
         self.timetable.every(self._settle_every_s(), "settle", self.settling.run)
         self.timetable.start()
         self.spawn(self.dispatch.run())
@@ -158,6 +149,9 @@ class Control:
         first = await self.store.writer.run(partial(works.reserve_transaction_ids, count=IDS_PER_BLOCK))
         self.intake.ids.feed(first, IDS_PER_BLOCK)
 
+    async def _forget_tokens(self) -> None:
+        self.tokens.purge(self.clock.now())
+
     async def _flush_heard(self) -> None:
         heard = {
             id_: live.last_heard_at
@@ -168,10 +162,8 @@ class Control:
             self._heard.update(heard)
             await self.store.writer.run(partial(works.touch_stations, heard=heard))
 
-    def _quirks_of(self, station: StationLive) -> Quirks:
-        return self._quirks_of_station(station.station, station.version)
-
-    def _quirks_of_station(self, station: Station, version: Version | None) -> Quirks:
+    def quirks_of(self, station: Station, version: Version | None) -> Quirks:
+        """How this station behaves, as far as the registry knows its model."""
         return self._quirks_for(version, station.vendor, station.model, station.firmware)
 
     def _soon(self) -> None:
@@ -226,95 +218,3 @@ class Control:
     def _is_gone(self, since: datetime | None, in_transaction: bool, now: datetime) -> bool:  # noqa: FBT001
         grace = SUSPECT_GRACE if in_transaction else timedelta(seconds=self.settings.permission.debounce_s)
         return since is not None and now - since >= grace
-
-    def station_view(self, station: StationId) -> StationView | None:
-        live = self.live.station(station)
-        return None if live is None else reports.station_view(live, self.counters(station))
-
-    def station_views(self) -> list[StationView]:
-        return [reports.station_view(live, self.counters(id_)) for id_, live in self.live.stations.items()]
-
-    async def add_station(self, station: Station, password: str) -> None:
-        """Provision a station. Conflict: it exists; NotFound: unknown site; BadRequest: the password."""
-        if station.id in self.live.stations:
-            raise Conflict(f"station {station.id} exists already", field="id")
-        if station.site not in {site.id for site in self.settings.site}:
-            raise NotFound(f"site: there is no [[site]] {station.site}", field="site")
-        hashed = hash_password(password)
-        await self.store.writer.run(partial(works.upsert_station, station=station, password_hash=hashed))
-        self.live.add(station, self._quirks_of_station(station, None))
-
-    async def register_driver(self, evse: EvseRef, name: str, vehicle: Any, language: str) -> Registered:
-        """P1: a driver at this EVSE signs up in one form; a plug-in that waits there becomes theirs."""
-        wanted = Vehicle(id=vehicle.get("id", ""), user=UserId(""), **{k: v for k, v in vehicle.items() if k != "id"})
-        registered = await self.people.register(name, wanted, language)
-        await self.permissions.claim(registered.user.id, evse)
-        return registered
-
-    async def user_of_terminal(self, token: str) -> User | None:
-        return await self.people.of_terminal(token)
-
-    async def claim(self, user: UserId, evse: EvseRef) -> PlugIn | None:
-        return await self.permissions.claim(user, evse)
-
-    async def answer(
-        self,
-        plug_in: PlugInId,
-        user: UserId,
-        granted: bool,  # noqa: FBT001  the user's yes or no
-        conditions: Conditions | None,
-        channel: Channel,
-    ) -> PlugIn:
-        return await self.permissions.answer(plug_in, user, conditions, channel, granted=granted)
-
-    async def save_pattern(self, user: UserId, pattern: Pattern) -> None:
-        await self.permissions.keep(user, pattern)
-
-    async def create_event(self, event: DrEvent) -> DrEvent:
-        return await self.events.create(event)
-
-    async def cancel_event(self, event: DrEventId) -> DrEvent:
-        return await self.events.cancel(event)
-
-    async def event_report(self, event: DrEventId) -> DrReport:
-        return await performance.event_report(self.store, self.settling, await self.events.get(event), self.clock.now())
-
-    async def audit(self) -> summary.Audit:
-        """What must be zero, from the store."""
-        return await summary.audit(self.store, self.clock)
-
-    async def put_prices(self, area: AreaId, steps: Sequence[PriceStep], until: datetime | None) -> None:
-        await self.prices.put(area, steps, until)
-        self.dispatch.wake()
-
-    def price_now(self, area: AreaId) -> tuple[Decimal, str]:
-        """Tariff per kWh in force, and its currency."""
-        now = self.clock.now()
-        series = self.prices.series(area, now)
-        return series.at(now), series.currency
-
-    async def put_id_token(self, record: IdTokenRecord) -> None:
-        await self.store.writer.run(partial(works.upsert_id_token, record=record))
-        self.tokens.put(record)
-
-    def driver_state(self, user: UserId) -> DriverState:
-        """What a user's terminal shows now."""
-        evse = self.live.of_user(user)
-        now = self.clock.now()
-        site = evse.evse.site if evse else None
-        area = AreaId(next((s.area for s in self.settings.site if s.id == site), "default"))
-        tariff, currency = self.price_now(area) if evse else (None, self.settings.settlement.currency)
-        active = [e for e in self.events.open() if e.is_active(now) and e.covers(area)]
-        down = next((e for e in active if e.direction is Direction.DOWN), None)
-        return reports.driver_state(evse, tariff, down, currency, event_active=bool(active))
-
-    @asynccontextmanager
-    async def subscribe(self, user: UserId) -> AsyncIterator[Wakeups]:
-        with self.feed.subscribe(user) as wakeups:
-            yield wakeups
-
-    def links(self, evse: EvseRef) -> str:
-        return self._links.of(evse)
-
-    def evse_of_link(self, station: str, evse: int, signature: str) -> EvseRef | None:
-        return self._links.evse(station, evse, signature)

@@ -29,6 +29,16 @@ class Tokens:
     def find(self, token: IdToken) -> IdTokenRecord | None:
         return self.records.get(token.key)
 
+    def purge(self, now: datetime) -> None:
+        """Forget our own tokens that have expired; what they authorized is over, and the store still knows them."""
+        over = [
+            key
+            for key, record in self.records.items()
+            if record.type is TokenType.CENTRAL and record.expires_at is not None and record.expires_at <= now
+        ]
+        for key in over:
+            del self.records[key]
+
     def verdict(self, token: IdToken, now: datetime) -> TokenAnswer:
         """Whether this token may charge now."""
         record = self.find(token)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from csms.control import changes
-from csms.control.live import EvseLive, Live
+from csms.control.live import EvseLive, Live, StationLive
 from csms.domain.facts import (
     AuthorizeAsked,
     Booted,
@@ -27,7 +27,7 @@ from csms.domain.facts import (
 from csms.domain.ids import PlugInId, TransactionId
 from csms.domain.live import StoredStatus
 from csms.domain.permission import PlugIn
-from csms.domain.station import BootState, ConnectorStatus
+from csms.domain.station import BootState, ConnectorStatus, ProbeState
 
 CARD_BEFORE_CABLE = timedelta(seconds=30)
 """Preparing this soon after a card may mean the card, not a cable (1.6 §7.7)."""
@@ -59,6 +59,8 @@ def _booted(live: Live, fact: Booted, committed: Committed) -> Iterator[changes.
     station = live.station(fact.origin.station)
     if station is None:
         return
+    if (fact.model, fact.firmware) != (station.station.model, station.station.firmware):
+        _forget_probes(station)
     station.station = replace(
         station.station,
         vendor=fact.vendor,
@@ -69,6 +71,12 @@ def _booted(live: Live, fact: Booted, committed: Committed) -> Iterator[changes.
     )
     if station.station.boot_state is BootState.ACCEPTED:
         yield changes.StationBooted(station)
+
+
+def _forget_probes(station: StationLive) -> None:
+    """A proof holds for the firmware it was made with (V2G-8)."""
+    for evse in station.evses.values():
+        evse.probe_state, evse.probe = ProbeState.UNTRIED, None
 
 
 def _status(live: Live, fact: StatusReported, _committed: Committed) -> Iterator[changes.Change]:
@@ -166,6 +174,7 @@ def _stopped(live: Live, fact: TransactionStopped, committed: Committed) -> Iter
 
 
 def _end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
+    evse.is_over = evse.is_over or evse.authorized
     evse.transaction, evse.authorized, evse.start = None, False, None
     if evse.reading:
         # Power after the end is nothing, whatever was sampled last (field lesson 19).

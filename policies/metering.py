@@ -27,6 +27,7 @@ EARLIEST_YEAR = 2000
 
 _WORST = (Quality.MEASURED, Quality.INTERPOLATED, Quality.ESTIMATED, Quality.MISSING)
 _TICK = timedelta(microseconds=1)
+_TICKS_PER_HOUR = timedelta(hours=1) // _TICK
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,9 @@ class Span:
         return Span(max(self.start, other.start), min(self.end, other.end))
 
     @property
-    def hours(self) -> Decimal:
-        return Decimal((self.end - self.start) // _TICK) / (timedelta(hours=1) // _TICK)
+    def ticks(self) -> int:
+        """Microseconds: whole numbers keep the arithmetic exact."""
+        return (self.end - self.start) // _TICK
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def _register_part(pair: tuple[Sample, Sample], powers: Sequence[Sample], window
     if common == span or moved == 0:
         return Part(moved, quality, ids)
     if span.end - span.start <= LONGEST_GAP:
-        return Part(moved * common.hours / span.hours, worst((quality, Quality.INTERPOLATED)), ids)
+        return Part(moved * common.ticks / span.ticks, worst((quality, Quality.INTERPOLATED)), ids)
     return Part(moved * _shape(powers, common, span), Quality.ESTIMATED, ids)
 
 
@@ -163,7 +165,7 @@ def _moved(pair: tuple[Sample, Sample], powers: Sequence[Sample], max_w: int) ->
     if moved < 0:
         return Decimal(0), Quality.ESTIMATED
     span = Span(first.at, second.at)
-    most = PLAUSIBLE * max_w * span.hours + QUANTUM_WH
+    most = PLAUSIBLE * max_w * span.ticks / _TICKS_PER_HOUR + QUANTUM_WH
     if moved <= most:
         return moved, Quality.MEASURED
     by_power = integral(powers, span)
@@ -174,7 +176,7 @@ def _shape(powers: Sequence[Sample], common: Span, span: Span) -> Decimal:
     """The common part's share of the energy of a long gap: by the power, evenly where the power says nothing."""
     whole, part = integral(powers, span), integral(powers, common)
     if whole is None or part is None or whole <= 0:
-        return common.hours / span.hours
+        return Decimal(common.ticks) / span.ticks
     return min(part / whole, Decimal(1))
 
 
@@ -200,23 +202,24 @@ def _power_part(powers: Sequence[Sample], window: Span, max_w: int) -> Part | No
     if energy is None:
         return None
     inside = frozenset(sample.reading.id for sample in powers if window.start <= sample.at < window.end)
-    return Part(min(energy, PLAUSIBLE * max_w * window.hours), Quality.ESTIMATED, inside)
+    return Part(min(energy, PLAUSIBLE * max_w * window.ticks / _TICKS_PER_HOUR), Quality.ESTIMATED, inside)
 
 
 def integral(powers: Sequence[Sample], span: Span) -> Decimal | None:
     """Wh under the power between its samples (trapezoids, gaps of 15 min at most), None when none lies in the span."""
     pieces = [_trapezoid(pair, span) for pair in pairwise(powers)]
     known = [piece for piece in pieces if piece is not None]
-    return sum(known, Decimal(0)) if known else None
+    return sum(known, Decimal(0)) / _TICKS_PER_HOUR if known else None
 
 
 def _trapezoid(pair: tuple[Sample, Sample], span: Span) -> Decimal | None:
+    """W x microseconds between two samples, as far as it lies in the span."""
     first, second = pair
     whole = Span(first.at, second.at)
     common = whole.within(span)
     if common.end <= common.start or whole.end - whole.start > LONGEST_GAP:
         return None
-    slope = (second.value - first.value) / whole.hours
-    at_start = first.value + slope * Span(first.at, common.start).hours
-    at_end = first.value + slope * Span(first.at, common.end).hours
-    return max(Decimal(0), (at_start + at_end) / 2 * common.hours)
+    rise = second.value - first.value
+    at_start = first.value + rise * Span(first.at, common.start).ticks / whole.ticks
+    at_end = first.value + rise * Span(first.at, common.end).ticks / whole.ticks
+    return max(Decimal(0), (at_start + at_end) / 2 * common.ticks)

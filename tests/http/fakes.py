@@ -186,6 +186,9 @@ class FakeControl:
         finally:
             self.bells[user].discard(bell)
 
+    def frames(self, station: StationId) -> Sequence[tuple[datetime, str, str]]:
+        return [(NOON, "in", '[2,"1","Heartbeat",{}]')]
+
     def links(self, evse: EvseRef) -> str:
         return f"http://tidewatt.example/d/e/{evse.station}/{evse.evse}?s={SIGNATURE}"
 

@@ -1,11 +1,15 @@
 """The API under /api/v1: who may, what bad input gets, what comes back."""
 
+import json
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from csms.domain.commands import CallFailed, CallResult, Offline, TimedOut
 from csms.domain.errors import BadRequest
@@ -312,8 +316,59 @@ async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, contro
         path: (await phone.get(path.format(**values) + needs.get(path, ""), headers=bearer())).status_code
         for path in [*paths, "/api/v1/dr-events"]
     }
-    optional = {"/api/v1/stations/{station}/frames"}
-    assert {path for path, status in answers.items() if status != 200} == optional
+    assert {path: status for path, status in answers.items() if status != 200} == {}
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+POSTS = {
+    "/api/v1/stations": NEW_STATION,
+    "/api/v1/dr-events": EVENT,
+    "/api/v1/id-tokens": {"token": "A", "expires_at": None, "group": "g"},
+    f"/api/v1/stations/{STATION}/calls": {"action": "Reset", "payload": {}, "timeout_s": 1},
+    "/d/api/register": registration(),
+    "/d/api/plug-ins/p-1/answer": {"granted": True, "conditions": {"depart_at": "07:00", "slots": []}},
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(sorted(POSTS)), data=st.data())
+async def test_no_body_ever_makes_our_side_fail(phone: httpx.AsyncClient, path: str, data: st.DataObject) -> None:
+    """Whatever comes in, the answer is a success or a problem with its field, never a 500."""
+    body = POSTS[path]
+    field = data.draw(st.sampled_from(sorted(body)))
+    content = json.dumps(body | {field: data.draw(ANYTHING)})
+    answer = await phone.post(path, headers=bearer() | {"Content-Type": "application/json"}, content=content)
+    assert answer.status_code < 500
+    assert answer.is_success or answer.headers["content-type"] == "application/problem+json"
+
+
+AWKWARD = ["\x00", "\ud800", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", 10**30, "NaN", "٣", "1e999"]
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+@pytest.mark.parametrize("path", POSTS)
+async def test_awkward_values_never_make_our_side_fail(phone: httpx.AsyncClient, path: str, value: Any) -> None:
+    headers = bearer() | {"Content-Type": "application/json"}
+    for field in POSTS[path]:
+        for wrapped in (value, {"x": value}, [value]):
+            answer = await phone.post(path, headers=headers, content=json.dumps(POSTS[path] | {field: wrapped}))
+            assert answer.status_code < 500, (field, wrapped)
+
+
+@pytest.mark.parametrize(
+    "value", ["%00", "%ed%a0%80", "..%2f", "0001-01-01T00:00:00%2B14:00", "%F0%9F%9A%97", "x" * 300]
+)
+async def test_awkward_paths_and_queries_never_make_our_side_fail(phone: httpx.AsyncClient, value: str) -> None:
+    paths = (await phone.get("/api/openapi.json")).json()["paths"]
+    for path in [path for path, methods in paths.items() if "get" in methods and not path.endswith("/events")]:
+        placed = re.sub(r"\{\w+\}", value, path)
+        for query in ("", f"?from={value}", f"?user={value}&cursor={value}", f"?link={value}&since={value}"):
+            answer = await phone.get(placed + query, headers=bearer())
+            assert answer.status_code < 500, placed + query
 
 
 async def test_readiness_follows_the_control(web: httpx.AsyncClient, control: FakeControl) -> None:

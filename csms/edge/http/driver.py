@@ -148,7 +148,7 @@ async def events(request: Request, control: ControlDep, user: UserDep) -> EventS
 
 
 @api.post("/plug-ins/{plug_in}/answer")
-async def answer(control: ControlDep, user: UserDep, plug_in: str, body: AnswerBody) -> dict[str, Any]:
+async def answer(control: ControlDep, user: UserDep, plug_in: shapes.Name, body: AnswerBody) -> dict[str, Any]:
     """The driver's yes or no (P4). Conditions given with a yes are kept and used again (P10)."""
     conditions = body.conditions.domain() if body.conditions else None
     answered = await control.answer(PlugInId(plug_in), user.id, body.granted, conditions, Channel.PAGE)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from csms.control.summary import Audit
 from csms.control.views import DriverState, DrReport, Registered, StationView
@@ -89,9 +89,6 @@ class Control(Protocol):
     def links(self, evse: EvseRef) -> str: ...
     def evse_of_link(self, station: str, evse: int, signature: str) -> EvseRef | None: ...
 
-
-@runtime_checkable
-class KeepsFrames(Protocol):
-    """Optional side of the control: the last frames of a station as (at, "in" or "out", text), oldest first."""
-
-    def frames(self, station: StationId) -> Sequence[tuple[datetime, str, str]]: ...
+    def frames(self, station: StationId) -> Sequence[tuple[datetime, str, str]]:
+        """The last frames of a station as (at, "in" or "out", text), oldest first."""
+        ...

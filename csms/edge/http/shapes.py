@@ -1,6 +1,6 @@
 """Bodies that come in, checked, and turned into domain values; and the few that go out in a form of their own."""
 
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -27,12 +27,18 @@ def _naive_time(value: time) -> time:
 
 
 Ident = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,64}$")]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Any identity, as it stands in a path or query; PostgreSQL takes no NUL."""
 Zone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
 TimeOfDay = Annotated[time, AfterValidator(_naive_time)]
 Price = Annotated[Decimal, Field(ge=-1000, le=100_000, max_digits=12, decimal_places=6)]
 Watts = Annotated[int, Field(ge=0, le=100_000_000)]
-When = AwareDatetime
+Day = Annotated[date, Field(ge=date(2000, 1, 1), lt=date(2100, 1, 1))]
+When = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))]
+"""An instant with an offset, far enough from the ends of the calendar to be moved into any zone."""
 
 
 class Body(BaseModel):
@@ -47,7 +53,7 @@ class SlotBody(Body):
     start: TimeOfDay
     end: TimeOfDay
     days: Annotated[tuple[Annotated[int, Field(ge=0, le=6)], ...], Field(max_length=7)] = (0, 1, 2, 3, 4, 5, 6)
-    once: date | None = None
+    once: Day | None = None
     zone: Zone = "Asia/Tokyo"
 
     def domain(self) -> TimeSlot:

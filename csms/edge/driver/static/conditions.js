@@ -106,13 +106,13 @@ export const patternName = (pattern) => {
 };
 
 // Radio chips: `onPick(conditions)` with what the pattern holds.
-export function patternChips(patterns, chosen, onPick) {
+export function patternChips(title, patterns, chosen, onPick) {
   const chips = patterns.map((pattern) => {
     const input = el("input", { type: "radio", name: "pattern", checked: pattern.name === chosen,
       testid: `pattern-${pattern.name}`, onchange: () => onPick(pattern.conditions) });
     return el("label", { class: "chip" }, input, el("span", {}, patternName(pattern)));
   });
-  return el("fieldset", { class: "chips" }, el("legend", {}, t("conditions.patterns")), chips);
+  return el("fieldset", { class: "chips" }, el("legend", {}, title), chips);
 }
 
 export function conditionsView(state) {
@@ -136,7 +136,7 @@ export function conditionsView(state) {
     node: el("form", { class: "stack", onsubmit: save },
       el("h1", { tabindex: -1 }, t("conditions.title")),
       el("p", { class: "lead" }, t("conditions.lead")),
-      patternChips(state.patterns, state.conditions_saved ? "mine" : null, pick),
+      patternChips(t("conditions.patterns"), state.patterns, state.conditions_saved ? "mine" : null, pick),
       el("section", { class: "card" }, holder),
       el("button", { class: "primary", testid: "save-conditions" }, t("conditions.save"))),
     update() {},

@@ -28,7 +28,7 @@ export function questionView(state, onAnswered) {
         el("h1", { tabindex: -1 }, t("question.title")),
         el("p", { class: "place" }, t("place", { station: plugIn.station_name || plugIn.station, evse: plugIn.evse }))),
       el("p", { class: "lead" }, t("question.ask")),
-      patternChips(state.patterns, state.conditions_saved ? "mine" : null, pick),
+      patternChips(t("question.patterns"), state.patterns, state.conditions_saved ? "mine" : null, pick),
       el("details", { class: "card", testid: "adjust" }, el("summary", {}, t("question.adjust")), holder),
       el("div", { class: "answers" }, says, el("div", { class: "pair" }, buttons), left)),
     tick: () => showTimeLeft(left, plugIn.permission),

@@ -1,9 +1,11 @@
 """Any OCPP call by hand: POST /api/v1/stations/{id}/calls."""
 
+import json
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from csms.domain.commands import CallFailed, CallOutcome, CallResult, Offline, TimedOut
 from csms.domain.errors import NotFound, StationOffline, StationSilent
@@ -12,17 +14,27 @@ from csms.edge.http.auth import Caller, ControlDep, Operator
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.ports import Control
 from csms.edge.http.problems import Problem
-from csms.edge.http.shapes import Body
+from csms.edge.http.shapes import Body, Name
 from csms.store import works
 
 router = APIRouter(prefix="/api/v1/stations", tags=["stations"])
+
+
+def _sendable(payload: dict[str, Any]) -> dict[str, Any]:
+    """JSON itself knows no NaN, no halves of characters and, for stations, no integers over 64 bits."""
+    try:
+        orjson.dumps(payload)
+        json.dumps(payload, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot be sent as JSON: {error}") from error
+    return payload
 
 
 class CallBody(Body):
     """One call. The payload's keys go out in the order given."""
 
     action: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
-    payload: Annotated[dict[str, Any], Field(default_factory=dict)]
+    payload: Annotated[dict[str, Any], Field(default_factory=dict), AfterValidator(_sendable)]
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
 
 
@@ -46,7 +58,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/{station}/calls", response_model=CallAnswer, response_model_exclude_none=True, responses=ANSWERS)
-async def call(control: ControlDep, caller: Operator, once: OnceDep, station: str, body: CallBody) -> Response:
+async def call(control: ControlDep, caller: Operator, once: OnceDep, station: Name, body: CallBody) -> Response:
     """Send a call and wait for the station's own answer. 422 when the payload does not fit the version's schema."""
     if control.station_view(StationId(station)) is None:
         raise NotFound(f"there is no station {station}; add it with POST /api/v1/stations", field="station")

@@ -14,7 +14,7 @@ from csms.edge.http.auth import ControlDep, Operator, Reader
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
 from csms.edge.http.ports import Control
-from csms.edge.http.shapes import Ident, Page, Period, Price
+from csms.edge.http.shapes import Ident, Name, Page, Period, Price
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1/dr-events", tags=["DR events"])
@@ -54,13 +54,13 @@ async def index(control: ControlDep, caller: Reader, paging: PagingDep) -> Page[
 
 
 @router.get("/{event}")
-async def one(control: ControlDep, caller: Reader, event: str) -> DrReport:
+async def one(control: ControlDep, caller: Reader, event: Name) -> DrReport:
     """Requested, allotted and observed, per interval and per EVSE, with the reasons."""
     return await control.event_report(DrEventId(event))
 
 
 @router.delete("/{event}")
-async def cancel(control: ControlDep, caller: Operator, event: str) -> DrEvent:
+async def cancel(control: ControlDep, caller: Operator, event: Name) -> DrEvent:
     """Cancel an event: it ends now, what was delivered stays delivered and paid."""
     return await control.cancel_event(DrEventId(event))
 

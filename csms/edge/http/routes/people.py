@@ -11,7 +11,7 @@ from csms.domain.people import User, Vehicle
 from csms.edge.http.auth import ControlDep, DriverReader
 from csms.edge.http.driver_state import balance_json
 from csms.edge.http.ports import Control
-from csms.edge.http.shapes import When, pattern_json
+from csms.edge.http.shapes import Name, When, pattern_json
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
@@ -26,7 +26,7 @@ class UserOut(BaseModel):
 
 
 @router.get("/{user}")
-async def one(control: ControlDep, caller: DriverReader, user: str) -> UserOut:
+async def one(control: ControlDep, caller: DriverReader, user: Name) -> UserOut:
     """One user; a driver sees themself."""
     caller.check_own(user)
     known = await _known(control, user)
@@ -39,10 +39,10 @@ async def one(control: ControlDep, caller: DriverReader, user: str) -> UserOut:
 async def balance(
     control: ControlDep,
     caller: DriverReader,
-    user: str,
+    user: Name,
     start: Annotated[When | None, Query(alias="from")] = None,
     end: Annotated[When | None, Query(alias="to")] = None,
-    vehicle: Annotated[str | None, Query(max_length=64)] = None,
+    vehicle: Annotated[Name | None, Query()] = None,
 ) -> dict[str, Any]:
     """What was sold, bought, earned and spent in [from, to); absent bounds are open. P13."""
     caller.check_own(user)

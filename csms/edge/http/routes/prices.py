@@ -12,7 +12,7 @@ from csms.domain.ids import AreaId
 from csms.domain.tariff import PriceStep
 from csms.edge.http.auth import ControlDep, Operator, Reader
 from csms.edge.http.ports import Control
-from csms.edge.http.shapes import Body, Price, When
+from csms.edge.http.shapes import Body, Name, Price, When
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1/prices", tags=["prices"])
@@ -56,7 +56,7 @@ class PricesOut(BaseModel):
 
 
 @router.put("/{area}")
-async def put(control: ControlDep, caller: Operator, area: str, body: SeriesBody) -> PricesOut:
+async def put(control: ControlDep, caller: Operator, area: Name, body: SeriesBody) -> PricesOut:
     """Publish a series for an area."""
     _check(control, area)
     steps = [PriceStep(step.starts_at, step.price_per_kwh) for step in body.steps]
@@ -65,7 +65,7 @@ async def put(control: ControlDep, caller: Operator, area: str, body: SeriesBody
 
 
 @router.get("/{area}")
-async def one(control: ControlDep, caller: Reader, area: str) -> PricesOut:
+async def one(control: ControlDep, caller: Reader, area: Name) -> PricesOut:
     """The price now and what was published."""
     _check(control, area)
     return await _prices(control, AreaId(area))

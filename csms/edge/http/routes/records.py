@@ -12,12 +12,10 @@ from csms.domain.ledger import LedgerEntry
 from csms.domain.permission import PlugIn
 from csms.edge.http.auth import Caller, ControlDep, DriverReader, Reader, Scope
 from csms.edge.http.paging import Paging, decoded, number_of, page
-from csms.edge.http.shapes import Body, Page, When
+from csms.edge.http.shapes import Body, Name, Page, When
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1", tags=["records"])
-
-Name = Annotated[str, Field(max_length=255)]
 
 
 class TransactionsQuery(Paging):
@@ -77,7 +75,7 @@ async def plug_ins(control: ControlDep, caller: DriverReader, query: Annotated[P
 
 
 @router.get("/plug-ins/{plug_in}")
-async def plug_in(control: ControlDep, caller: DriverReader, plug_in: str) -> PlugIn:
+async def plug_in(control: ControlDep, caller: DriverReader, plug_in: Name) -> PlugIn:
     """One plug-in."""
     found = await control.store.read(lambda conn: reads.plug_in(conn, PlugInId(plug_in)))
     if found is None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import segno
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from csms.control.views import EvseView, StationView
@@ -16,8 +16,8 @@ from csms.domain.station import BootState, Current, Electrics, Evse, Station
 from csms.edge.http.auth import ControlDep, HostReader, Operator
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
-from csms.edge.http.ports import Control, KeepsFrames
-from csms.edge.http.shapes import Body, Ident, Page, Watts
+from csms.edge.http.ports import Control
+from csms.edge.http.shapes import Body, Ident, Name, Page, Watts
 
 router = APIRouter(prefix="/api/v1/stations", tags=["stations"])
 
@@ -118,7 +118,7 @@ async def index(control: ControlDep, caller: HostReader, paging: PagingDep) -> P
 
 
 @router.get("/{station}")
-async def one(control: ControlDep, caller: HostReader, station: str) -> StationOut:
+async def one(control: ControlDep, caller: HostReader, station: Name) -> StationOut:
     """One station as it stands now."""
     view = _view(control, station)
     caller.check_own(view.station.host)
@@ -128,7 +128,7 @@ async def one(control: ControlDep, caller: HostReader, station: str) -> StationO
 @router.get(
     "/{station}/evses/{evse}/qr.svg", response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}}
 )
-async def qr(control: ControlDep, caller: HostReader, station: str, evse: int) -> Response:
+async def qr(control: ControlDep, caller: HostReader, station: Name, evse: int) -> Response:
     """The EVSE's link as a QR code to print. V2G-27."""
     view = _view(control, station)
     caller.check_own(view.station.host)
@@ -141,11 +141,9 @@ async def qr(control: ControlDep, caller: HostReader, station: str, evse: int) -
 
 
 @router.get("/{station}/frames")
-async def frames(control: ControlDep, caller: Operator, station: str) -> list[FrameOut]:
+async def frames(control: ControlDep, caller: Operator, station: Name) -> list[FrameOut]:
     """The last frames of the station's socket, oldest first."""
     _view(control, station)
-    if not isinstance(control, KeepsFrames):
-        raise HTTPException(404, "this server keeps no frames")
     return [FrameOut(at=at, direction=way, text=text) for at, way, text in control.frames(StationId(station))]
 
 

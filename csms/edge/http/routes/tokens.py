@@ -22,11 +22,11 @@ router = APIRouter(prefix="/api/v1/id-tokens", tags=["id tokens"])
 class TokenBody(Body):
     """An id token; the same token again replaces what is known of it. Compared without case."""
 
-    token: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+    token: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"^[ -~]+$")]
     type: TokenType = TokenType.RFID
     status: TokenStatus = TokenStatus.ACCEPTED
     expires_at: When | None = None
-    group: Annotated[str, StringConstraints(min_length=1, max_length=36)] | None = None
+    group: Annotated[str, StringConstraints(min_length=1, max_length=36, pattern=r"^[ -~]+$")] | None = None
     user: Ident | None = None
     vehicle: Ident | None = None
 

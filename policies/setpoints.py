@@ -39,7 +39,7 @@ def follows(desired_w: int, observed_w: float) -> bool:
     """Within max(300 W, 10 %). A setpoint >= 0 is a limit: less is fine (vehicles taper), but discharge is not."""
     tolerance = max(TOLERANCE_W, TOLERANCE_SHARE * abs(desired_w))
     if desired_w >= 0:
-        return -tolerance <= observed_w <= desired_w + tolerance
+        return -TOLERANCE_W <= observed_w <= desired_w + tolerance
     return abs(observed_w - desired_w) <= tolerance
 
 

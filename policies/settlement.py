@@ -1,7 +1,7 @@
 """From metered energy to money: market intervals, ledger entries, corrections and DR results. P13, P19; design §3."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby, pairwise
@@ -145,6 +145,7 @@ def _rounded(lines: Sequence[Line], currency: str) -> list[tuple[Line, Sum]]:
 
 
 def _entry(line: Line, owed: Sum, booked: Sequence[LedgerEntry], currency: str, now: datetime) -> Iterable[LedgerEntry]:
+    line = replace(line, user=booked[0].user) if booked else line  # what was booked stays with whom it was booked to
     before = booked_sum(booked, line.user)
     change = Sum(owed.energy_wh - before.energy_wh, owed.amount_minor - before.amount_minor)
     if change == Sum(0, 0):

@@ -60,6 +60,7 @@ class Tariff:
 
 def overlay(base: PriceSeries, published: Sequence[PriceStep], until: datetime | None = None) -> PriceSeries:
     """``published`` replaces the base from its first step up to ``until`` (None = for ever); then the base holds."""
+    published = [step for step in published if until is None or step.starts_at < until]
     if not published:
         return base
     first = published[0].starts_at

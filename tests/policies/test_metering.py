@@ -142,9 +142,7 @@ def test_order_and_repetition_of_readings_change_nothing(steps: list[tuple[int, 
 
 
 @given(meters, st.integers(0, 11))
-def test_a_lost_reading_never_gives_more_energy_than_was_moved(
-    steps: list[tuple[int, int]], lost: int
-) -> None:
+def test_a_lost_reading_never_gives_more_energy_than_was_moved(steps: list[tuple[int, int]], lost: int) -> None:
     """Between other readings it changes nothing; at an edge it costs quality."""
     readings = running(steps)
     found, whole = window([r for n, r in enumerate(readings) if n != lost]), window(readings)

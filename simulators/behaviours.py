@@ -33,6 +33,10 @@ class Behaviour:
     offline_at_s: float = 0.0
     offline_for_s: float = 0.0
     clock_off_s: float = 0.0
+    clock_from_1970: bool = False
+    """The clock starts anew with the station."""
+    forgets_number: bool = False
+    """Loses StartTransaction.conf: the transaction's number is -1 (1.6)."""
     ends_at_zero: bool = False
     """A limit below the minimum ends the transaction."""
     obey_delay_s: float = 0.0
@@ -63,6 +67,8 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "resends_with_new_ids": Behaviour(resends=1),
     "offline_replay": Behaviour(offline_at_s=15.0, offline_for_s=10.0),
     "clock_off": Behaviour(clock_off_s=3600.0),
+    "clock_1970": Behaviour(clock_from_1970=True),
+    "forgets_number": Behaviour(forgets_number=True),
     "ends_at_zero": Behaviour(ends_at_zero=True),
     "late_obedience": Behaviour(obey_delay_s=20.0),
     "partial_obedience": Behaviour(obey_share=0.5),

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from simulators.behaviours import Behaviour, Negative, distorted
@@ -19,6 +19,7 @@ from simulators.profiles import Demand, Profile, Situation, demand, survivors, w
 Payload = dict[str, Any]
 CHARGING, SUSPENDED_EV, SUSPENDED_EVSE = "Charging", "SuspendedEV", "SuspendedEVSE"
 SUBSTEP_S = 1.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 METER_AT_ZERO = Meter()
 NO_PROFILE = Demand()
 
@@ -113,6 +114,8 @@ class Cabinet:
     def stamp(self, at: datetime | None = None) -> str:
         """A time as this station writes it, its wrong clock included."""
         shown = (at or self.clock.now()) + timedelta(seconds=self.behaviour.clock_off_s)
+        if self.behaviour.clock_from_1970:
+            shown = EPOCH + (shown - self.began_at)
         return shown.strftime("%Y-%m-%dT%H:%M:%S.") + f"{shown.microsecond // 1000:03d}Z"
 
     def tell(

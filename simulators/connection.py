@@ -21,6 +21,7 @@ from simulators.rpc import CallError, Frame, Link, LinkLost, Payload, message_id
 MESSAGE_ATTEMPTS = 3
 RETRY_S = 5.0
 KEPT_FRAMES = 5000
+UNSAID_INTERVAL_S = 10.0
 
 
 class Connection:
@@ -74,7 +75,11 @@ class Connection:
                 wait_s = min(wait_s * 2, 8 * self.spec.reconnect_s)
                 continue
             wait_s = self.spec.reconnect_s
-            await self._serve(socket)
+            if socket.subprotocol is None:
+                self.refusal = f"the server does not speak {self.spec.model.version}"
+                await socket.close(1002)
+            else:
+                await self._serve(socket)
             await self.clock.sleep(wait_s * self._cabinet.random.random())
 
     async def _sit_out(self) -> None:
@@ -146,14 +151,15 @@ class Connection:
             answer = await link.call(*self._speech.boot(reason), self.spec.call_timeout_s)
         except (CallError, TimeoutError) as error:
             answer = {"status": str(error), "interval": 0}
-        if answer["status"] != "Accepted":
-            self.refusal = f"BootNotification: {answer['status']}"
+        status, interval = answer.get("status"), answer.get("interval", 0)
+        if status != "Accepted":
+            self.refusal = f"BootNotification: {status}"
             self._changed()
-            await self._boot_pause(answer["interval"] or 10)
+            await self._boot_pause(interval or UNSAID_INTERVAL_S)
             return False
         self._boot_reason, self.refusal = None, None
         self.boots += 1
-        self._take_heartbeat(answer["interval"])
+        self._take_heartbeat(interval)
         return True
 
     def _take_heartbeat(self, seconds: int) -> None:
@@ -203,8 +209,11 @@ class Connection:
             await self._said(link, item, result)
 
     async def _said(self, link: Link, item: Outgoing, result: Payload | None) -> None:
-        if item.done:
-            item.done(result)
+        try:
+            if item.done:
+                item.done(result)
+        except (KeyError, TypeError, ValueError) as error:  # a server that answers nonsense
+            self.refusal = f"{item.action}: the answer is not understood ({type(error).__name__}: {error})"
         for _ in range(item.copies):
             with contextlib.suppress(CallError, TimeoutError):
                 await link.call(item.action, item.payload(), self.spec.call_timeout_s)

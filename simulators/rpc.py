@@ -86,11 +86,11 @@ class Link:
 
     async def _received(self, text: str, answer_delay: Callable[[], Awaitable[None]]) -> None:
         self._note(Frame(sent=False, text=text))
-        message = orjson.loads(text)
-        if message[0] == CALL:
+        message = _parsed(text)
+        if message and message[0] == CALL:
             await answer_delay()
             await self._answer(message[1], message[2], message[3])
-        elif self._waiting and self._waiting[0] == message[1] and not self._waiting[1].done():
+        elif message and self._waiting and self._waiting[0] == message[1] and not self._waiting[1].done():
             _settle(self._waiting[1], message)
 
     async def _answer(self, message_id: str, action: str, payload: Payload) -> None:
@@ -111,6 +111,16 @@ class Link:
             await self._socket.send(text)
         except ConnectionClosed as error:
             raise LinkLost from error
+
+
+def _parsed(text: str) -> list[Any] | None:
+    """An OCPP-J frame, or None for what is none; a station ignores it."""
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    shapes = ((CALL, 4), (RESULT, 3), (ERROR, 5))
+    return message if isinstance(message, list) and (*message[:1], len(message)) in shapes else None
 
 
 def _settle(answer: "asyncio.Future[Payload]", message: list[Any]) -> None:

@@ -124,7 +124,8 @@ class Speech16:
         cabinet.tell("StartTransaction", payload, kept=True, done=lambda r: self._started(bay, session, r))
 
     def _started(self, bay: Bay, session: Session, result: Payload | None) -> None:
-        session.transaction = str(result["transactionId"]) if result else str(NO_NUMBER)
+        number = NO_NUMBER if result is None else result["transactionId"]
+        session.transaction = str(NO_NUMBER if self._cabinet.behaviour.forgets_number else number)
         accepted = result is None or result["idTagInfo"]["status"] == "Accepted"
         if bay.session is not session:
             return

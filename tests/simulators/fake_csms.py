@@ -106,6 +106,10 @@ class FakeCsms:
             message = await waiting
         return message[2] if message[0] == 3 else {"error": message[2]}
 
+    async def shout(self, text: str) -> None:
+        """Send a text that may be no frame."""
+        await self._socket.send(text)
+
     async def expect(self, action: str, holds: Callable[[Payload], bool] = lambda _: True) -> Payload:
         """The next message of a kind; what came before it is skipped."""
         async with asyncio.timeout(PATIENCE_S):
@@ -161,7 +165,12 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(
-    model: str, *, behaviours: Iterable[str | Behaviour] = (), evse: EvseSpec | None = None, **spec: Any
+    model: str,
+    *,
+    behaviours: Iterable[str | Behaviour] = (),
+    evse: EvseSpec | None = None,
+    evses: int = 1,
+    **spec: Any,
 ) -> AsyncIterator[Scene]:
     """A booted station of a model at a fake CSMS of its version."""
     chosen = MODELS[model]
@@ -170,7 +179,7 @@ async def scene(
     async with FakeCsms(chosen.version) as csms:
         given = {"sample_interval_s": 10.0, "reconnect_s": 0.0} | spec
         station = Station(
-            StationSpec(id="S1", model=chosen, evses=(ratings,), **given),
+            StationSpec(id="S1", model=chosen, evses=(ratings,) * evses, **given),
             csms.url,
             password="password-0123456789",
             clock=clock,

@@ -120,6 +120,21 @@ async def test_a_wrong_clock_shows_in_every_time():
         assert (await stage.csms.expect("StartTransaction"))["timestamp"].startswith("2026-11-20T18:00:00")
 
 
+async def test_a_clock_may_start_in_1970():
+    """Scenario 52, evcc #15752."""
+    async with scene("Sim AC 2.1", behaviours=["clock_1970"]) as stage:
+        await charging(stage)
+        assert (await stage.csms.expect("TransactionEvent"))["timestamp"].startswith("1970-01-01T00:00:00")
+
+
+async def test_a_transactions_number_may_get_lost():
+    """S16E 3.18, libocpp #495."""
+    async with scene("Sim AC 1.6", behaviours=["forgets_number"]) as stage:
+        await charging(stage)
+        stage.station.unplug()
+        assert (await stage.csms.expect("StopTransaction"))["transactionId"] == -1
+
+
 @pytest.mark.parametrize("model", ["Sim AC 1.6", "Sim AC 2.1"])
 async def test_zero_may_end_the_transaction(model: str):
     """Field lesson 24."""

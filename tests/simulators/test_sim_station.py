@@ -6,9 +6,12 @@ The fake CSMS holds every frame that a station sends against the OCPP schemas.
 from datetime import timedelta
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from simulators.evse import EvseSpec
-from simulators.models import MODELS, V16, V201
+from simulators.models import MODELS, V16, V201, StationSpec
+from simulators.station import Station
 from tests.simulators.fake_csms import START, Scene, car, scene
 
 V2X_MODELS = ["Sim V2G 1.6", "Sim V2G 2.0.1", "Sim V2G 2.1"]
@@ -542,3 +545,60 @@ async def test_heartbeats_keep_the_interval():
         assert stage.csms.all("Heartbeat") == []
         await stage.clock.advance(2)
         await stage.csms.expect("Heartbeat")
+
+
+@pytest.mark.parametrize("model", ["Sim AC 1.6", "Sim AC 2.0.1"])
+async def test_the_stations_default_holds_every_evse_and_its_maximum_is_shared(model: str):
+    """Scenarios 18 and 20 (TC_056, TC_K_01, TC_K_03, TC_K_10)."""
+    is_v16 = MODELS[model].version == V16
+    async with scene(model, evses=2) as stage:
+        for evse in (1, 2):
+            stage.csms.answers["StartTransaction"] = {"transactionId": evse, "idTagInfo": {"status": "Accepted"}}
+            stage.station.plug(car(), evse)
+            stage.station.present(f"CARD{evse}", evse)
+            await stage.station.until(lambda n=evse: stage.station.bay(n).may_flow)
+        for number, purpose, limit in ((1, "TxDefaultProfile", 5000.0), (2, "Max", 7000.0)):
+            plan = {"chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}
+            owner = "ChargePointMaxProfile" if is_v16 else "ChargingStationMaxProfile"
+            common = {"stackLevel": 0, "chargingProfilePurpose": owner if purpose == "Max" else purpose}
+            common |= {"chargingProfileKind": "Relative"}
+            if is_v16:
+                body = {"chargingProfileId": number, "chargingSchedule": plan} | common
+                answer = await stage.csms.call("SetChargingProfile", {"connectorId": 0, "csChargingProfiles": body})
+            else:
+                body = {"id": number, "chargingSchedule": [{"id": 1} | plan]} | common
+                answer = await stage.csms.call("SetChargingProfile", {"evseId": 0, "chargingProfile": body})
+            assert answer["status"] == "Accepted"
+            await stage.clock.advance(10)
+            powers = [round(stage.station.bay(evse).meter.power_w) for evse in (1, 2)]
+            assert powers == ([5000, 5000] if number == 1 else [3500, 3500])
+
+
+async def test_a_station_lives_with_a_server_that_talks_nonsense():
+    """Any server: malformed frames are ignored, senseless answers are noted."""
+    async with scene("Sim AC 1.6") as stage:
+        for text in ("", "{", "[]", "[2]", '[3,"x"]', "17", '[[2],"a","b",{}]', '[9,"x",{}]', '[3,"nobody",{}]'):
+            await stage.csms.shout(text)
+        assert (await stage.csms.call("SetChargingProfile", {"connectorId": 1}))["error"] == "GenericError"
+        stage.csms.answers["Authorize"] = {"surprise": 1}
+        stage.station.plug(car())
+        stage.station.present("CARD0001")
+        await stage.station.until(lambda: "Authorize" in (stage.station.refusal or ""))
+        assert stage.station.online
+
+
+async def test_a_station_says_why_it_is_not_let_in():
+    """Scenarios 4 and 22: no common version; wrong password."""
+
+    def refuse(connection: ServerConnection, _: Request) -> Response:
+        return connection.respond(401, "no")
+
+    async def never(_: ServerConnection) -> None: ...
+
+    for options, said in (({"process_request": refuse}, "401"), ({}, "does not speak ocpp2.1")):
+        async with serve(never, "127.0.0.1", 0, **options) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ocpp"
+            async with Station(StationSpec(id="S1", model=MODELS["Sim AC 2.1"]), url, password="x") as station:
+                await station.until(lambda: bool(station.refusal))
+                assert said in station.refusal
+                assert not station.online

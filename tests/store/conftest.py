@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from csms.store import Store, migrate, open_store
 from csms.store.database import parse_url, writing_engine
-from tests.databases import ENGINES, copied_database, empty_database
+from tests.databases import ENGINES, empty_database, fresh_database
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
 @pytest.fixture(params=ENGINES)
 def url(request: pytest.FixtureRequest, template: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
-    with copied_database(template(request.param), tmp_path) as copy:
+    with fresh_database(template(request.param), tmp_path) as copy:
         yield copy
 
 

@@ -38,11 +38,12 @@ def test_an_older_schema_is_refused_until_it_is_migrated(empty_url: str) -> None
         open_store(empty_url)
 
 
-def test_a_newer_schema_is_refused_with_both_revisions(url: str) -> None:
-    _execute(url, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_newer_schema_is_refused_with_both_revisions(empty_url: str) -> None:
+    migrate(empty_url)
+    _execute(empty_url, "UPDATE alembic_version SET version_num = '9999'")
     for use in (open_store, migrate):
         with pytest.raises(BadDatabase, match=r"its schema 9999 is newer than this program \(0001\)"):
-            use(url)
+            use(empty_url)
 
 
 def _execute(url: str, statement: str) -> None:

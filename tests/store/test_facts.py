@@ -43,6 +43,7 @@ from tests.store.made import (
     reported,
     session_of_events,
     started,
+    station,
     stopped,
     take,
 )
@@ -225,18 +226,12 @@ def test_two_different_readings_of_one_instant_are_both_kept(conn: Connection) -
 
 def test_a_replayed_status_does_not_become_the_newest(conn: Connection) -> None:
     with conn.begin():
-        works.upsert_station(conn, _provisioned(), None)
+        works.upsert_station(conn, station(), None)
     charging, available = status(ConnectorStatus.CHARGING, 1), status(ConnectorStatus.AVAILABLE, 2)
     take(conn, charging, StatusesReported(origin=origin(), statuses=(available,)), charging)
     assert [found.status for found in reads.live_state(conn).statuses] == [ConnectorStatus.AVAILABLE]
 
     assert count(conn, STATUS) == 2
-
-
-def _provisioned():
-    from tests.store.made import station  # noqa: PLC0415
-
-    return station()
 
 
 def test_what_nobody_understood_is_quarantined_once(conn: Connection) -> None:

@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select, text
 
+from csms.domain.conditions import Conditions, Pattern
 from csms.domain.errors import BadDatabase, Conflict
 from csms.store import Store, Write, open_store, works
 from csms.store.batch import commit_batch
 from csms.store.database import parse_url
 from csms.store.facts import write_of
 from csms.store.tables import METER_VALUE, QUARANTINE, SECRET
-from tests.store.made import metered, reading, started, user
+from tests.store.made import USER, metered, reading, started
 
 
 class Heard:
@@ -84,13 +85,7 @@ async def test_a_work_that_raises_tells_its_caller_and_leaves_nothing(store: Sto
 async def test_a_broken_constraint_is_a_conflict(store: Store) -> None:
     """Callers never see the database's own errors."""
     with pytest.raises(Conflict, match="does not fit"):
-        await store.writer.run(lambda conn: works.save_pattern(conn, user().id, _pattern()))
-
-
-def _pattern() -> Any:
-    from csms.domain.conditions import Conditions, Pattern  # noqa: PLC0415
-
-    return Pattern(name="n", conditions=Conditions())
+        await store.writer.run(lambda conn: works.save_pattern(conn, USER, Pattern(name="n", conditions=Conditions())))
 
 
 async def test_a_failed_read_is_a_bad_database(store: Store) -> None:

@@ -1,0 +1,166 @@
+"""The ledger: append-only, balanced, each (cause, revision) once."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from csms.domain.errors import Conflict
+from csms.domain.ids import DrEventId, PlugInId, UserId, VehicleId
+from csms.domain.ledger import EntryKind, LedgerEntry, Posting, user_account
+from csms.store import reads, works
+from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING
+from tests.store.made import CAR, PLUG_IN, USER, at, entry
+
+SALE = entry(EntryKind.SALE, 61, 2000, event=DrEventId("e-1"))
+PURCHASE = entry(EntryKind.PURCHASE, 30, 1000)
+CORRECTION = replace(
+    entry(EntryKind.SALE, -11, -400), kind=EntryKind.CORRECTION, cause=SALE.cause, revision=1, event=SALE.event
+)
+LATER = replace(SALE, cause="later", period_start=at(30), period_end=at(60), vehicle=VehicleId("v-2"))
+
+
+def post(conn: Connection, *entries: LedgerEntry) -> int:
+    conn.rollback()
+    with conn.begin():
+        return works.post_entries(conn, entries)
+
+
+def test_entries_come_back_as_they_were_posted(conn: Connection) -> None:
+    """P13: kWh, unit price, amount; and the evidence it follows from."""
+    assert post(conn, SALE, PURCHASE) == 2
+    assert [posted for _, posted in reads.ledger(conn)] == [SALE, PURCHASE]
+
+
+def test_the_same_cause_and_revision_is_posted_once(conn: Connection) -> None:
+    """Design §3: idempotent on (cause, revision)."""
+    assert post(conn, SALE, SALE) == 1
+    assert post(conn, SALE, PURCHASE) == 1
+
+
+def test_an_unbalanced_entry_is_refused_and_nothing_of_its_batch_is_posted(conn: Connection) -> None:
+    odd = replace(PURCHASE, postings=(Posting(user_account(USER), -30), Posting("aggregator:energy-sold", 29)))
+    with pytest.raises(Conflict, match="do not sum to zero"):
+        post(conn, SALE, odd)
+    assert reads.ledger(conn) == []
+
+
+def test_a_correction_of_what_was_never_booked_is_refused(conn: Connection) -> None:
+    with pytest.raises(Conflict, match="never booked"):
+        post(conn, CORRECTION)
+
+
+@pytest.mark.parametrize("table", [LEDGER_ENTRY, LEDGER_POSTING], ids=["entry", "posting"])
+def test_the_database_refuses_to_change_or_delete_what_was_posted(conn: Connection, table) -> None:
+    """Append-only by trigger, whoever asks."""
+    post(conn, SALE)
+    column = table.c["currency" if table is LEDGER_ENTRY else "account"]
+    for statement in (update(table).values({column: "x"}), delete(table)):
+        with pytest.raises(IntegrityError, match="append-only"), conn.begin():
+            conn.execute(statement)
+
+
+def test_a_balance_has_sales_purchases_and_corrections(conn: Connection) -> None:
+    """P13: the correction counts with what it corrects."""
+    post(conn, SALE, PURCHASE, CORRECTION)
+    balance = reads.balance(conn, USER)
+    assert (balance.sold_wh, balance.earned_minor) == (1600, 50)
+    assert (balance.bought_wh, balance.spent_minor) == (1000, 30)
+    assert (balance.amount_minor, balance.currency) == (20, "JPY")
+
+
+@pytest.mark.parametrize(
+    ("vehicle", "start", "end", "sold_wh"),
+    [
+        (None, None, None, 4000),
+        (CAR, None, None, 2000),
+        (None, at(30), None, 2000),
+        (None, None, at(30), 2000),
+        (None, at(31), None, 0),
+        (None, at(0), at(0), 0),
+    ],
+)
+def test_a_balance_is_of_any_period_and_vehicle(conn: Connection, vehicle, start, end, sold_wh) -> None:
+    post(conn, SALE, LATER)
+    assert reads.balance(conn, USER, vehicle, start, end).sold_wh == sold_wh
+
+
+def test_a_balance_never_adds_two_currencies(conn: Connection) -> None:
+    post(conn, SALE, replace(LATER, currency="EUR"))
+    assert reads.balance(conn, USER).sold_wh == 2000
+    assert reads.balance(conn, USER, currency="JPY").currency == "JPY"
+    assert reads.balance(conn, UserId("nobody")).amount_minor == 0
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, 3),
+        ({"user": USER}, 3),
+        ({"user": UserId("x")}, 0),
+        ({"event": DrEventId("e-1")}, 2),
+        ({"plug_in": PLUG_IN}, 3),
+        ({"plug_in": PlugInId("x")}, 0),
+        ({"start": at(30)}, 1),
+        ({"end": at(30)}, 2),
+        ({"limit": 2}, 2),
+    ],
+    ids=str,
+)
+def test_the_ledger_can_be_searched(conn: Connection, filters: dict, found: int) -> None:
+    post(conn, SALE, PURCHASE, LATER)
+    assert len(reads.ledger(conn, **filters)) == found
+
+
+def test_the_ledger_comes_in_pages(conn: Connection) -> None:
+    post(conn, SALE, PURCHASE, LATER)
+    first = reads.ledger(conn, limit=2)
+    rest = reads.ledger(conn, after=first[-1][0])
+    assert [posted for _, posted in (*first, *rest)] == [SALE, PURCHASE, LATER]
+
+
+def test_all_revisions_of_a_cause_are_found(conn: Connection) -> None:
+    post(conn, SALE, CORRECTION, PURCHASE)
+    found = reads.entries_by_cause(conn, [SALE.cause, "unknown", *(f"c{n}" for n in range(1200))])
+    assert found == {SALE.cause: [SALE, CORRECTION]}
+
+
+def test_what_was_paid_is_counted_with_corrections(conn: Connection) -> None:
+    post(conn, SALE, PURCHASE, CORRECTION)
+    counted = reads.counts(conn)
+    assert (counted.entries, counted.balanced, counted.paid_minor, counted.currency) == (3, True, 50, "JPY")
+
+
+amounts = st.integers(-(10**9), 10**9)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(flows=st.lists(st.tuples(st.sampled_from(["sale", "purchase"]), amounts, st.integers(0, 9), st.booleans())))
+def test_whatever_is_posted_the_books_balance(conn: Connection, flows: list) -> None:
+    """Never an entry that does not sum to zero, never one cause and revision twice."""
+    entries = [
+        replace(
+            entry(EntryKind(kind), minor, abs(minor)),
+            cause=f"c{number}",
+            price_per_kwh=Decimal(minor) / 7,
+            postings=(Posting("user:x", minor), Posting("y", -minor + odd)),
+        )
+        for kind, minor, number, odd in flows
+    ]
+    conn.rollback()
+    with conn.begin() as attempt:
+        for posted in entries:
+            try:
+                works.post_entries(conn, [posted])
+            except Conflict:
+                assert not posted.is_balanced
+        sums = select(func.sum(LEDGER_POSTING.c.amount_minor)).group_by(LEDGER_POSTING.c.entry)
+        assert set(conn.execute(sums).scalars()) <= {0}
+        causes = conn.execute(select(LEDGER_ENTRY.c.cause)).scalars().all()
+        assert sorted(causes) == sorted({posted.cause for posted in entries if posted.is_balanced})
+        assert all(found in entries for _, found in reads.ledger(conn))
+        attempt.rollback()

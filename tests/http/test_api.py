@@ -1,5 +1,6 @@
 """The API under /api/v1: who may, what bad input gets, what comes back."""
 
+import asyncio
 import json
 import re
 from datetime import timedelta
@@ -212,6 +213,13 @@ async def test_the_same_idempotency_key_changes_nothing_the_second_time(
     assert is_problem(other, 422, "Idempotency-Key")
 
 
+async def test_two_posts_with_one_key_at_a_time_run_once(web: httpx.AsyncClient, control: FakeControl) -> None:
+    headers = bearer() | {"Idempotency-Key": "k-3"}
+    both = await asyncio.gather(*(web.post("/api/v1/dr-events", headers=headers, json=EVENT) for _ in range(2)))
+    assert {answer.status_code for answer in both} <= {201, 409}
+    assert len(control.events) == 1
+
+
 async def test_an_error_is_not_kept_under_an_idempotency_key(web: httpx.AsyncClient, control: FakeControl) -> None:
     control.stations.answer = Offline()
     headers, path = bearer() | {"Idempotency-Key": "k-2"}, f"/api/v1/stations/{STATION}/calls"
@@ -222,7 +230,7 @@ async def test_an_error_is_not_kept_under_an_idempotency_key(web: httpx.AsyncCli
 
 async def test_a_dr_event_is_created_shown_with_its_report_and_cancelled(web: httpx.AsyncClient) -> None:
     created = (await web.post("/api/v1/dr-events", headers=bearer(), json=EVENT | {"region": "default"})).json()
-    assert created["areas"] == ["default"]
+    assert (created["areas"], created["incentive_per_kwh"]) == (["default"], "20.5")
     path = f"/api/v1/dr-events/{created['id']}"
     report = (await web.get(path, headers=bearer("read"))).json()
     assert (report["requested_wh"], report["achievement"]) == (1000, 0.5)

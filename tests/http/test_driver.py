@@ -116,6 +116,7 @@ async def test_the_question_comes_with_the_conditions_and_prepared_patterns(
     assert plug_in["permission"]["expires_at"] == "2026-06-01T12:05:00+00:00"
     assert (plug_in["soc_percent"], plug_in["price_per_kwh"], state["currency"]) == (62.0, "31.5", "JPY")
     assert state["conditions"]["required_soc_percent"] == 50.0
+    assert (state["balance"]["amount_minor"], state["balance"]["currency"]) == (0, "JPY")
     assert [pattern["name"] for pattern in state["patterns"]] == [pattern.name for pattern in PREPARED]
 
 

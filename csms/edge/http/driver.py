@@ -16,7 +16,7 @@ from csms.domain.ids import EvseRef, PlugInId
 from csms.domain.permission import Channel, PermissionState
 from csms.edge.http import links, shapes
 from csms.edge.http.auth import TERMINAL_COOKIE, ControlDep, UserDep, address_of
-from csms.edge.http.driver_state import balance_json, default_period, plug_in_json, state_json
+from csms.edge.http.driver_state import balance_json, balance_of, default_period, plug_in_json, state_json
 from csms.edge.http.history import history_json
 from csms.edge.http.patterns import MINE
 from csms.edge.http.ports import Control
@@ -188,7 +188,7 @@ async def history(control: ControlDep, user: UserDep, period: PeriodDep) -> dict
 async def balance(control: ControlDep, user: UserDep, period: PeriodDep) -> dict[str, Any]:
     """What was sold, bought, earned and spent over any period (P13)."""
     start, end = period
-    return balance_json(await control.store.read(lambda conn: reads.balance(conn, user.id, None, start, end)))
+    return balance_json(await balance_of(control, user.id, None, start, end))
 
 
 @pages.get("/")

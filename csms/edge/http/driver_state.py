@@ -5,6 +5,7 @@ from typing import Any
 
 from csms.control.views import DriverState
 from csms.domain.conditions import Conditions
+from csms.domain.ids import UserId, VehicleId
 from csms.domain.ledger import Balance
 from csms.domain.people import User
 from csms.domain.permission import Permission, PlugIn
@@ -20,7 +21,7 @@ async def state_json(control: Control, user: User) -> dict[str, Any]:
     """The body of GET /d/api/state and of every `state` event."""
     now = control.clock.now()
     own = tuple(await control.store.read(lambda conn: reads.patterns(conn, user.id)))
-    balance = await control.store.read(lambda conn: reads.balance(conn, user.id, None, now - BALANCE_SPAN, now))
+    balance = await balance_of(control, user.id, None, now - BALANCE_SPAN, now)
     live = control.driver_state(user.id)
     return {
         "at": instant(now),
@@ -72,6 +73,14 @@ def _permission_json(permission: Permission) -> dict[str, Any]:
         "departure_at": instant(permission.departure_at),
         "conditions": conditions_json(permission.conditions) if permission.conditions else None,
     }
+
+
+async def balance_of(
+    control: Control, user: UserId, vehicle: VehicleId | None, start: datetime | None, end: datetime | None
+) -> Balance:
+    """A user's sums in the currency of settlement."""
+    currency = control.settings.settlement.currency
+    return await control.store.read(lambda conn: reads.balance(conn, user, vehicle, start, end, currency=currency))
 
 
 def balance_json(balance: Balance) -> dict[str, Any]:

@@ -4,10 +4,9 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Annotated, Any
 
-import orjson
 from fastapi import Depends, Header, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.responses import Response
+from pydantic_core import to_json
 
 from csms.domain.errors import BadRequest, Conflict
 from csms.edge.http.auth import CallerDep, ControlDep
@@ -39,7 +38,7 @@ class Once:
         Raises BadRequest when the key was used for another request, Conflict while the first is still running.
         """
         if self._key is None:
-            return _json(status, orjson.dumps(jsonable_encoder(await work())))
+            return _json(status, to_json(await work()))
         if self._key in self._running:
             raise Conflict("the first request with this Idempotency-Key is still running; try again later")
         self._running.add(self._key)
@@ -52,7 +51,7 @@ class Once:
         kept = await self._control.store.read(lambda conn: reads.idempotency(conn, key))
         if kept is not None:
             return _again(kept, self._fingerprint)
-        body = orjson.dumps(jsonable_encoder(await work()))
+        body = to_json(await work())
         text, at = body.decode(), self._control.clock.now()
         await self._control.store.writer.run(
             lambda conn: works.save_idempotency(conn, key, self._fingerprint, status, text, at)

@@ -47,8 +47,15 @@ async function enter() {
     return;
   }
   follow(receive, net);
+  document.addEventListener("visibilitychange", refresh);
   if (link) claim();
   setInterval(() => view?.tick?.(), 1000);
+}
+
+// A phone that slept may have missed events, and its stream may be dead without knowing.
+async function refresh() {
+  if (document.visibilityState !== "visible") return;
+  await call("GET", "state").then(receive, () => net(false));
 }
 
 // Says "this vehicle here is mine" until a plug-in is linked; the cable may come after the scan. Then the link leaves

@@ -9,7 +9,7 @@ from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.people import User, Vehicle
 from csms.edge.http.auth import ControlDep, DriverReader
-from csms.edge.http.driver_state import balance_json
+from csms.edge.http.driver_state import balance_json, balance_of
 from csms.edge.http.ports import Control
 from csms.edge.http.shapes import Name, When, pattern_json
 from csms.store import reads
@@ -50,7 +50,7 @@ async def balance(
     if start and end and end <= start:
         raise BadRequest("`to` must be later than `from`", field="to")
     car = VehicleId(vehicle) if vehicle else None
-    return balance_json(await control.store.read(lambda conn: reads.balance(conn, known.id, car, start, end)))
+    return balance_json(await balance_of(control, known.id, car, start, end))
 
 
 async def _known(control: Control, user: str) -> User:

@@ -38,7 +38,7 @@ class StationBody(Body):
     """A station to provision; without EVSEs it gets one with the default ratings."""
 
     id: Ident
-    password: Annotated[SecretStr, Field(min_length=8, max_length=72)]
+    password: Annotated[SecretStr, Field(min_length=1, max_length=128)]
     site: Ident = "default"
     host: Ident | None = None
     evses: Annotated[tuple[EvseBody, ...], Field(min_length=1, max_length=100)] = (EvseBody(evse=1),)

@@ -1,7 +1,7 @@
 """Sites, and the figures of the whole."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -24,6 +24,8 @@ async def sites(control: ControlDep, caller: Reader) -> list[SiteSettings]:
 async def summary(control: ControlDep, caller: Reader) -> dict[str, Any]:
     """Counts from the store, what must be zero in it, and how it stands now (metered power, + into the vehicles)."""
     counted = await control.store.read(reads.counts)
+    if not counted.entries:
+        counted = replace(counted, currency=control.settings.settlement.currency)
     return {**_grouped(counted), **asdict(await control.audit()), "at": control.clock.now(), "now": _now(control)}
 
 

@@ -28,6 +28,8 @@ class Behaviour:
     """Answers Accepted and does as before."""
     drop_after_frames: int = 0
     drop_every_s: float = 0.0
+    half_open_every_s: float = 0.0
+    """Leaves the socket open behind it, silent, and connects again."""
     resends: int = 0
     """Sends every transaction message so many times more, with new message ids."""
     offline_at_s: float = 0.0
@@ -64,6 +66,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "negative_is_unlimited": Behaviour(negative=Negative.UNLIMITED),
     "drops_socket": Behaviour(drop_every_s=20.0),
     "drops_socket_after_frames": Behaviour(drop_after_frames=25),
+    "half_open": Behaviour(half_open_every_s=20.0),
     "resends_with_new_ids": Behaviour(resends=1),
     "offline_replay": Behaviour(offline_at_s=15.0, offline_for_s=10.0),
     "clock_off": Behaviour(clock_off_s=3600.0),

@@ -1,18 +1,16 @@
 """A station's connection: open, boot, send what waits, lose it, back off, try again."""
 
 import asyncio
-import base64
 import contextlib
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from urllib.parse import quote
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
-from websockets.typing import Subprotocol
 
 from simulators.cabinet import Cabinet, advance
+from simulators.dial import dial
 from simulators.dialect import Speech
 from simulators.models import V16
 from simulators.outbox import Outgoing
@@ -22,6 +20,7 @@ MESSAGE_ATTEMPTS = 3
 RETRY_S = 5.0
 KEPT_FRAMES = 5000
 UNSAID_INTERVAL_S = 10.0
+PING_S = 30.0
 
 
 class Connection:
@@ -40,10 +39,12 @@ class Connection:
         self._cabinet = cabinet
         self._speech = speech
         self._changed = changed
-        self._address = f"{url.rstrip('/')}/{quote(cabinet.spec.id)}"
+        self._url = url
         self._password = password
         self._ids = message_ids(f"{cabinet.spec.id}-{cabinet.random.getrandbits(24):06x}")
         self._wake = asyncio.Event()
+        self._leave = asyncio.Event()
+        self._abandoned: list[ClientConnection] = []
         self._socket: ClientConnection | None = None
         self._boot_reason: str | None = "PowerUp"
 
@@ -61,61 +62,63 @@ class Connection:
         self.away_until = self.clock.now() + timedelta(seconds=seconds)
         self.drop()
 
+    def abandon(self) -> None:
+        """Leave the socket half-open: nothing is read, said or closed, and a new one is opened."""
+        if self._socket:
+            self._socket.transport.pause_reading()
+            self._abandoned.append(self._socket)
+            self._leave.set()
+
     async def run(self) -> None:
-        """Stay connected until cancelled."""
+        """Stay connected until cancelled; the back-off grows until a connection comes to something."""
         wait_s = self.spec.reconnect_s
-        while True:
-            await self._sit_out()
-            try:
-                socket = await self._open()
-            except (OSError, TimeoutError, WebSocketException) as error:
-                self.refusal = f"{type(error).__name__}: {error}"
-                self._changed()
-                await self.clock.sleep(wait_s * (1 + self._cabinet.random.random()))
-                wait_s = min(wait_s * 2, 8 * self.spec.reconnect_s)
-                continue
-            wait_s = self.spec.reconnect_s
-            if socket.subprotocol is None:
-                self.refusal = f"the server does not speak {self.spec.model.version}"
-                await socket.close(1002)
-            else:
-                await self._serve(socket)
-            await self.clock.sleep(wait_s * self._cabinet.random.random())
+        try:
+            while True:
+                await self._sit_out()
+                wait_s = self.spec.reconnect_s if await self._once() else min(wait_s * 2, 8 * self.spec.reconnect_s)
+                await self.clock.sleep(wait_s * self._cabinet.random.random())
+        finally:
+            for socket in self._abandoned:
+                socket.transport.abort()
+
+    async def _once(self) -> bool:
+        """One connection; whether the CSMS accepted the station on it."""
+        try:
+            ping_s = None if self._cabinet.behaviour.half_open_every_s else PING_S
+            socket = await dial(self.spec, self._url, self._password, ping_s)
+        except (OSError, TimeoutError, WebSocketException) as error:
+            self.refusal = f"{type(error).__name__}: {error}"
+            self._changed()
+            return False
+        if socket.subprotocol is None:
+            self.refusal = f"the server does not speak {self.spec.model.version}"
+            self._changed()
+            await socket.close(1002)
+            return False
+        return await self._serve(socket)
 
     async def _sit_out(self) -> None:
         while self.away_until and (left := (self.away_until - self.clock.now()).total_seconds()) > 0:
             await self.clock.sleep(left)
 
-    async def _open(self) -> ClientConnection:
-        version = self.spec.model.version
-        return await connect(
-            self._address,
-            subprotocols=[Subprotocol(version)],
-            additional_headers=self._credentials(),
-            compression=None if version == V16 else "deflate",
-            proxy=None,
-            ping_interval=30,
-            open_timeout=10,
-            close_timeout=2,
-        )
-
-    def _credentials(self) -> dict[str, str]:
-        if self._password is None:
-            return {}
-        word = base64.b64encode(f"{self.spec.id}:{self._password}".encode()).decode()
-        return {"Authorization": f"Basic {word}"}
-
-    async def _serve(self, socket: ClientConnection) -> None:
-        """One connection, from the open socket to its end."""
+    async def _serve(self, socket: ClientConnection) -> bool:
+        """One open socket, until its end."""
         link = Link(socket, self._speech.handle, self._note, self._ids)
         self._socket, self.link, self.connected_at = socket, link, self.clock.now()
-        tasks = {asyncio.create_task(link.read(self._hesitate)), asyncio.create_task(self._talk(link))}
+        self._leave.clear()
+        ways_out = (link.read(self._hesitate), self._talk(link), self._left())
+        tasks = {asyncio.create_task(way) for way in ways_out}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return self._cabinet.online
         finally:
             self._offline()
-            await socket.close(1001)
+            if socket not in self._abandoned:
+                await socket.close(1001)
             await _ended(tasks)
+
+    async def _left(self) -> None:
+        await self._leave.wait()
 
     async def _hesitate(self) -> None:
         if self._cabinet.behaviour.answer_delay_s:

@@ -177,6 +177,8 @@ class Station:
         spoke_enough = link and 0 < behaviour.drop_after_frames <= link.sent_frames
         if spoke_enough or 0 < behaviour.drop_every_s <= connected_s:
             self.drop_socket()
+        if 0 < behaviour.half_open_every_s <= connected_s:
+            self._connection.abandon()
 
     def _changed(self) -> None:
         self._connection.wake()

@@ -57,6 +57,7 @@ class FakeCsms:
         self._ids = itertools.count()
         self._news = asyncio.Event()
         self._cursor = 0
+        self.open_sockets = 0
         self._server: Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -71,10 +72,12 @@ class FakeCsms:
 
     async def _serve(self, socket: ServerConnection) -> None:
         self._socket = socket
+        self.open_sockets += 1
         self.headers.append(socket.request)
         with contextlib.suppress(Exception):
             async for text in socket:
                 await self._received(socket, orjson.loads(text))
+        self.open_sockets -= 1
 
     async def _received(self, socket: ServerConnection, message: list[Any]) -> None:
         if message[0] != 2:

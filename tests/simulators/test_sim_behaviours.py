@@ -81,6 +81,14 @@ async def test_a_dropped_socket_comes_back_without_a_new_boot():
         assert len(stage.csms.all("BootNotification")) == 1
 
 
+async def test_a_half_open_socket_stays_behind():
+    """Scenario 11 (V2G-50): the station comes back on a new socket while the old one looks alive."""
+    async with scene("Sim AC 1.6", behaviours=["half_open"]) as stage:
+        await stage.clock.advance(20)
+        await stage.station.until(lambda: len(stage.csms.headers) == 2 and stage.station.online)
+        assert stage.csms.open_sockets == 2
+
+
 async def test_a_socket_dropped_after_so_many_frames():
     async with scene("Sim AC 1.6", behaviours=[Behaviour(drop_after_frames=3)]) as stage:
         await stage.clock.advance(2)

@@ -51,6 +51,11 @@ class Case:
         return self.evse.fixed_w or 0 if ignores else self.power_w
 
     @property
+    def sure_load_w(self) -> int:
+        """What an export limit may count on: feeding in counts in full, charging only as far as it is metered."""
+        return min(self.load_w, max(self.evse.observed_w or 0, 0))
+
+    @property
     def inevitable_load_w(self) -> int:
         return self.load_w if self.evse.fixed_w is not None else self.unavoidable_w
 

@@ -44,17 +44,20 @@ def _evse_violations(cases: Sequence[Case]) -> Iterator[Violation]:
 
 
 def _tree_violations(snapshot: Snapshot, cases: Sequence[Case]) -> Iterator[Violation]:
-    """The net power of each site stays within its limits; what no setpoint can avoid is not the decision's fault."""
+    """Each site's power stays within its limits also when a vehicle stops by itself: charging counts against the import
+    limit in full, discharging against the export limit less the metered charging. What no setpoint can avoid is not the
+    decision's fault."""
     above = chains(snapshot.sites)
-    load = sums(cases, [case.load_w for case in cases], above)
-    inevitable = sums(cases, [case.inevitable_load_w for case in cases], above)
+    drawn = sums(cases, [max(case.load_w, 0) for case in cases], above)
+    always_drawn = sums(cases, [max(case.inevitable_load_w, 0) for case in cases], above)
+    net = sums(cases, [case.sure_load_w for case in cases], above)
+    always_fed = sums(cases, [min(case.inevitable_load_w, 0) for case in cases], above)
     for site in snapshot.sites:
-        net, least = load[site.id], inevitable[site.id]
-        if net > max(site.import_limit_w, least):
-            text = f"{net:.0f} W > {site.import_limit_w} W"
+        if drawn[site.id] > max(site.import_limit_w, always_drawn[site.id]):
+            text = f"{drawn[site.id]:.0f} W > {site.import_limit_w} W"
             yield Violation(rule="site_import_limit", text=text, site=site.id)
-        if net < min(-site.export_limit_w, least):
-            text = f"{net:.0f} W < -{site.export_limit_w} W"
+        if net[site.id] < min(-site.export_limit_w, always_fed[site.id]):
+            text = f"{net[site.id]:.0f} W < -{site.export_limit_w} W"
             yield Violation(rule="site_export_limit", text=text, site=site.id)
 
 

@@ -110,7 +110,7 @@ def _with_discharging(
     """Discharging as far as the export limits allow, beside the charging that was decided."""
     for case, power in zip(cases, powers, strict=True):
         load = case.load_w if case.evse.fixed_w is not None else power
-        _take(room, above[case.evse.site], -load)
+        _take(room, above[case.evse.site], -min(load, max(case.evse.observed_w or 0, 0)))
     result = list(powers)
     for index, case in enumerate(cases):
         if case.power_w < 0 and case.evse.fixed_w is None and powers[index] == 0:

@@ -1,7 +1,8 @@
 """Merit order: a DR request is met by the cheapest steps first, under the caps of the tree. Reference §6.2-6.3.
 
 For one period this is the optimum of the linear program: the caps are laminar, so cutting the dearest steps bottom-up
-loses nothing. Arrays are (places, 2): a vehicle's two steps in the tree's order; costs rise within a vehicle.
+loses nothing. Arrays are (places, 3): a vehicle's steps in the tree's order; costs rise within a vehicle. The first
+step uses no room under the caps.
 """
 
 from collections.abc import Sequence
@@ -39,11 +40,12 @@ def merit_order(cost: Costs, ties: Ties) -> NDArray[np.int64]:
 
 def within_caps(tree: SiteTree, quantity: Steps, rank: NDArray[np.int64], room: Sequence[int]) -> Steps:
     """The steps that fit into each node's room (W, one per node of the tree), the dearest cut first."""
-    kept = quantity.copy()
+    kept, capped, capped_rank = quantity.copy(), quantity[:, 1:].copy(), rank[:, 1:]
     for node, room_w in zip(tree.nodes, room, strict=True):
         span = slice(node.start, node.stop)
-        if kept[span].sum() > room_w:
-            kept[span] = cheapest(kept[span], rank[span], max(room_w, 0))
+        if capped[span].sum() > room_w:
+            capped[span] = cheapest(capped[span], capped_rank[span], max(room_w, 0))
+    kept[:, 1:] = capped
     return kept
 
 

@@ -20,7 +20,7 @@ from policies.corridor import (
     raise_limit,
     spare_hours,
 )
-from policies.merit import Steps, Ties, cheapest, merit_order, within_caps
+from policies.merit import Costs, Steps, Ties, cheapest, merit_order, within_caps
 from policies.pricing import Market, break_even
 from policies.tree import SiteTree, Watts
 
@@ -40,7 +40,10 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Up to two steps of one vehicle in an event's direction, W, with their costs per kWh; ``why_not`` more."""
+    """Two steps of one vehicle in an event's direction, W, with their costs per kWh; ``why_not`` more.
+
+    DOWN: stop charging, discharge. UP: charge, nothing.
+    """
 
     quantity_w: tuple[int, int] = (0, 0)
     cost: tuple[float, float] = (0.0, 0.0)
@@ -106,18 +109,39 @@ def respond(
 
     ``parties`` and ``offers`` are in the tree's order. The marginal vehicle absorbs the rounding to the least power.
     """
-    quantity = np.array([offer.quantity_w for offer in offers], dtype=np.int64).reshape(-1, 2)
-    cost = np.array([offer.cost for offer in offers], dtype=np.float64).reshape(-1, 2)
     step = np.array([party.corridor.step_w for party in parties], dtype=np.int64)
     sign = 1 if event.direction is Direction.UP else -1
+    quantity, cost = _steps(parties, powers, offers, event.direction)
     rank = merit_order(cost, _ties(parties, event))
-    offered = within_caps(tree, quantity, rank, _room(tree, parties, powers, event.direction))
-    offered = _whole(offered, powers, step, sign)
+    room = _room(tree, parties, powers, event.direction)
+    offered = _whole(within_caps(tree, quantity, rank, room), powers, step, sign)
     used = cheapest(offered, rank, max(0, event.requested_w - already_w))
     moved = powers + sign * used.sum(axis=1)
     is_between = (moved > 0) & (moved < step)
     moved = np.where(is_between, np.where(sign > 0, step, 0), moved)
     return Response(moved, int(offered.sum()), bool((offered < quantity).any()))
+
+
+def _steps(
+    parties: Sequence[Party], powers: Watts, offers: Sequence[Offer], direction: Direction
+) -> tuple[Steps, Costs]:
+    """(places, 3): the step that uses no room under the caps, then the two that do.
+
+    Stopping a charging that is not metered leaves what a site feeds in as it is.
+    """
+    given = np.array([offer.quantity_w for offer in offers], dtype=np.int64).reshape(-1, 2)
+    cost = np.array([offer.cost for offer in offers], dtype=np.float64).reshape(-1, 2)
+    unsure = np.zeros_like(powers)
+    if direction is Direction.DOWN:
+        unsure = np.minimum(given[:, 0], np.maximum(powers, 0) - _sure_charging(parties, powers))
+    quantity = np.column_stack([unsure, given[:, 0] - unsure, given[:, 1]])
+    return quantity, np.column_stack([cost[:, 0], cost])
+
+
+def _sure_charging(parties: Sequence[Party], powers: Watts) -> Watts:
+    """What surely flows into the vehicles: a full or slow one takes less than it may, so only the meter counts."""
+    metered = np.array([party.evse.observed_w or 0 for party in parties], dtype=np.int64)
+    return np.clip(powers, 0, np.maximum(metered, 0))
 
 
 def _whole(offered: Steps, powers: Watts, step: Watts, sign: int) -> Steps:
@@ -127,17 +151,19 @@ def _whole(offered: Steps, powers: Watts, step: Watts, sign: int) -> Steps:
     keeps = np.maximum(0, powers - step) if sign < 0 else np.zeros_like(powers)
     whole = offered.copy()
     whole[is_between, 0] = np.minimum(offered[is_between, 0], keeps[is_between])
-    whole[is_between, 1] = 0
+    whole[is_between, 1] = np.minimum(offered[is_between, 1], keeps[is_between] - whole[is_between, 0])
+    whole[is_between, 2] = 0
     return whole
 
 
 def _room(tree: SiteTree, parties: Sequence[Party], powers: Watts, direction: Direction) -> list[int]:
-    """W each node's power can still move. What a station does against its setpoint is not counted as help."""
+    """W each node's power can still move. Neither a fuse nor an export limit relies on what may stop by itself: a
+    discharge that makes room for charging, a charging that is not metered, a station that does not follow."""
     fixed = np.array([party.corridor.fixed_w or 0 for party in parties], dtype=np.int64)
     if direction is Direction.UP:
-        load = powers + np.maximum(fixed, 0)
+        load = np.maximum(powers, 0) + np.maximum(fixed, 0)
         return [node.import_limit_w - node.sum_of(load) for node in tree.nodes]
-    load = powers + np.minimum(fixed, 0)
+    load = np.minimum(powers, 0) + _sure_charging(parties, powers) + np.minimum(fixed, 0)
     return [node.export_limit_w + node.sum_of(load) for node in tree.nodes]
 
 

@@ -127,6 +127,7 @@ def evses(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: lis
         can_discharge=draw(st.booleans()),
         can_pause=draw(st.sampled_from([True, True, True, False])),
         fixed_w=draw(st.sampled_from([None, None, None, None, -3000, 0, 500, 9000])),
+        observed_w=draw(st.sampled_from([None, -3000, 0, 2000, 7000])),
         last_used_at=draw(maybe(instants)),
     )
 
@@ -140,6 +141,7 @@ def willing(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: l
         number,
         site=draw(st.sampled_from(sites)),
         battery=battery,
+        observed_w=draw(st.sampled_from([None, 0, 2000, 7000])),
         terms=replace(
             draw(terms(battery.capacity_wh)), required_wh=required, discharge=True, min_sell_per_kwh=draw(per_kwh)
         ),

@@ -9,7 +9,7 @@ import pytest
 from csms.domain.decision import Decision, Reason
 from csms.domain.dr import Direction
 from csms.domain.ids import DrEventId
-from csms.domain.snapshot import Terms
+from csms.domain.snapshot import Terms, Use
 from policies import decide
 from policies.capacity import Period, capacity
 from tests.policies.fleets import AWAY, HOME, NOW, event, resource, site, snapshot
@@ -81,6 +81,20 @@ def test_an_export_limit_of_the_tree_caps_the_discharge_and_is_named() -> None:
     decision = decide(snapshot(resource(1, site="room"), resource(2, site="house"), sites=sites, events=(event(),)))
     assert powers(decision) == [-2000, -6000]
     assert decision.events[0].reasons == (Reason.DR_SHORTFALL, Reason.SITE_EXPORT_LIMIT)
+
+
+def test_discharge_under_an_export_limit_relies_on_metered_charging_only() -> None:
+    """A vehicle that charges plainly takes up what the other gives, as far as its meter shows."""
+    for metered_w, power_w in ((7000, -6000), (1000, -1000), (None, 0)):
+        plain = resource(1, use=Use.PLAIN, observed_w=metered_w)
+        house = replace(site(), export_limit_w=0)
+        decision = decide(snapshot(plain, resource(2), sites=(house,), events=(event(),)))
+        assert powers(decision) == [7000, power_w]
+
+
+def test_an_export_limit_never_keeps_a_vehicle_from_stopping() -> None:
+    house = replace(site(), export_limit_w=0)
+    assert powers(decide(snapshot(resource(), sites=(house,), events=(event(),)))) == [0]
 
 
 def test_only_the_events_region_is_moved() -> None:

@@ -41,7 +41,7 @@ def fleet(seed: int, direction: Direction) -> Snapshot:
 
 
 def vehicle(number: int, draw: np.random.Generator) -> EvseState:
-    """A vehicle with an ask, a maximum price, a battery and an efficiency of its own."""
+    """A vehicle with an ask, a maximum price, a battery and an efficiency of its own; its charging is metered."""
     return resource(
         number,
         site=f"room{number % 4}",
@@ -54,6 +54,7 @@ def vehicle(number: int, draw: np.random.Generator) -> EvseState:
             max_discharge_w=int(draw.integers(2_000, 6_000)),
             charge_efficiency=float(draw.choice([0.85, 0.9, 0.95])),
         ),
+        observed_w=7000,
         terms=Terms(
             min_sell_per_kwh=Decimal(int(draw.integers(10, 60))),
             max_buy_per_kwh=Decimal(int(draw.integers(10, 60))),

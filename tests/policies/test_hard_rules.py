@@ -112,7 +112,19 @@ def tree(limit_w: int) -> Snapshot:
 def test_the_net_power_of_every_node_stays_within_its_limits() -> None:
     assert broken(tree(12_000), told(tree(12_000), 7000, 7000)) == {"site_import_limit"}
     assert broken(tree(11_000), told(tree(11_000), -6000, -6000)) == {"site_export_limit"}
-    assert broken(tree(5_000), told(tree(5_000), 7000, -6000)) == set()
+    assert broken(tree(11_000), told(tree(11_000), 7000, -6000)) == set()
+
+
+def test_a_fuse_does_not_rely_on_a_vehicle_that_discharges() -> None:
+    assert broken(tree(5_000), told(tree(5_000), 6000, -5000)) == {"site_import_limit"}
+
+
+def test_an_export_limit_relies_on_metered_charging_only() -> None:
+    """A full vehicle takes nothing, whatever its limit."""
+    for observed_w, rules in ((7000, set()), (500, {"site_export_limit"}), (None, {"site_export_limit"})):
+        limits = replace(site(), export_limit_w=0)
+        state = snapshot(resource(1, observed_w=observed_w), resource(2), sites=(limits,), events=(DOWN,))
+        assert broken(state, told(state, 7000, -5000)) == rules
 
 
 def test_a_station_that_does_not_follow_is_counted_with_what_it_takes() -> None:

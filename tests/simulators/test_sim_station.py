@@ -602,3 +602,78 @@ async def test_a_station_says_why_it_is_not_let_in():
                 await station.until(lambda: bool(station.refusal))
                 assert said in station.refusal
                 assert not station.online
+
+
+@pytest.mark.parametrize("model", ["Sim AC 1.6", "Sim AC 2.1"])
+async def test_a_remote_start_may_bring_its_profile(model: str):
+    """Scenario 43 (TC_059, TC_K_37)."""
+    plan = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 10.0}]}
+    common = {"stackLevel": 1, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Relative"}
+    async with scene(model) as stage:
+        stage.station.plug(car())
+        if MODELS[model].version == V16:
+            body = {"chargingProfileId": 5, "chargingSchedule": plan} | common
+            start = {"connectorId": 1, "idTag": "TAG", "chargingProfile": body}
+            await stage.csms.call("RemoteStartTransaction", start)
+        else:
+            body = {"id": 5, "chargingSchedule": [{"id": 1} | plan]} | common
+            start = {"evseId": 1, "idToken": {"idToken": "T", "type": "Central"}, "remoteStartId": 1}
+            await stage.csms.call("RequestStartTransaction", start | {"chargingProfile": body})
+        await stage.station.until(lambda: stage.station.bay().may_flow)
+        await stage.clock.advance(10)
+        assert stage.power_w == 2300
+
+
+@pytest.mark.parametrize("model", ["Sim AC 1.6", "Sim AC 2.0.1"])
+async def test_the_same_card_stops_what_it_started_and_its_profiles_are_gone(model: str):
+    async with scene(model) as stage:
+        await stage.start_charging(car())
+        await stage.profile(3000.0)
+        stage.station.present("OTHER")
+        assert stage.station.bay().session is not None
+        stage.station.present("CARD0001")
+        assert stage.station.bay().session is None
+        assert stage.station.cabinet.profiles == ()
+
+
+async def test_a_transaction_may_start_with_the_card_in_2x():
+    """Scenario 33 (TC_E_04): TxStartPoint Authorized, no cable within EVConnectionTimeOut."""
+    points = {"TxCtrlr.TxStartPoint": "Authorized", "TxCtrlr.EVConnectionTimeOut": "60"}
+    async with scene("Sim AC 2.0.1", configuration=points) as stage:
+        stage.station.present("CARD0001")
+        started = await stage.csms.expect("TransactionEvent")
+        assert (started["eventType"], started["triggerReason"]) == ("Started", "Authorized")
+        await stage.clock.advance(61)
+        ended = await stage.csms.expect("TransactionEvent", lambda p: p["eventType"] == "Ended")
+        assert ended["transactionInfo"]["stoppedReason"] == "Timeout"
+
+
+async def test_a_reset_on_idle_waits_for_the_transaction():
+    """Scenario 26 (TC_B_21)."""
+    async with scene("Sim AC 2.1") as stage:
+        await stage.start_charging(car())
+        assert await stage.csms.call("Reset", {"type": "OnIdle"}) == {"status": "Scheduled"}
+        await stage.clock.advance(5)
+        assert stage.station.boots == 1
+        stage.station.unplug()
+        await stage.station.until(lambda: stage.station.boots == 2 and stage.station.online)
+        assert stage.csms.all("BootNotification")[-1]["reason"] == "ScheduledReset"
+
+
+async def test_a_setpoint_dies_with_a_server_that_stays_away():
+    """2.1 maxOfflineDuration with invalidAfterOfflineDuration (V2G-5): discharge ends and stays ended."""
+    async with scene("Sim V2G 2.1") as stage:
+        await stage.start_charging(car())
+        bounds = {"p_maxOfflineDuration": 60, "p_invalidAfterOfflineDuration": True}
+        answer = await stage.profile(operationMode="CentralSetpoint", setpoint=-5000.0, **bounds)
+        assert answer["status"] == "Accepted"
+        await stage.clock.advance(10)
+        stage.station.go_offline(300)
+        await stage.station.until(lambda: not stage.station.online)
+        await stage.clock.advance(55)
+        assert stage.power_w == -5000
+        await stage.clock.advance(20)
+        assert stage.power_w == 7360
+        await stage.clock.advance(300)
+        await stage.station.until(lambda: stage.station.online)
+        assert stage.station.cabinet.profiles == ()

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -81,17 +82,27 @@ def test_the_command_lists_what_there_is():
     assert "Sim V2G 2.1 Dynamic (ocpp2.1)" in CliRunner().invoke(app, ["models"]).stdout
 
 
-def test_a_signal_ends_the_street_cleanly():
-    """Exit 0, and the last line is the summary, also with no server there."""
-    command = [sys.executable, "-m", "simulators", "run", str(EXAMPLE), "--seconds", "0.5"]
+def test_a_street_without_a_server_ends_in_time_and_sums_up():
+    command = [sys.executable, "-m", "simulators", "run", str(EXAMPLE), "--seconds", "0.2"]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0
-    assert orjson.loads(done.stdout.splitlines()[-1])["stations"] == 6
-    with subprocess.Popen([*command[:-2]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=1.5)
-        process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+    summary = orjson.loads(done.stdout.splitlines()[-1])
+    assert (summary["stations"], summary["connected"]) == (6, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_street_cleanly(tmp_path: Path, number: signal.Signals):
+    """Exit 0, and the last line is the summary."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        file = tmp_path / "street.toml"
+        file.write_text(GOOD.replace(":1/", f":{listener.getsockname()[1]}/") + STATION)
+        command = [sys.executable, "-m", "simulators", "run", str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            listener.settimeout(30)
+            connection, _ = listener.accept()  # it runs
+            process.send_signal(number)
+            out, _ = process.communicate(timeout=20)
+            connection.close()
     assert process.returncode == 0
     assert orjson.loads(out.splitlines()[-1])["connected"] == 0
 

@@ -44,7 +44,7 @@ class FrameLog:
         self._count = 0
 
     def add(self, at: datetime, direction: Direction, raw: bytes, action: str = "") -> None:
-        """Keep a frame; the oldest ones make room. ``action`` where it is a CALL that fits its schema."""
+        """Keep a frame; the oldest ones make room. ``action``: of a CALL or CALLRESULT that fits its schema."""
         text = raw if action in NO_SECRETS else without_secrets(raw)
         if len(text) > MAX_FRAME_BYTES:
             text = text[:MAX_FRAME_BYTES]

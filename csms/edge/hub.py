@@ -51,7 +51,7 @@ class Hub:
         self.admission = admission
         self._intake = intake
         schemas = {v: Schemas(v, strict_formats=settings.strict_formats) for v in Version}
-        self._desk = Desk(intake, clock, translation, schemas, self._released)
+        self._desk = Desk(intake, clock, translation, schemas, translation.load_registry(), self._released)
         self._peers: dict[StationId, Peer] = {}
         self._connections: set[Connection] = set()
         self._paused: set[Connection] = set()

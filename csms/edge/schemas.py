@@ -70,42 +70,43 @@ class Schemas:
 
     def __init__(self, version: Version, *, strict_formats: bool = False) -> None:
         self._folder = importlib.resources.files("ocpp") / _FOLDERS[version] / "schemas"
-        self._suffix = "" if version is Version.V16 else "Request"
         self._codes = CODES[version]
         self._strict_formats = strict_formats
-        self._compiled: dict[str, jsonschema_rs.Draft4Validator] = {}
-        self._names = frozenset(entry.name.removesuffix(".json") for entry in self._folder.iterdir())
+        self._requests: dict[str, jsonschema_rs.Draft4Validator] = {}
+        self._responses: dict[str, jsonschema_rs.Draft4Validator] = {}
+        names = {entry.name.removesuffix(".json") for entry in self._folder.iterdir()}
+        self._calls = frozenset(name.removesuffix("Response") for name in names if name.endswith("Response"))
+        self._files = names
 
     def knows(self, action: str) -> bool:
-        """Whether the version has such a CALL."""
-        return action + self._suffix in self._names and not action.endswith("Response")
+        """Whether the version has such a CALL, in either direction. A SEND is none."""
+        return action in self._calls
 
     def request_fault(self, action: str, payload: Any) -> Fault | None:
         """What is wrong with a CALL's (or SEND's) payload; None = it fits. KeyError when there is no such action."""
-        name = action + self._suffix
-        return self._fault(name if name in self._names else action, payload)
+        validator = self._requests.get(action)
+        if validator is None:
+            name = f"{action}Request" if f"{action}Request" in self._files else action
+            validator = self._requests[action] = self._compile(name)
+        return None if validator.is_valid(payload) else _fault_of(validator, payload, self._codes)
 
     def response_fault(self, action: str, payload: Any) -> Fault | None:
-        """What is wrong with a CALLRESULT's payload; None = it fits."""
-        return self._fault(f"{action}Response", payload)
-
-    def _fault(self, name: str, payload: Any) -> Fault | None:
-        validator = self._compiled.get(name) or self._compile(name)
-        if validator.is_valid(payload):
-            return None
-        return _fault_of(next(iter(validator.iter_errors(payload))), self._codes)
+        """What is wrong with a CALLRESULT's payload; None = it fits. KeyError when there is no such action."""
+        validator = self._responses.get(action)
+        if validator is None:
+            validator = self._responses[action] = self._compile(f"{action}Response")
+        return None if validator.is_valid(payload) else _fault_of(validator, payload, self._codes)
 
     def _compile(self, name: str) -> jsonschema_rs.Draft4Validator:
-        if name not in self._names:
+        if name not in self._files:
             raise KeyError(name)
         schema = orjson.loads((self._folder / f"{name}.json").read_bytes().removeprefix(b"\xef\xbb\xbf"))
         # Draft 4 whatever $schema says: later drafts take 51.0 for an integer, and the ocpp package checks by draft 4.
-        validator = jsonschema_rs.Draft4Validator(schema, validate_formats=self._strict_formats)
-        self._compiled[name] = validator
-        return validator
+        return jsonschema_rs.Draft4Validator(schema, validate_formats=self._strict_formats)
 
 
-def _fault_of(error: jsonschema_rs.ValidationError, codes: Codes) -> Fault:
+def _fault_of(validator: jsonschema_rs.Draft4Validator, payload: Any, codes: Codes) -> Fault:
+    error = next(iter(validator.iter_errors(payload)))
     keyword = error.kind.name
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path).lstrip(".")
     code = getattr(codes, _KEYWORD_CODE.get(keyword, "format"))

@@ -5,15 +5,15 @@ route.reply → send. Outgoing calls wait in a queue of their own and never hold
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from csms.domain.answers import Answer, BootAnswer, Noted, StartAnswer
 from csms.domain.commands import CallFailed, CallOutcome, CallResult
-from csms.domain.facts import Origin, Unintelligible
+from csms.domain.facts import Booted, Origin, Unintelligible
 from csms.domain.ports import Admitted, Clock, Intake
 from csms.domain.station import BootState, Quirks, Version
 from csms.edge import frames, rpc
@@ -47,13 +47,14 @@ class Desk:
     clock: Clock
     translation: Translation
     schemas: Mapping[Version, Schemas]
+    registry: Sequence[Any]
     released: Callable[["Session"], None]
 
 
 class Session:
     """A station's live conversation over one connection, in the version it negotiated."""
 
-    __slots__ = ("_boot_state", "_calls", "_desk", "_is_over", "_peer", "_quirks", "_rpc", "_wire", "epoch")
+    __slots__ = ("_boot_state", "_calls", "_desk", "_is_over", "_peer", "_quirks", "_routes", "_rpc", "_wire", "epoch")
 
     def __init__(self, desk: Desk, peer: Peer, wire: Wire, admitted: Admitted, version: Version) -> None:
         self._desk = desk
@@ -62,6 +63,7 @@ class Session:
         self._quirks: Quirks = admitted.quirks
         self._boot_state = admitted.boot_state
         self._rpc = rpc.Rpc(version, desk.schemas[version])
+        self._routes = desk.translation.ROUTES[version]
         self._calls = Calls(self._rpc, self._send)
         self._is_over = False
         self.epoch = peer.epoch
@@ -115,7 +117,7 @@ class Session:
         if self._boot_state is not BootState.ACCEPTED and self._is_gated(request.action):
             self._refuse(request.message_id, self._rpc.codes.security, "Not accepted yet: send BootNotification")
             return
-        route = self._desk.translation.ROUTES[self.version].get(request.action)
+        route = self._routes.get(request.action)
         if route is None:
             self._refuse(request.message_id, self._rpc.codes.not_supported, f"{request.action} is not supported")
             return
@@ -142,9 +144,7 @@ class Session:
         return rpc.Request(request.message_id, request.action, payload, fault)
 
     def _decode(self, route: Route, request: rpc.Request, raw: bytes, now: datetime) -> None:
-        context = self._desk.translation.Context(
-            station=self._peer.station, version=self.version, quirks=self._quirks, received_at=now
-        )
+        context = self._desk.translation.Context(self._peer.station, self._rpc.version, self._quirks, now)
         try:
             fact = route.decode(request.payload, context, request.message_id)
         except (ValueError, LookupError, ArithmeticError) as error:
@@ -156,7 +156,14 @@ class Session:
             fault = Fault(self._rpc.codes.internal, request.action, "could not be read")
             self._on_unfit(request.message_id, request.action, fault, raw, now)
             return
+        if type(fact) is Booted:
+            self._learn_quirks(fact)
         self._desk.intake.receive(fact, partial(self._answer, request, route))
+
+    def _learn_quirks(self, boot: Booted) -> None:
+        """The station says what model it is: what follows is read as that model means it (V2G-21)."""
+        desk = self._desk
+        self._quirks = desk.translation.quirks_for(desk.registry, self.version, boot.vendor, boot.model, boot.firmware)
 
     def _answer(self, request: rpc.Request, route: Route, answer: Answer) -> None:
         if type(answer) is BootAnswer:
@@ -171,7 +178,7 @@ class Session:
             self._answer_bare(request.message_id, request.action)
             return
         if fault is None:
-            self._send(frames.call_result(request.message_id, payload))
+            self._send(frames.call_result(request.message_id, payload), request.action)
         else:
             _log.error("our reply to %s does not fit its schema: %s", request.action, fault)
             self._answer_bare(request.message_id, request.action)
@@ -209,7 +216,7 @@ class Session:
             return
         translation = self._desk.translation
         if isinstance(answer, StartAnswer):
-            payload = translation.ROUTES[self.version][action].reply(answer, {})
+            payload = self._routes[action].reply(answer, {})
         elif self.version is Version.V16 and action == "StartTransaction":
             _log.error("a StartTransaction of station %s has no id to be answered with", self._peer.station)
             return  # it will come again
@@ -219,9 +226,9 @@ class Session:
 
     # Frames out
 
-    def _send(self, text: bytes) -> None:
+    def _send(self, text: bytes, action: str = "") -> None:
         self._peer.frames_out += 1
-        self._peer.log(self._desk.clock.now(), "out", text)
+        self._peer.log(self._desk.clock.now(), "out", text, action)
         self._wire.send(text)
 
     def _send_error(self, text: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from csms.domain.answers import Answer
 from csms.domain.commands import Accepted, Command, Rejected
 from csms.domain.facts import StationFact
-from csms.domain.station import Version
+from csms.domain.station import Quirks, Version
 
 
 class Route(Protocol):
@@ -40,6 +40,12 @@ class Translation(Protocol):
 
     @property
     def Context(self) -> Callable[..., Any]: ...  # noqa: N802
+
+    @property
+    def load_registry(self) -> Callable[[], Sequence[Any]]: ...
+
+    @property
+    def quirks_for(self) -> Callable[[Sequence[Any], Version | None, str, str, str], Quirks]: ...
 
     @property
     def quarantine_reply(self) -> Callable[[Version, str], dict[str, Any]]: ...

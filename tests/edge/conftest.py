@@ -183,6 +183,12 @@ class FakeTranslation:
     encode = staticmethod(_encode)
     outcome = staticmethod(_outcome)
 
+    load_registry = staticmethod(tuple)
+
+    @staticmethod
+    def quirks_for(registry: Any, version: Version, vendor: str, model: str, firmware: str) -> Quirks:
+        return Quirks(name=f"{vendor} {model}")
+
     @staticmethod
     def quarantine_reply(version: Version, action: str) -> dict[str, Any]:
         return {}

@@ -95,7 +95,7 @@ def quarantine(conn: Connection, write: Write, error: Exception) -> None:
 
 def _quarantine(conn: Connection, write: Write, error: Exception) -> None:
     row = write.rows[0][1] if write.rows else {}
-    raw = _printable(plain_json_or_repr(write))
+    raw = _printable(_said(write))
     kept = {
         "station": _printable(str(row.get("station", ""))),
         "message_id": _printable(str(row.get("message_id", ""))),
@@ -110,12 +110,9 @@ def _quarantine(conn: Connection, write: Write, error: Exception) -> None:
     rows_into(conn, QUARANTINE, [kept])
 
 
-def plain_json_or_repr(write: Write) -> str:
-    """The rows as JSON where that is possible; a work as Python prints it (a partial shows its fact)."""
-    try:
-        rows = plain_json([list(row) for row in write.rows])
-    except TypeError:
-        rows = repr(write.rows)
+def _said(write: Write) -> str:
+    """The rows as JSON; a work as Python prints it (a partial shows its fact)."""
+    rows = plain_json(write.rows)
     return rows if write.work is None else f"{rows} {write.work!r}"
 
 

@@ -89,6 +89,10 @@ def _merging(dialect: str) -> Executable:
     )
     merged = known | {
         "token": token,
+        "ended_at": case(
+            (_T.provisional, func.coalesce(new.ended_at, _T.ended_at)), else_=func.coalesce(_T.ended_at, new.ended_at)
+        ),
+        "provisional": _T.provisional & new.ended_at.is_(None),
         "stopped_reason": case((new.stopped_reason != "", new.stopped_reason), else_=_T.stopped_reason),
         "first_seq_no": case((new.first_seq_no < _T.first_seq_no, new.first_seq_no), else_=_T.first_seq_no),
         "last_seq_no": case((new.last_seq_no > _T.last_seq_no, new.last_seq_no), else_=_T.last_seq_no),
@@ -100,7 +104,7 @@ def _merging(dialect: str) -> Executable:
     return made
 
 
-_SET_ONCE = ("evse", "connector", "started_at", "ended_at", "remote_start_id")
+_SET_ONCE = ("evse", "connector", "started_at", "remote_start_id")
 
 
 def _transaction_part(fact: TransactionReported) -> dict[str, Any]:

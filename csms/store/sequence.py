@@ -5,11 +5,12 @@ from typing import Final
 from sqlalchemy import Connection, update
 
 from csms.domain.errors import BadDatabase
+from csms.domain.station import Version
 from csms.store.sql import insert_new
 from csms.store.tables import TRANSACTION_SEQUENCE
 
 _LAST: Final = 2**31 - 1
-_NAME: Final = "ocpp1.6"
+_NAME: Final = Version.V16.value
 
 
 def reserve_transaction_ids(conn: Connection, count: int) -> int:

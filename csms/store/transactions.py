@@ -6,6 +6,7 @@ transaction whose start arrives afterwards is closed by ``reconcile_stops``. A s
 the same transaction is parked as well; the first one stands (lesson 12).
 """
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
@@ -101,6 +102,15 @@ def _close(conn: Connection, row: Row[Any], fact: TransactionStopped, *, provisi
     )
     transaction = TransactionId(row.transaction)
     rows_into(conn, METER_VALUE, reading_rows(fact.origin, row.evse, transaction, fact.readings))
+
+
+def presume_ended(conn: Connection, station: StationId, transaction: TransactionId, at: datetime) -> bool:
+    """End a transaction whose end nobody reported, on evidence such as a new start at its EVSE (field lesson 13).
+
+    Provisional: the real stop or Ended replaces it when it comes. False when it has ended already or is unknown.
+    """
+    running = update(TRANSACTION).where(_T.station == station, _T.transaction == transaction, _T.ended_at.is_(None))
+    return conn.execute(running.values(ended_at=micros(at), provisional=True)).rowcount == 1
 
 
 def _parked_before(conn: Connection, fact: TransactionStopped) -> Row[Any] | None:

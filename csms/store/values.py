@@ -1,5 +1,6 @@
 """Domain values to column values and back. See ``tables.columns`` for what a column holds."""
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -55,7 +56,10 @@ def to_json(adapter: TypeAdapter[Any], value: Any) -> str:
 
 def plain_json(value: Any) -> str:
     """JSON text of plain data; what JSON does not know becomes text."""
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # an integer beyond 64 bits, or text that is no UTF-8
+        return json.dumps(value, default=str)
 
 
 def reasons_text(reasons: Iterable[Reason]) -> str:

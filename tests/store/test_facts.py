@@ -209,6 +209,19 @@ def test_a_transaction_with_a_missing_event_is_incomplete_until_it_comes(conn: C
     assert not whole.incomplete
 
 
+def test_a_presumed_end_holds_until_the_real_one_comes(conn: Connection) -> None:
+    """Field lesson 13: zombie transactions end on evidence; 1.6 and 2.x."""
+    take(conn, started(), *session_of_events(4)[:3], transaction=7)
+    seven = TransactionId("7")
+    with conn.begin():
+        assert [works.presume_ended(conn, S, id_, at(2.5)) for id_ in (seven, TX, TX)] == [True, True, False]
+    assert reads.open_transactions(conn) == []
+    assert all(record.incomplete for record in reads.transactions(conn))
+    take(conn, stopped(7), session_of_events(4)[3])
+    ends = {record.id: (record.ended_at, record.incomplete) for record in reads.transactions(conn)}
+    assert ends == {seven: (at(60), False), TX: (at(3), False)}
+
+
 def test_readings_find_their_evse_when_it_becomes_known(conn: Connection) -> None:
     take(conn, reported(1, evse=None, readings=(reading(1),)))
     assert reads.readings(conn, E1, at(0), at(9)) == []

@@ -9,8 +9,8 @@ from csms.store.tables.columns import big, row_id
 class TransactionRow(SQLModel, table=True):
     """One transaction. ``uq_transaction_start`` is 1.6's natural key (lesson 9); 2.x rows have no meter start.
 
-    ``first_seq_no``, ``last_seq_no`` and ``events`` tell gaps in 2.x numbering (V2G-56). ``provisional`` = closed by a
-    StopTransaction that named another id, on evidence (lesson 11).
+    ``first_seq_no``, ``last_seq_no`` and ``events`` tell gaps in 2.x numbering (V2G-56). ``provisional`` = ended on
+    evidence: by a StopTransaction that named another id (lesson 11), or by none at all (lesson 13).
     """
 
     __tablename__ = "transaction"

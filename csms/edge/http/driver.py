@@ -76,7 +76,7 @@ class VehicleBody(shapes.Body):
 
     name: shapes.Text
     capacity_wh: Annotated[int, Field(ge=1_000, le=1_000_000)] = 40_000
-    max_charge_w: Annotated[int, Field(ge=1_000, le=1_000_000)] = 7_360
+    max_charge_w: Annotated[int, Field(ge=100, le=1_000_000)] = 7_360
     max_discharge_w: Annotated[int, Field(ge=0, le=1_000_000)] = 6_000
 
 

@@ -17,11 +17,12 @@ from csms.domain.ids import StationId
 from csms.domain.ports import Admission, Admitted, Clock, Intake
 from csms.domain.station import Version
 from csms.edge.calls import Outgoing
+from csms.edge.desk import Desk
 from csms.edge.framelog import Direction
 from csms.edge.ocppj import Connection
 from csms.edge.peer import Counters, Peer
 from csms.edge.schemas import Schemas
-from csms.edge.session import Desk, Session
+from csms.edge.session import Session
 from csms.edge.translation import Translation
 from csms.settings import Ocpp
 

@@ -7,19 +7,15 @@ size limit, back-pressure, liveness, close handshake. What the frames say is the
 import asyncio
 import http
 import logging
-from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from csms.domain.ports import Admission, Admitted, Refused
 from csms.domain.station import Version
-from csms.edge import handshake
+from csms.edge import reception
 from csms.edge.session import Session
 from csms.settings import Ocpp
 
@@ -29,25 +25,6 @@ MAX_UNSENT_BYTES: Final = 1024 * 1024
 CLOSE_TIMEOUT_S: Final = 5.0
 
 _log = logging.getLogger(__name__)
-# The library reports every connection at INFO; a fleet that reconnects would write thousands of lines.
-_quiet = logging.getLogger(f"{__name__}.websockets")
-_quiet.setLevel(logging.WARNING)
-
-# Without context takeover a connection keeps no (de)compressor between messages; 10 bits = 1 kB windows while one runs.
-_DEFLATE: Final = (
-    ServerPerMessageDeflateFactory(
-        server_no_context_takeover=True,
-        client_no_context_takeover=True,
-        server_max_window_bits=10,
-        client_max_window_bits=10,
-        compress_settings={"memLevel": 3},
-    ),
-)
-
-
-def _select(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    version = handshake.choose_version(offered)
-    return Subprotocol(version.value) if version else None
 
 
 class Host(Protocol):
@@ -93,12 +70,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
         self._loop = loop
-        self._websocket = ServerProtocol(
-            extensions=_DEFLATE,
-            select_subprotocol=_select,
-            max_size=host.settings.max_frame_bytes,
-            logger=_quiet,
-        )
+        self._websocket = reception.parser(host.settings.max_frame_bytes)
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._admitting: asyncio.Task[None] | None = None
@@ -216,10 +188,10 @@ class Connection(asyncio.Protocol):
 
     async def _admit(self, request: Request, response: Response) -> None:
         try:
-            admitted = await self._judge(request)
+            admitted = await reception.judge(request, self._host.admission)
             self._admitting = None
             if isinstance(admitted, Refused):
-                self._refuse(admitted.http_status)
+                self._respond(reception.refusal(self._websocket, admitted.http_status))
             else:
                 self._welcome(request, response, admitted)
         except Exception:
@@ -228,8 +200,7 @@ class Connection(asyncio.Protocol):
 
     def _welcome(self, request: Request, response: Response, admitted: Admitted) -> None:
         self._respond(response)
-        offers_none = "Sec-WebSocket-Protocol" not in request.headers
-        version = self._negotiated() or (admitted.quirks.assume_version if offers_none else None)
+        version = reception.version_of(self._websocket, request, admitted.quirks)
         if version is None:
             # 2.x part 4 §3.3: finish the handshake without the header, then close.
             self.close(CloseCode.PROTOCOL_ERROR, "offer one of ocpp2.1, ocpp2.0.1, ocpp1.6")
@@ -237,28 +208,6 @@ class Connection(asyncio.Protocol):
         self._set_timer(None)
         self._forget_handshake()
         self._session = self._host.opened(self, admitted, version)
-
-    async def _judge(self, request: Request) -> Admitted | Refused:
-        identity = handshake.identity_of(request.path)
-        if identity is None:
-            return Refused(http.HTTPStatus.NOT_FOUND)
-        credentials = handshake.basic_credentials(", ".join(request.headers.get_all("Authorization")))
-        user, password = credentials or (None, None)
-        if user is not None and user != identity:
-            return Refused(http.HTTPStatus.UNAUTHORIZED)
-        return await self._host.admission.admit(identity, user, password)
-
-    def _negotiated(self) -> Version | None:
-        subprotocol = self._websocket.subprotocol
-        return Version(subprotocol) if subprotocol else None
-
-    def _refuse(self, http_status: int) -> None:
-        response = self._websocket.reject(http_status, f"{http.HTTPStatus(http_status).phrase}\n")
-        if http_status == http.HTTPStatus.UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
-        if http_status == http.HTTPStatus.TOO_MANY_REQUESTS:
-            response.headers["Retry-After"] = "60"
-        self._respond(response)
 
     def _respond(self, response: Response) -> None:
         self._websocket.send_response(response)

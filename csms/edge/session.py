@@ -5,50 +5,26 @@ route.reply → send. Outgoing calls wait in a queue of their own and never hold
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final
 
 from csms.domain.answers import Answer, BootAnswer, Noted, StartAnswer
 from csms.domain.commands import CallFailed, CallOutcome, CallResult
 from csms.domain.facts import Booted, Origin, Unintelligible
-from csms.domain.ports import Admitted, Clock, Intake
+from csms.domain.ports import Admitted
 from csms.domain.station import BootState, Quirks, Version
 from csms.edge import frames, rpc
 from csms.edge.calls import Calls, Outgoing
+from csms.edge.desk import Desk, Wire, is_gated
 from csms.edge.peer import Peer
-from csms.edge.schemas import Fault, Schemas
-from csms.edge.translation import Route, Translation
+from csms.edge.schemas import Fault
+from csms.edge.translation import Route
 
 _log = logging.getLogger(__name__)
 
-WHILE_PENDING: Final = frozenset({"BootNotification", "NotifyReport", "NotifyMonitoringReport"})
-"""What a 2.x station may send before it is accepted: its boot, and reports that we asked for (B02)."""
-
 MAX_RAW_CHARACTERS: Final = 65_536
 """A message that is quarantined is kept up to here."""
-
-
-class Wire(Protocol):
-    """The connection that a session speaks through."""
-
-    def send(self, text: bytes) -> None: ...
-
-    def close(self, code: int, reason: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What all sessions of one hub share."""
-
-    intake: Intake
-    clock: Clock
-    translation: Translation
-    schemas: Mapping[Version, Schemas]
-    registry: Sequence[Any]
-    released: Callable[["Session"], None]
 
 
 class Session:
@@ -114,7 +90,7 @@ class Session:
                 self._peer.count_dropped("send")
 
     def _on_request(self, request: rpc.Request, raw: bytes, now: datetime) -> None:
-        if self._boot_state is not BootState.ACCEPTED and self._is_gated(request.action):
+        if self._is_gated(request.action):
             self._refuse(request.message_id, self._rpc.codes.security, "Not accepted yet: send BootNotification")
             return
         route = self._routes.get(request.action)
@@ -129,9 +105,7 @@ class Session:
         self._decode(route, request, raw, now)
 
     def _is_gated(self, action: str) -> bool:
-        if self.version is Version.V16 or action == "BootNotification":
-            return False
-        return self._boot_state is not BootState.PENDING or action not in WHILE_PENDING
+        return self._boot_state is not BootState.ACCEPTED and is_gated(self.version, self._boot_state, action)
 
     def _mended(self, request: rpc.Request) -> rpc.Request:
         """The request after the tolerant reader, with what is still wrong with it."""
@@ -193,7 +167,7 @@ class Session:
     # What cannot be understood
 
     def _on_garbled(self, garbled: rpc.Garbled, raw: bytes, now: datetime) -> None:
-        if self._boot_state is not BootState.ACCEPTED and self._is_gated(garbled.action):
+        if self._is_gated(garbled.action):
             self._refuse(garbled.message_id, self._rpc.codes.security, "Not accepted yet: send BootNotification")
             return
         fault = Fault(self._rpc.codes.format, "", "is no valid JSON")

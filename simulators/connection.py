@@ -14,7 +14,7 @@ from simulators.dial import dial
 from simulators.dialect import Speech
 from simulators.models import V16
 from simulators.outbox import Outgoing
-from simulators.rpc import CallError, Frame, Link, LinkLost, Payload, message_ids
+from simulators.rpc import CallError, Frame, Heed, Link, LinkLost, Payload, message_ids
 
 MESSAGE_ATTEMPTS = 3
 RETRY_S = 5.0
@@ -201,25 +201,28 @@ class Connection:
             return
         item = items[0]
         try:
-            result = await link.call(item.action, item.payload(), self.spec.call_timeout_s)
+            await self._call(link, item, lambda result: self._answered(item, result))
         except (CallError, TimeoutError):
             item.attempts += 1
             if item.kept and item.attempts < MESSAGE_ATTEMPTS:
                 await self.clock.sleep(RETRY_S * item.attempts)
                 return
-            result = None
-        if self._cabinet.outbox.settled(item):
-            await self._said(link, item, result)
+            self._answered(item, None)
+        for _ in range(item.copies):
+            with contextlib.suppress(CallError, TimeoutError):
+                await self._call(link, item)
 
-    async def _said(self, link: Link, item: Outgoing, result: Payload | None) -> None:
+    async def _call(self, link: Link, item: Outgoing, heed: Heed | None = None) -> None:
+        await link.call(item.action, item.payload(), self.spec.call_timeout_s, heed)
+
+    def _answered(self, item: Outgoing, result: Payload | None) -> None:
+        if not self._cabinet.outbox.settled(item):
+            return
         try:
             if item.done:
                 item.done(result)
         except (KeyError, TypeError, ValueError) as error:  # a server that answers nonsense
             self.refusal = f"{item.action}: the answer is not understood ({type(error).__name__}: {error})"
-        for _ in range(item.copies):
-            with contextlib.suppress(CallError, TimeoutError):
-                await link.call(item.action, item.payload(), self.spec.call_timeout_s)
         self._changed()
 
     async def _woken(self) -> None:

@@ -36,6 +36,7 @@ class Reply:
 
 
 Handle = Callable[[str, Payload], Reply]
+Heed = Callable[[Payload], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,18 @@ class Link:
         self._note = note
         self._ids = ids
         self._turn = asyncio.Lock()
-        self._waiting: tuple[str, asyncio.Future[Payload]] | None = None
+        self._waiting: tuple[str, asyncio.Future[Payload], Heed | None] | None = None
         self.sent_frames = 0
 
-    async def call(self, action: str, payload: Payload, timeout_s: float) -> Payload:
-        """Send a CALL and wait. Raises CallError, TimeoutError, LinkLost."""
+    async def call(self, action: str, payload: Payload, timeout_s: float, heed: Heed | None = None) -> Payload:
+        """Send a CALL and wait. Raises CallError, TimeoutError, LinkLost.
+
+        ``heed`` takes the result before the next frame is read: what the CSMS sends right behind it may build on it.
+        """
         async with self._turn:
             message_id = self._ids()
             answer: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
-            self._waiting = (message_id, answer)
+            self._waiting = (message_id, answer, heed)
             try:
                 await self._send([CALL, message_id, action, payload])
                 async with asyncio.timeout(timeout_s):
@@ -91,6 +95,8 @@ class Link:
             await answer_delay()
             await self._answer(message[1], message[2], message[3])
         elif message and self._waiting and self._waiting[0] == message[1] and not self._waiting[1].done():
+            if message[0] == RESULT and self._waiting[2]:
+                self._waiting[2](message[2])
             _settle(self._waiting[1], message)
 
     async def _answer(self, message_id: str, action: str, payload: Payload) -> None:

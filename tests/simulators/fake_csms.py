@@ -50,6 +50,8 @@ class FakeCsms:
         self.version = version
         self.answers: dict[str, Payload | None] = dict(usual_answers(version))
         self.received: list[tuple[str, str, Payload]] = []
+        self.right_behind: dict[str, tuple[str, Payload]] = {}
+        """A CALL that follows an answer in the same breath."""
         self.headers: list[Any] = []
         self.invalid: list[str] = []
         self._socket: ServerConnection | None = None
@@ -92,7 +94,15 @@ class FakeCsms:
         self._news.set()
         answer = self.answers.get(action, {})
         reply = [4, message_id, "InternalError", "", {}] if answer is None else [3, message_id, answer]
-        await socket.send(orjson.dumps(reply).decode())
+        frames = [orjson.dumps(reply).decode()]
+        if action in self.right_behind:
+            frames.append(orjson.dumps([2, f"behind-{message_id}", *self.right_behind[action]]).decode())
+            self._pending[f"behind-{message_id}"] = (
+                self.right_behind[action][0],
+                asyncio.get_running_loop().create_future(),
+            )
+        for frame in frames:
+            await socket.send(frame)
 
     def _check(self, name: str, payload: Payload) -> None:
         self.invalid += [

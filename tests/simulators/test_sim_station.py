@@ -677,3 +677,16 @@ async def test_a_setpoint_dies_with_a_server_that_stays_away():
         await stage.clock.advance(300)
         await stage.station.until(lambda: stage.station.online)
         assert stage.station.cabinet.profiles == ()
+
+
+async def test_a_profile_right_behind_the_start_s_answer_finds_the_transaction():
+    """A CSMS may send StartTransaction.conf and SetChargingProfile in one breath."""
+    async with scene("Sim AC 1.6") as stage:
+        plan = {"chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 3000.0}]}
+        body = {"chargingProfileId": 5, "stackLevel": 1, "chargingProfilePurpose": "TxProfile", "transactionId": 7}
+        body |= {"chargingProfileKind": "Relative", "chargingSchedule": plan}
+        request = {"connectorId": 1, "csChargingProfiles": body}
+        stage.csms.right_behind["StartTransaction"] = ("SetChargingProfile", request)
+        await stage.start_charging(car())
+        await stage.clock.advance(10)
+        assert stage.power_w == 3000

@@ -13,20 +13,24 @@ def fill(tree: SiteTree, used: Watts, target: Watts, step: Watts, turn: Sequence
     All arrays are W in the tree's order. A vehicle gets 0 or at least its ``step``; when not all can have theirs, those
     first in ``turn`` (places in the tree) do. What is full is full to the last watt.
     """
-    if all(node.sum_of(target) <= node.import_limit_w for node in tree.nodes):
+    if not _overloaded(tree, target):
         return target
     least = _admitted(tree, used, target, step, turn)
     level = np.where(least > 0, target, least)
-    for node in tree.nodes:
-        if node.sum_of(level) > node.import_limit_w:
+    for node in _overloaded(tree, level):
+        if node.sum_of(level) > node.import_limit_w:  # not any more, when a node below it was
             _lower(level, least, node)
     return level
+
+
+def _overloaded(tree: SiteTree, powers: Watts) -> list[Node]:
+    return [node for node, power in zip(tree.nodes, tree.sums(powers), strict=True) if power > node.import_limit_w]
 
 
 def _admitted(tree: SiteTree, used: Watts, target: Watts, step: Watts, turn: Sequence[int]) -> Watts:
     """What each has at least: what it had, or its first step where there is room for it."""
     least = used.copy()
-    room = [node.import_limit_w - node.sum_of(used) for node in tree.nodes]
+    room = [node.import_limit_w - power for node, power in zip(tree.nodes, tree.sums(used), strict=True)]
     for place in turn:
         need = int(min(step[place], target[place]))
         if used[place] > 0 or target[place] <= 0:

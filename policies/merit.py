@@ -41,9 +41,10 @@ def merit_order(cost: Costs, ties: Ties) -> NDArray[np.int64]:
 def within_caps(tree: SiteTree, quantity: Steps, rank: NDArray[np.int64], room: Sequence[int]) -> Steps:
     """The steps that fit into each node's room (W, one per node of the tree), the dearest cut first."""
     kept, capped, capped_rank = quantity.copy(), quantity[:, 1:].copy(), rank[:, 1:]
-    for node, room_w in zip(tree.nodes, room, strict=True):
+    offered = tree.sums(capped.sum(axis=1))
+    for node, room_w, offered_w in zip(tree.nodes, room, offered, strict=True):
         span = slice(node.start, node.stop)
-        if capped[span].sum() > room_w:
+        if offered_w > room_w and capped[span].sum() > room_w:
             capped[span] = cheapest(capped[span], capped_rank[span], max(room_w, 0))
     kept[:, 1:] = capped
     return kept

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from csms.domain.ids import AreaId
 from csms.domain.snapshot import Battery, Snapshot, Terms
-from csms.domain.tariff import PriceSeries
+from csms.domain.tariff import PriceSeries, PriceStep
 
 WEAR_SHARE = Decimal("0.05")
 """Wear of the battery per discharged kWh, as a share of the tariff, while a vehicle's own figure is not known."""
@@ -17,47 +17,48 @@ WEAR_SHARE = Decimal("0.05")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """One area's prices at the instant of a decision. ``horizon_h``: how long a setpoint may stay in force, hours."""
+    """One area's prices at the instant of a decision. ``ahead``: the steps after it.
+
+    ``horizon_h``: how long a setpoint may stay in force, hours.
+    """
 
     now: datetime
     horizon_h: float
-    series: PriceSeries
     tariff_per_kwh: Decimal
+    ahead: tuple[PriceStep, ...]
 
     @property
     def next_change_at(self) -> datetime | None:
         """When the tariff is different next; None = never, as far as is known."""
-        later = (step for step in self.series.steps if step.starts_at > self.now)
-        return next((step.starts_at for step in later if step.price_per_kwh != self.tariff_per_kwh), None)
+        return next((step.starts_at for step in self.ahead if step.price_per_kwh != self.tariff_per_kwh), None)
 
     def cheaper_hours(self, below: Decimal, until: datetime) -> float:
         """Hours in [now, until) at a price below the one given."""
-        return sum(hours for price, hours in self._ahead(until) if price < below)
+        return sum(hours for price, hours in self._stretches(until) if price < below)
 
     def cheapest_later(self, until: datetime | None) -> Decimal:
         """The lowest price from now until then (None = as far as is known)."""
-        steps = (step for step in self.series.steps if step.starts_at > self.now)
-        prices = [step.price_per_kwh for step in steps if until is None or step.starts_at < until]
+        prices = [step.price_per_kwh for step in self.ahead if until is None or step.starts_at < until]
         return min(prices, default=self.tariff_per_kwh)
 
-    def _ahead(self, until: datetime) -> list[tuple[Decimal, float]]:
+    def _stretches(self, until: datetime) -> list[tuple[Decimal, float]]:
         """(price, hours) of each stretch of [now, until)."""
-        inside = [step.starts_at for step in self.series.steps if self.now < step.starts_at < until]
-        edges = [self.now, *inside, max(until, self.now)]
-        return [(self.series.at(start), (end - start).total_seconds() / 3600) for start, end in pairwise(edges)]
+        inside = [step for step in self.ahead if step.starts_at < until]
+        prices = [self.tariff_per_kwh, *(step.price_per_kwh for step in inside)]
+        edges = [self.now, *(step.starts_at for step in inside), max(until, self.now)]
+        hours = ((end - start).total_seconds() / 3600 for start, end in pairwise(edges))
+        return list(zip(prices, hours, strict=True))
 
 
 def markets(snapshot: Snapshot) -> Mapping[AreaId, Market]:
     """One market per area of the snapshot's sites."""
-    return {
-        area: Market(
-            now=snapshot.now,
-            horizon_h=snapshot.horizon_s / 3600,
-            series=snapshot.prices[area],
-            tariff_per_kwh=snapshot.prices[area].at(snapshot.now),
-        )
-        for area in {site.area for site in snapshot.sites}
-    }
+    hours = snapshot.horizon_s / 3600
+    return {area: _market(snapshot.prices[area], snapshot.now, hours) for area in {s.area for s in snapshot.sites}}
+
+
+def _market(series: PriceSeries, now: datetime, horizon_h: float) -> Market:
+    ahead = tuple(step for step in series.steps if step.starts_at > now)
+    return Market(now=now, horizon_h=horizon_h, tariff_per_kwh=series.at(now), ahead=ahead)
 
 
 @cache

@@ -162,9 +162,9 @@ def _room(tree: SiteTree, parties: Sequence[Party], powers: Watts, direction: Di
     fixed = np.array([party.corridor.fixed_w or 0 for party in parties], dtype=np.int64)
     if direction is Direction.UP:
         load = np.maximum(powers, 0) + np.maximum(fixed, 0)
-        return [node.import_limit_w - node.sum_of(load) for node in tree.nodes]
+        return [node.import_limit_w - power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]
     load = np.minimum(powers, 0) + _sure_charging(parties, powers) + np.minimum(fixed, 0)
-    return [node.export_limit_w + node.sum_of(load) for node in tree.nodes]
+    return [node.export_limit_w + power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]
 
 
 def _ties(parties: Sequence[Party], event: DrEvent) -> Ties:

@@ -36,6 +36,13 @@ class SiteTree:
     nodes: tuple[Node, ...]
     ancestors: tuple[tuple[int, ...], ...]
 
+    def sums(self, powers: Watts) -> list[int]:
+        """Power of each node with all below it."""
+        until = np.concatenate([[0], np.cumsum(powers)])
+        starts, stops = [node.start for node in self.nodes], [node.stop for node in self.nodes]
+        sums: list[int] = (until[stops] - until[starts]).tolist() if self.nodes else []
+        return sums
+
 
 def site_tree(sites: Sequence[Site], evses: Sequence[EvseState]) -> SiteTree:
     """The tree over these EVSEs. Raises KeyError for an EVSE at a site that is not given."""

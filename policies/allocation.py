@@ -9,7 +9,8 @@ from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId
 from csms.domain.snapshot import Snapshot
 from policies.baseline import baseline, parties
-from policies.corridor import discharge_limit
+from policies.corridor import discharge_limit, is_price_within
+from policies.pricing import least_sell
 from policies.response import Offer, Party, Response, candidates, offer_of, respond
 from policies.tree import SiteTree, Watts, site_tree
 
@@ -125,12 +126,24 @@ def _of_fixed(party: Party, event: DrEvent | None) -> tuple[int, int]:
 
 
 def _expiry(snapshot: Snapshot, party: Party, event: DrEvent | None) -> datetime:
-    """The horizon; what an event moved ends with it, with the permitted slot and with the price it was decided on."""
+    """The horizon; what an event moved ends with it, with the permitted slot and with the prices the user accepts."""
     end = snapshot.now + timedelta(seconds=snapshot.horizon_s)
     if event is None:
         return end
-    ends = (event.stops_at, party.evse.terms.permitted_until, party.market.next_change_at)
+    ends = (event.stops_at, party.evse.terms.permitted_until, _price_ends_at(party, event))
     return min(end, *(other for other in ends if other is not None))
+
+
+def _price_ends_at(party: Party, event: DrEvent) -> datetime | None:
+    """When the next price would break the user's conditions: its start; else None."""
+    change, battery, terms = party.market.next_change, party.evse.battery, party.evse.terms
+    if change is None or battery is None:
+        return change.starts_at if change else None
+    price = event.unit_price(change.price_per_kwh)
+    if event.direction is Direction.UP:
+        return None if terms.entrust or is_price_within(terms, price) else change.starts_at
+    least = least_sell(terms, change.price_per_kwh, battery)
+    return None if least is None or price >= least else change.starts_at
 
 
 def _reasons(

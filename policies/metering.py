@@ -25,6 +25,7 @@ LONGEST_GAP = timedelta(minutes=15)
 EARLIEST_YEAR = 2000
 """Readings from before come from a station without a clock; they cannot be placed."""
 
+_BETWEEN_TRANSACTIONS = ("Transaction.End", "Transaction.Begin")
 _WORST = (Quality.MEASURED, Quality.INTERPOLATED, Quality.ESTIMATED, Quality.MISSING)
 _TICK = timedelta(microseconds=1)
 _TICKS_PER_HOUR = timedelta(hours=1) // _TICK
@@ -158,12 +159,14 @@ def _register_part(pair: tuple[Sample, Sample], powers: Sequence[Sample], window
 
 
 def _moved(pair: tuple[Sample, Sample], powers: Sequence[Sample], max_w: int) -> tuple[Decimal, Quality]:
-    """What the register moved between two readings. Across epochs nothing is known to have flowed; a jump that is not
-    plausible is cut to what the power says, at most to what the EVSE can do."""
+    """What the register moved between two readings. Across epochs nothing is known to have flowed (and nothing has
+    between two transactions); a jump that is not plausible is cut to what the power says, at most to what the EVSE can
+    do."""
     first, second = pair
     moved = second.value - first.value
     if moved < 0:
-        return Decimal(0), Quality.ESTIMATED
+        contexts = (first.reading.reading.context, second.reading.reading.context)
+        return Decimal(0), Quality.MEASURED if contexts == _BETWEEN_TRANSACTIONS else Quality.ESTIMATED
     span = Span(first.at, second.at)
     most = PLAUSIBLE * max_w * span.ticks / _TICKS_PER_HOUR + QUANTUM_WH
     if moved <= most:

@@ -28,9 +28,9 @@ class Market:
     ahead: tuple[PriceStep, ...]
 
     @property
-    def next_change_at(self) -> datetime | None:
+    def next_change(self) -> PriceStep | None:
         """When the tariff is different next; None = never, as far as is known."""
-        return next((step.starts_at for step in self.ahead if step.price_per_kwh != self.tariff_per_kwh), None)
+        return next((step for step in self.ahead if step.price_per_kwh != self.tariff_per_kwh), None)
 
     def cheaper_hours(self, below: Decimal, until: datetime) -> float:
         """Hours in [now, until) at a price below the one given."""

@@ -159,16 +159,22 @@ def test_an_entrusted_vehicle_charges_in_the_cheapest_hours_it_needs(
     assert (Reason.CHEAPER_LATER in setpoint.reasons) is (power_w == 0)
 
 
-def test_what_an_event_moved_ends_with_the_event_the_slot_and_the_price() -> None:
+def test_what_an_event_moved_ends_with_the_event_and_the_slot() -> None:
     """P9: nobody needs to be alive to end it."""
     in_a_minute = NOW + timedelta(minutes=1)
-    ends = [
-        told(resource(), event(ends_at=in_a_minute)),
-        told(resource(terms=terms(permitted_until=in_a_minute)), DOWN),
-        told(resource(), DOWN, prices={HOME: prices(30, 20, every_h=1 / 60), AWAY: prices(1)}),
-    ]
-    assert [setpoint.expires_at for setpoint in ends] == [in_a_minute] * 3
+    in_slot = resource(terms=terms(permitted_until=in_a_minute))
+    assert told(resource(), event(ends_at=in_a_minute)).expires_at == in_a_minute
+    assert told(in_slot, DOWN).expires_at == in_a_minute
     assert told(resource(), DOWN).expires_at == NOW + timedelta(seconds=180)
+
+
+@pytest.mark.parametrize(("min_sell", "seconds"), [(45, 60), (40, 180)])
+def test_what_an_event_moved_ends_before_a_price_that_the_user_does_not_accept(min_sell: int, seconds: int) -> None:
+    """P5: with an incentive of 20 the tariff's step from 30 to 20 brings 50 down to 40."""
+    incentive = event(price_per_kwh=None, incentive_per_kwh=Decimal(20))
+    picky = resource(terms=terms(min_sell_per_kwh=Decimal(min_sell)))
+    setpoint = told(picky, incentive, prices={HOME: prices(30, 20, every_h=1 / 60), AWAY: prices(1)})
+    assert (setpoint.setpoint_w, setpoint.expires_at) == (-6000, NOW + timedelta(seconds=seconds))
 
 
 def test_a_fuse_cuts_plain_charging_first_then_charging_beyond_the_required_charge() -> None:

@@ -9,7 +9,7 @@ from csms.domain.decision import Decision, Setpoint
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, SiteId
 from csms.domain.snapshot import EvseState, Site, Snapshot, Use
-from policies.corridor import MARGIN_H, MARGIN_SHARE
+from policies.corridor import MARGIN_H, MARGIN_SHARE, UNKNOWN_EFFICIENCY
 
 _IN_USE = frozenset({Use.HELD, Use.PLAIN, Use.RESOURCE})
 
@@ -61,10 +61,12 @@ class Case:
 
     @property
     def lacking_wh(self) -> float:
-        """Energy to be bought to reach the required charge; 0 when it is reached, unknown or of no concern."""
+        """Energy to be bought to reach the required charge; 0 when it is reached. Unknown = as if empty."""
         battery = self.evse.battery
-        if battery is None or self.evse.use is not Use.RESOURCE:
+        if self.evse.use is not Use.RESOURCE:
             return 0.0
+        if battery is None:
+            return self.evse.terms.required_wh / UNKNOWN_EFFICIENCY
         return max(0.0, (self.evse.terms.required_wh - battery.energy_wh) / battery.charge_efficiency)
 
     @property

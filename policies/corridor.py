@@ -17,6 +17,8 @@ MARGIN_H = 0.5
 """Finish early: two intervals of 15 min, for the taper at the end of charging and for what does not come."""
 MARGIN_SHARE = 0.2
 """The margin of short stays, as a share of the time that is left."""
+UNKNOWN_EFFICIENCY = 0.9
+"""Of charging a battery of which nothing is known."""
 LEAST_DISCHARGE_W = 100
 """Less than this is not worth a discharge."""
 
@@ -93,9 +95,11 @@ def most_w(evse: EvseState, market: Market) -> int:
 
 
 def need_wh(evse: EvseState) -> float:
-    """Energy the battery lacks to its required charge, at the AC side."""
-    if evse.battery is None or evse.use is not Use.RESOURCE:
+    """Energy the battery lacks to its required charge, at the AC side. A battery that tells nothing may be empty."""
+    if evse.use is not Use.RESOURCE:
         return 0.0
+    if evse.battery is None:
+        return evse.terms.required_wh / UNKNOWN_EFFICIENCY
     return max(0.0, evse.terms.required_wh - evse.battery.energy_wh) / evse.battery.charge_efficiency
 
 
@@ -165,10 +169,13 @@ def is_price_within(terms: Terms, price_per_kwh: Decimal) -> bool:
 
 def _is_better_later(evse: EvseState, market: Market) -> bool:
     """Waiting costs less and what is wanted still fits: for entrusted vehicles in the cheaper hours before departure;
-    for a required charge above the maximum price in the hours within it."""
+    for a required charge above the maximum price in the hours within it. A battery that tells nothing may need nothing:
+    it waits as long as an empty one could."""
     terms = evse.terms
-    if evse.battery is None or terms.departure_at is None:
+    if terms.departure_at is None:
         return False
+    if evse.battery is None:
+        return not terms.entrust and not is_price_within(terms, market.tariff_per_kwh)
     power = charge_power_w(evse)
     if terms.entrust:
         lacking_wh = (evse.battery.capacity_wh - evse.battery.energy_wh) / evse.battery.charge_efficiency

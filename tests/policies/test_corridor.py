@@ -10,6 +10,7 @@ import pytest
 from csms.domain.decision import Reason, Setpoint
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.snapshot import Battery, EvseState, Terms, Use
+from csms.domain.station import Electrics
 from policies import decide
 from tests.policies.fleets import AWAY, HOME, NOW, event, prices, resource, site, snapshot
 
@@ -124,6 +125,20 @@ def test_the_required_charge_is_reached_in_time_whatever_the_price() -> None:
     setpoint = told(resource(terms=dear), DOWN, prices={HOME: prices(30, 30, 5), AWAY: prices(1)})
     assert setpoint.setpoint_w == 7000
     assert setpoint.reasons[0] is Reason.REQUIRED_CHARGE
+
+
+@pytest.mark.parametrize(("hours", "power_w"), [(8, 0), (2, 7000), (None, 7000)])
+def test_a_vehicle_that_tells_no_charge_gets_its_required_charge_as_if_it_were_empty(
+    hours: int | None, power_w: int
+) -> None:
+    """P6, P7: 12 kWh (13.3 from the grid) need 1.9 h; above the maximum price it waits as long as that fits."""
+    departure = NOW + timedelta(hours=hours) if hours else None
+    dear = terms(max_buy_per_kwh=Decimal(10), departure_at=departure)
+    for asked in ((), (DOWN,)):
+        assert (
+            told(resource(battery=None, electrics=Electrics(max_charge_w=7000), terms=dear), *asked).setpoint_w
+            == power_w
+        )
 
 
 def test_a_short_stay_has_a_short_margin() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from csms.store import migrate
-from tests.databases import ENGINES, copied_database, empty_database
+from tests.databases import ENGINES, empty_database, fresh_database
 from tests.e2e.world import World, world_on
 
 MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
@@ -16,7 +16,7 @@ MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """engine → URL of a migrated, empty database to copy."""
+    """engine → URL of a migrated database without rows."""
     with ExitStack() as stack:
         made: dict[str, str] = {}
 
@@ -33,7 +33,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 @pytest.fixture(params=ENGINES)
 def database(request: pytest.FixtureRequest, templates: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
     """URL of a migrated database of this test's own."""
-    with copied_database(templates(request.param), tmp_path) as url:
+    with fresh_database(templates(request.param), tmp_path) as url:
         yield url
 
 

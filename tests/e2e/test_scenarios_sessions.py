@@ -197,6 +197,6 @@ async def test_two_stations_with_two_connectors_never_mix(world: World, version:
     for number, ((station, evse), before_wh) in enumerate(zip(places, before, strict=True)):
         record = records[f"CARD-{number}"]
         assert record["station"] == station.spec.id
-        assert record["evse"] == [station.spec.id, evse]
+        assert record["evse"] == {"station": station.spec.id, "evse": evse}
         assert energy_wh(record) == pytest.approx(charged_wh(station, before_wh, evse), abs=1)
     assert len({(record["station"], record["id"]) for record in records.values()}) == 4

@@ -1,6 +1,7 @@
 """Reads about transactions and meter values."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +28,7 @@ def open_transactions(conn: Connection) -> list[TransactionRecord]:
 def transaction(conn: Connection, station: StationId, id: TransactionId) -> TransactionRecord | None:  # noqa: A002
     """One transaction, or None."""
     row = conn.execute(select(TRANSACTION).where(_T.station == station, _T.transaction == id)).one_or_none()
-    return None if row is None else transaction_of(row)
+    return None if row is None else _with_registers(conn, row)
 
 
 def transactions(
@@ -50,7 +51,34 @@ def transactions(
     if after is not None:
         last = select(_T.id).where(_T.station == after[0], _T.transaction == after[1]).scalar_subquery()
         query = query.where(_T.id > last)
-    return [transaction_of(row) for row in conn.execute(query)]
+    return [_with_registers(conn, row) for row in conn.execute(query).all()]
+
+
+def _with_registers(conn: Connection, row: Row[Any]) -> TransactionRecord:
+    """The record; 2.x has no meter start and stop but registers in its events: the first and the last of them."""
+    record = transaction_of(row)
+    if row.first_seq_no is None or row.evse is None:
+        return record
+    return replace(
+        record,
+        meter_start_wh=_register(conn, row, row.started_at, _M.at >= (row.started_at or 0) - _DAY, _M.at),
+        meter_stop_wh=_register(conn, row, row.ended_at, _M.at <= (row.ended_at or 0) + _DAY, _M.at.desc()),
+    )
+
+
+_DAY = 86_400_000_000
+"""In microseconds: so far may a station's clock be off, as readings are stored at our time. It bounds the search."""
+
+
+def _register(
+    conn: Connection, row: Row[Any], known_at: int | None, side: ColumnElement[bool], order: ColumnElement[Any]
+) -> int | None:
+    if known_at is None:
+        return None
+    of_it = (_M.station == row.station) & (_M.evse == row.evse) & (_M.transaction == row.transaction)
+    metered = select(_M.import_wh).where(of_it, side, _M.import_wh.is_not(None)).order_by(order).limit(1)
+    value = conn.execute(metered).scalar()
+    return None if value is None else round(value)
 
 
 def transaction_of(row: Row[Any]) -> TransactionRecord:

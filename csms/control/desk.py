@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -12,6 +13,7 @@ from csms.control.admission import hash_password
 from csms.control.feed import Wakeups
 from csms.control.system import System
 from csms.control.views import DriverState, DrReport, Registered, StationView
+from csms.domain.commands import Trigger, TriggerKind
 from csms.domain.conditions import Conditions, Pattern
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import Conflict, NotFound
@@ -19,7 +21,7 @@ from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, StationId, Use
 from csms.domain.people import IdTokenRecord, User, Vehicle
 from csms.domain.permission import Channel, PlugIn
 from csms.domain.ports import Clock, Stations
-from csms.domain.station import Station
+from csms.domain.station import BootState, Station
 from csms.domain.tariff import PriceStep
 from csms.settings import Settings
 from csms.store import Store, works
@@ -72,6 +74,22 @@ class Desk:
         hashed = hash_password(password)
         await self._system.store.writer.run(partial(works.upsert_station, station=station, password_hash=hashed))
         self._system.live.add(station, self._system.quirks_of(station, None))
+
+    async def change_station(self, station: StationId, registration: BootState | None, password: str | None) -> None:
+        """Change what is given. A station whose registration changed is asked to boot, so that it hears of it."""
+        live = self._system.live.station(station)
+        if live is None:
+            raise NotFound(f"there is no station {station}")
+        changed = replace(live.station, registration=registration or live.station.registration)
+        hashed = hash_password(password) if password else None
+        await self.store.writer.run(partial(works.upsert_station, station=changed, password_hash=hashed))
+        is_new = changed.registration is not live.station.registration
+        live.station = replace(live.station, registration=changed.registration)
+        if hashed:
+            self._system.admission.forget(station)
+        if is_new:
+            boot = Trigger(evse=EvseRef(station, 0), kind=TriggerKind.BOOT)
+            self._system.spawn(self._system.ask(boot))
 
     async def register_driver(self, evse: EvseRef, name: str, vehicle: Any, language: str) -> Registered:
         """P1: a driver at this EVSE signs up in one form; a plug-in that waits there becomes theirs."""

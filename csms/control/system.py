@@ -27,6 +27,7 @@ from csms.control.snapshots import Present, sites_of
 from csms.control.starting import Starting
 from csms.control.timetable import Timetable
 from csms.control.tokens import Tokens
+from csms.domain.commands import Command
 from csms.domain.ids import StationId
 from csms.domain.ports import Clock, Stations
 from csms.domain.station import Quirks, Station, Version
@@ -98,6 +99,10 @@ class System:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    async def ask(self, command: Command) -> None:
+        """Send a command whose outcome shows in what the station says next."""
+        log.info("station.asked", outcome=repr(await self.stations.send(command)))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -14,7 +14,7 @@ from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, StationId, Use
 from csms.domain.people import IdTokenRecord, User
 from csms.domain.permission import Channel, PlugIn
 from csms.domain.ports import Clock, Stations
-from csms.domain.station import Station
+from csms.domain.station import BootState, Station
 from csms.domain.tariff import PriceStep
 from csms.settings import Settings
 
@@ -63,6 +63,9 @@ class Control(Protocol):
     def station_view(self, station: StationId) -> StationView | None: ...
     def station_views(self) -> Sequence[StationView]: ...
     async def add_station(self, station: Station, password: str) -> None: ...
+    async def change_station(
+        self, station: StationId, registration: BootState | None, password: str | None
+    ) -> None: ...
     async def register_driver(
         self, evse: EvseRef, name: str, vehicle: Mapping[str, Any], language: str
     ) -> Registered: ...

@@ -36,6 +36,7 @@ def _station_of(row: Row[Any], evses: list[Evse]) -> Station:
         evses=tuple(evses),
         host=row.host,
         version=Version(row.version) if row.version else None,
+        registration=BootState(row.registration),
         boot_state=BootState(row.boot_state),
         vendor=row.vendor,
         model=row.model,

@@ -16,6 +16,7 @@ class StationRow(SQLModel, table=True):
     host: str | None = None
     password_hash: str | None = None
     version: str | None = None
+    registration: str
     boot_state: str
     vendor: str = ""
     model: str = ""

@@ -19,7 +19,7 @@ def upsert_station(conn: Connection, station: Station, password_hash: str | None
 
     What it said about itself (version, boot, model …) is only written when it is new; later by ``save_boot``.
     """
-    changed = ["site", "host"] if password_hash is None else ["site", "host", "password_hash"]
+    changed = ["site", "host", "registration", *(() if password_hash is None else ("password_hash",))]
     upsert(conn, STATION, _station_row(station) | {"password_hash": password_hash}, changed)
     kept = [evse.ref.evse for evse in station.evses]
     conn.execute(delete(EVSE).where(EVSE.c.station == station.id, EVSE.c.evse.not_in(kept)))
@@ -33,6 +33,7 @@ def _station_row(station: Station) -> dict[str, Any]:
         "site": station.site,
         "host": station.host,
         "version": station.version.value if station.version else None,
+        "registration": station.registration.value,
         "boot_state": station.boot_state.value,
         "vendor": station.vendor,
         "model": station.model,

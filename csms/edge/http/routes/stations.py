@@ -2,7 +2,7 @@
 
 import io
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import segno
 from fastapi import APIRouter, Response
@@ -34,6 +34,16 @@ class EvseBody(Body):
     public: bool = True
 
 
+Registration = Literal[BootState.ACCEPTED, BootState.PENDING, BootState.REJECTED]
+
+
+class ChangeBody(Body):
+    """What of a station is to be different; what is left out stays. A new registration holds from its next boot."""
+
+    registration: Registration | None = None
+    password: Annotated[SecretStr, Field(min_length=1, max_length=128)] | None = None
+
+
 class StationBody(Body):
     """A station to provision; without EVSEs it gets one with the default ratings."""
 
@@ -41,6 +51,7 @@ class StationBody(Body):
     password: Annotated[SecretStr, Field(min_length=1, max_length=128)]
     site: Ident = "default"
     host: Ident | None = None
+    registration: Registration = BootState.ACCEPTED
     evses: Annotated[tuple[EvseBody, ...], Field(min_length=1, max_length=100)] = (EvseBody(evse=1),)
 
 
@@ -80,6 +91,7 @@ class StationOut(BaseModel):
     host: str | None
     online: bool
     version: str | None
+    registration: BootState
     boot_state: BootState
     last_heard_at: datetime | None
     vendor: str
@@ -125,6 +137,15 @@ async def one(control: ControlDep, caller: HostReader, station: Name) -> Station
     return station_out(control, view)
 
 
+@router.patch("/{station}")
+async def change(control: ControlDep, caller: Operator, station: Name, body: ChangeBody) -> StationOut:
+    """Accept, hold back or reject a station, or give it another password."""
+    _view(control, station)
+    password = body.password.get_secret_value() if body.password else None
+    await control.change_station(StationId(station), body.registration, password)
+    return station_out(control, _view(control, station))
+
+
 @router.get(
     "/{station}/evses/{evse}/qr.svg", response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}}
 )
@@ -166,7 +187,7 @@ def _station(body: StationBody) -> Station:
         raise BadRequest("two entries have the same number", field="evses")
     site, station = SiteId(body.site), StationId(body.id)
     evses = tuple(_evse(station, site, item) for item in body.evses)
-    return Station(id=station, site=site, evses=evses, host=body.host)
+    return Station(id=station, site=site, evses=evses, host=body.host, registration=body.registration)
 
 
 def _evse(station: StationId, site: SiteId, body: EvseBody) -> Evse:
@@ -190,6 +211,7 @@ def station_out(control: Control, view: StationView) -> StationOut:
         host=station.host,
         online=view.online,
         version=view.version.number if view.version else None,
+        registration=station.registration,
         boot_state=view.boot_state,
         last_heard_at=view.last_heard_at,
         vendor=station.vendor,

@@ -189,7 +189,7 @@ def _station() -> None:
     op.create_table(
         "station",
         sa.Column("id", sa.String(), primary_key=True),
-        *texts("site", "boot_state", "vendor", "model", "serial", "firmware"),
+        *texts("site", "registration", "boot_state", "vendor", "model", "serial", "firmware"),
         *texts("host", "password_hash", "version", nullable=True),
         *bigs("last_heard_at", nullable=True),
     )

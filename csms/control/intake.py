@@ -6,7 +6,10 @@ The order never changes: what a station is told was committed before, and decisi
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
+
+import structlog
 
 from csms.control import changes, tracking
 from csms.control.live import Live, StationLive
@@ -38,11 +41,13 @@ from csms.domain.facts import (
     TransactionStopped,
     Unintelligible,
 )
-from csms.domain.ids import StationId
+from csms.domain.ids import StationId, TransactionId
 from csms.domain.ports import Clock
 from csms.domain.station import BootState, Version
 from csms.store import Store, Write, works
 from csms.store.facts import write_of
+
+log = structlog.get_logger()
 
 IDS_PER_BLOCK = 1000
 """1.6 transaction ids are reserved in blocks, so that a start needs no read (design §3)."""
@@ -91,6 +96,7 @@ class Intake:
         self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
         self._skews: dict[StationId, ClockSkew] = {}
+        self._parked: set[StationId] = set()
         self.ids = TransactionIds()
         self.on_change: Callable[[changes.Change], None] = lambda change: None
         self.on_connection: Callable[[StationLive, bool], None] = lambda station, online: None
@@ -114,7 +120,8 @@ class Intake:
 
     def _store_and_answer(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
         token = self._token_answer(fact)
-        rows, work = self._write_of(fact)
+        transaction = self._transaction_for(fact)
+        rows, work = self._write_of(fact, transaction)
 
         def committed(result: Any) -> None:
             done(self._answer(fact, result, token))
@@ -122,14 +129,36 @@ class Intake:
                 self.on_readings(readings[0].at)
             accepted = token is None or token.status is TokenStatus.ACCEPTED
             self._follow_up(tracking.apply(self._live, fact, tracking.Committed(result, accepted)))
+            self._note_parked(fact, result)
+
+        def quarantined(error: Exception) -> None:
+            # It is kept raw: confirmed all the same, or the station would send it for ever (V2G-39).
+            log.error("fact.quarantined", station=fact.origin.station, fact=type(fact).__name__, error=str(error))
+            done(self._answer(fact, BootState.PENDING if isinstance(fact, Booted) else transaction, INVALID))
 
         if rows or work:
-            self._store.writer.put(Write(rows, work, committed))
+            self._store.writer.put(Write(rows, work, committed, quarantined))
         else:  # nothing to keep: an Authorize says no more than the transaction after it
             committed(None)
 
-    def _write_of(self, fact: StationFact) -> tuple[Any, Any]:
-        transaction = self._transaction_for(fact)
+    def _note_parked(self, fact: StationFact, result: Any) -> None:
+        """A stop that fitted no transaction is tried again once its station has told of a start (V2G-55)."""
+        station = fact.origin.station
+        if isinstance(fact, TransactionStopped) and result is None:
+            self._parked.add(station)
+        elif isinstance(fact, TransactionStarted) and station in self._parked:
+            self._parked.discard(station)
+            self._store.writer.put(Write((), partial(works.reconcile_stops, station=station), self._closed(fact)))
+
+    def _closed(self, started: TransactionStarted) -> Callable[[tuple[TransactionId, ...]], None]:
+        def ended(transactions: tuple[TransactionId, ...]) -> None:
+            for transaction in transactions:
+                if evse := self._live.of_transaction(started.origin.station, transaction):
+                    self._follow_up(tracking.end(evse, self._clock.now()))
+
+        return ended
+
+    def _write_of(self, fact: StationFact, transaction: int | None) -> tuple[Any, Any]:
         rows, work = write_of(fact, transaction=transaction)
         if isinstance(fact, Booted):
             return rows, self._boot(fact)

@@ -115,7 +115,7 @@ class System:
             self.live.add(station, self.quirks_of(station, station.version))
         self.tokens.load(await self.store.read(reads.id_tokens))
         await self.prices.load()
-        state = await self.store.read(reads.live_state)
+        state = await self.store.read(partial(reads.live_state, now=self.clock.now()))
         restore(self.live, state)
         self.events.load(state.events)
         await self._find_vehicles()

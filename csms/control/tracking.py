@@ -170,10 +170,11 @@ def _stopped(live: Live, fact: TransactionStopped, committed: Committed) -> Iter
     if evse is None:
         return
     yield from _sampled(evse, fact.readings)
-    yield from _end(evse, fact.origin.received_at)
+    yield from end(evse, fact.origin.received_at)
 
 
-def _end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
+def end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
+    """The transaction at an EVSE is over; the cable may still be in."""
     evse.is_over = evse.is_over or evse.authorized
     evse.transaction, evse.authorized, evse.start = None, False, None
     if evse.reading:
@@ -193,7 +194,7 @@ def _reported(live: Live, fact: TransactionReported, committed: Committed) -> It
         yield from _running(evse, fact, committed)
     yield from _sampled(evse, fact.readings)
     if fact.phase is TransactionPhase.ENDED and evse.transaction == fact.transaction:
-        yield from _end(evse, fact.origin.received_at)
+        yield from end(evse, fact.origin.received_at)
         if fact.stopped_reason in _CABLE_OUT or fact.trigger in _CABLE_OUT:
             yield from unplug(evse, fact.origin.received_at)
 

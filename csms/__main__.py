@@ -108,9 +108,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="print the outcome as one JSON line at the end")] = False,
 ) -> None:
     """Run a server and, beside it, a simulated street over real sockets."""
-    from csms import demo as street  # noqa: PLC0415  not needed by the daemon
+    from csms.demo import run  # noqa: PLC0415  not needed by the daemon
 
-    street.run(headless=headless, seconds=seconds, as_json=as_json)
+    run(headless=headless, seconds=seconds, as_json=as_json)
 
 
 def write_once(loaded: settings.Settings, work: Callable[[Any], None]) -> None:

@@ -1,8 +1,9 @@
 """Stations for measuring, in a process of their own: raw WebSocket frames on uvloop, as cheap as Python can make them.
 
 ``python load.py URL STATIONS MODE SECONDS WARM_UP_S PREFIX``. MODE ``mix`` keeps one CALL open per station (80 %
-MeterValues of 10 samples, 10 % Heartbeat, 10 % StatusNotification); ``idle`` connects and waits; ``boot`` boots too.
-In every mode the stations answer what the server calls. Progress goes to standard output, one JSON object per line.
+MeterValues of 10 samples, 10 % Heartbeat, 10 % StatusNotification); ``idle`` connects and waits; ``boot`` boots too;
+``deflate`` is ``idle`` with compression offered. In every mode the stations answer what the server calls. Progress
+goes to standard output, one JSON object per line.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import base64
 import struct
 import sys
 import time
+import zlib
 from urllib.parse import urlsplit
 
 import orjson
@@ -41,6 +43,7 @@ METER = (
     + "]}]}]"
 )
 STATUS = '[2,"%d","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"%s"}]'
+DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 HEARTBEAT = '[2,"%d","Heartbeat",{}]'
 BOOT = '[2,"boot","BootNotification",{"chargePointVendor":"Bench","chargePointModel":"Raw"}]'
 ANSWERS = {
@@ -94,7 +97,7 @@ class Station(asyncio.Protocol):
             f"GET {target}/{fleet.prefix}{number:05d} HTTP/1.1\r\nHost: {host}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {base64.b64encode(b'0123456789abcdef').decode()}\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Protocol: ocpp1.6\r\n\r\n"
+            f"Sec-WebSocket-Protocol: ocpp1.6\r\n{DEFLATE if fleet.mode == 'deflate' else ''}\r\n"
         ).encode()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -120,7 +123,7 @@ class Station(asyncio.Protocol):
         if b" 101 " not in head:
             raise SystemExit(f"refused: {head[:200]!r}")
         self.is_open, self.buffer = True, rest
-        if self.fleet.mode == "idle":
+        if self.fleet.mode in ("idle", "deflate"):
             self._is_online()
         else:
             self.transport.write(framed(BOOT.encode()))
@@ -141,7 +144,10 @@ class Station(asyncio.Protocol):
         if len(buffer) < start + length:
             return None
         self.buffer = buffer[start + length :]
-        return buffer[0] & 0x0F, buffer[start : start + length]
+        text = buffer[start : start + length]
+        if buffer[0] & 0x40:
+            text = zlib.decompressobj(-15).decompress(text + b"\0\0\xff\xff")
+        return buffer[0] & 0x0F, text
 
     def _take(self, opcode: int, text: bytes) -> None:
         if opcode == 9:

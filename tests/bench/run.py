@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-LOAD, STOCK, FAN_OUT = HERE / "load.py", HERE / "stock_server.py", HERE / "fan_out.py"
+LOAD, STOCK, HUB_ALONE = HERE / "load.py", HERE / "stock_server.py", HERE / "hub_alone.py"
 START_TIMEOUT_S = 60
 SETTLE_S = 3.0
 WARM_UP_S = 3.0
@@ -130,13 +130,22 @@ def throughput(pid: int, url: str, stations: int, seconds: float) -> dict[str, f
 
 
 def memory_per_station(stations: int) -> dict[str, int]:
-    """Bytes of RSS for a station that is new to a running server, and for one that a new server already knows."""
+    """Bytes of RSS per idle station: its connection alone; in a server that knows it; in one that registers it first.
+
+    In the server the set-up of each station that connects (configuration, safe floor, log of frames) is in it.
+    """
     with tempfile.TemporaryDirectory() as directory:
         with our_server(directory) as (pid, url):
             new = _growth(pid, url, stations, "boot")
         with our_server(directory) as (pid, url):
             known = _growth(pid, url, stations, "idle")
-    return {"stations": stations, "rss_bytes_each": known, "rss_bytes_each_new_with_its_state": new}
+    return {
+        "stations": stations,
+        "hub_alone_rss_bytes_each": hub_alone("idle", stations),
+        "hub_alone_rss_bytes_each_compressed": hub_alone("deflate", stations),
+        "server_rss_bytes_each": known,
+        "server_rss_bytes_each_new": new,
+    }
 
 
 def _growth(pid: int, url: str, stations: int, mode: str) -> int:
@@ -153,12 +162,10 @@ def _growth(pid: int, url: str, stations: int, mode: str) -> int:
     return round(growth / stations)
 
 
-def fan_out(stations: int) -> dict[str, Any]:
-    """Our hub and the stations alone, without a database: nothing is stored before a setpoint goes out here."""
-    done = subprocess.run(
-        [sys.executable, str(FAN_OUT), str(stations), "9"], stdout=subprocess.PIPE, check=True, timeout=120
-    )
-    return dict(json.loads(done.stdout))
+def hub_alone(mode: str, stations: int) -> Any:
+    """The edge without a database: nothing is stored before a setpoint goes out."""
+    command = [sys.executable, str(HUB_ALONE), mode, str(stations), "9"]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120).stdout)
 
 
 def main() -> None:
@@ -176,7 +183,7 @@ def main() -> None:
             result[name] = throughput(pid, url, options.stations, options.seconds)
     result["ratio"] = round(result["stock"]["cpu_us_per_message"] / result["ours"]["cpu_us_per_message"], 1)
     result["idle"] = memory_per_station(options.idle)
-    result["set_charging_profile"] = fan_out(options.fan_out)
+    result["set_charging_profile"] = hub_alone("fan-out", options.fan_out)
     print(json.dumps(result, indent=2))
 
 

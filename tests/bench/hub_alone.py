@@ -1,11 +1,17 @@
-"""How long it takes to give every station its own SetChargingProfile and to have every answer.
+"""The hub without the rest of the server: what an idle connection weighs, how fast a fan-out is.
 
-``python fan_out.py STATIONS ROUNDS``: a Hub in this process, the stations in another. Prints one JSON object.
+``python hub_alone.py MODE STATIONS ROUNDS``: a Hub in this process, the stations in another. Prints JSON. MODE ``idle``
+and ``deflate``: bytes of RSS per connection, without and with compression.
+``fan-out``: every station gets a
+SetChargingProfile of its own; the time until every answer is there.
 """
 
 import asyncio
+import os
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -23,6 +29,7 @@ from csms.domain.station import BootState, Electrics, Quirks, RateUnit, Setpoint
 from csms.edge.hub import Hub
 from csms.settings import Ocpp
 
+WARM_UP_STATIONS = 100
 LOAD = Path(__file__).with_name("load.py")
 
 
@@ -75,22 +82,46 @@ async def one_round(hub: Hub, stations: int, number: int) -> tuple[float, float]
     return wall * 1000, cpu / stations * 1e6
 
 
-async def main(stations: int, rounds: int) -> None:
-    hub = Hub(Nothing(), Everyone(), SystemClock(), Ocpp().model_copy(update={"port": 0}))
-    await hub.serve()
+def rss_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@asynccontextmanager
+async def connected(hub: Hub, stations: int, mode: str, prefix: str) -> AsyncIterator[None]:
+    """Stations in a process of their own, online for the time of the block."""
     url = f"ws://127.0.0.1:{hub.port}/ocpp"
     load = await asyncio.create_subprocess_exec(
-        sys.executable, str(LOAD), url, str(stations), "boot", "3600", "0", "BENCH", stdout=asyncio.subprocess.PIPE
+        sys.executable, str(LOAD), url, str(stations), mode, "3600", "0", prefix, stdout=asyncio.subprocess.PIPE
     )
+    assert load.stdout is not None
     assert b"connected" in await load.stdout.readline()
-    figures = [await one_round(hub, stations, number) for number in range(rounds)]
+    yield
     load.terminate()
     await load.wait()
+
+
+async def idle_bytes(hub: Hub, stations: int, mode: str) -> int:
+    """Growth of this process per connection; a few that came before have paid for what all share."""
+    async with connected(hub, WARM_UP_STATIONS, mode, f"WARM{mode}"):
+        before = rss_bytes()
+        async with connected(hub, stations, mode, f"IDLE{mode}"):
+            return round((rss_bytes() - before) / stations)
+
+
+async def fan_out(hub: Hub, stations: int, rounds: int) -> dict[str, float]:
+    async with connected(hub, stations, "boot", "BENCH"):
+        walls, cpus = zip(*[await one_round(hub, stations, number) for number in range(rounds)], strict=True)
+    figures = {"stations": stations, "ms_median": median(walls), "ms_best": min(walls), "cpu_us_each": median(cpus)}
+    return {key: round(value, 1) for key, value in figures.items()}
+
+
+async def main(mode: str, stations: int, rounds: int) -> None:
+    hub = Hub(Nothing(), Everyone(), SystemClock(), Ocpp().model_copy(update={"port": 0}))
+    await hub.serve()
+    result = await (fan_out(hub, stations, rounds) if mode == "fan-out" else idle_bytes(hub, stations, mode))
     await hub.close()
-    walls, cpus = zip(*figures, strict=True)
-    result = {"stations": stations, "ms_median": median(walls), "ms_best": min(walls), "cpu_us_each": median(cpus)}
-    print(orjson.dumps({key: round(value, 1) for key, value in result.items()}).decode())
+    print(orjson.dumps(result).decode())
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -31,7 +31,8 @@ class StartAttempt:
 @dataclass(slots=True)
 class EvseLive:
     """One EVSE now. ``authorized``: energy may flow in the running transaction. ``is_over``: it ran and has ended, so
-    that only a new answer of the user starts another in the same plug-in.
+    that only a new answer of the user starts another in the same plug-in. ``refused``: a token was turned down in the
+    running transaction. ``ended``: the newest transaction that has ended here; nothing that is said of it later counts.
     ``dynamic_transaction``: the one whose Dynamic profile is installed."""
 
     evse: Evse
@@ -40,7 +41,9 @@ class EvseLive:
     vehicle: Vehicle | None = None
     transaction: TransactionId | None = None
     authorized: bool = False
+    refused: bool = False
     is_over: bool = False
+    ended: TransactionId | None = None
     available_since: datetime | None = None
     reading: Reading | None = None
     needs: NeedsReported | None = None
@@ -70,10 +73,14 @@ class EvseLive:
 
     def forget_vehicle(self) -> None:
         """The cable is out: nothing that was learnt of this vehicle holds for the next."""
-        self.plug_in = self.vehicle = self.needs = self.start = self.setpoint = self.sent_at = self.probe = None
-        self.available_since = self.dynamic_transaction = None
-        self.authorized = self.is_over = False
+        self.plug_in = self.vehicle = self.needs = self.start = self.available_since = self.transaction = None
+        self.authorized = self.refused = self.is_over = False
         self.following = Following()
+        self.forget_setpoint()
+
+    def forget_setpoint(self) -> None:
+        """Whatever the station was told holds no more. A probe that is cut short has proven nothing."""
+        self.setpoint = self.sent_at = self.dynamic_transaction = self.probe = None
         if self.probe_state is ProbeState.RUNNING:
             self.probe_state = ProbeState.UNTRIED
 

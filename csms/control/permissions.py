@@ -169,6 +169,6 @@ def _lapsed(permission: Permission, now: datetime) -> Permission:
 
 
 def _choose(vehicles: list[Vehicle] | tuple[Vehicle, ...], wanted: VehicleId | None) -> Vehicle | None:
-    """The vehicle that the token names, else the newest of the user's."""
+    """The vehicle that the token names, else the user's last."""
     named = next((vehicle for vehicle in vehicles if vehicle.id == wanted), None)
     return named or (vehicles[-1] if vehicles else None)

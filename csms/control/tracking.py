@@ -38,6 +38,9 @@ SOC_JUMP_PERCENT = 10.0
 _CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
 _CABLE_OUT = frozenset({"EVDeparted", "EVDisconnected"})
 _CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
+FLOWING_W = 100.0
+"""Metered power above this is proof of a cable, whatever the status says (field lesson 14)."""
+
 _PLUG_HINTS = ("plugingun", "evconnected")
 
 
@@ -95,6 +98,16 @@ def _status(live: Live, fact: StatusReported, _committed: Committed) -> Iterator
     evse.available_since = None
     if evse.plug_in is None and _means_cable(live, fact):
         yield from _plug_in(evse, fact.connector, fact.origin.received_at)
+    _correct_connector(evse, fact.connector)
+
+
+def _correct_connector(evse: EvseLive, connector: int) -> None:
+    """A plug-in seen in a transaction that named no connector is at the one that says so itself."""
+    if evse.plug_in is None:
+        return
+    known = evse.statuses.get(evse.plug_in.connector)
+    if known is None or not known.status.is_plugged:
+        evse.plug_in = replace(evse.plug_in, connector=connector)
 
 
 def _means_cable(live: Live, fact: StatusReported) -> bool:
@@ -131,19 +144,20 @@ def _card(live: Live, fact: AuthorizeAsked, committed: Committed) -> Iterator[ch
     station = live.station(fact.origin.station)
     if station is None or not committed.token_accepted:
         return
-    station.card_shown_at = fact.origin.received_at
     waiting = [evse for evse in station.evses.values() if evse.plug_in and not evse.authorized]
+    if not waiting:  # else the card is for the vehicle that waits, and explains no other connector's Preparing
+        station.card_shown_at = fact.origin.received_at
     if len(waiting) == 1:  # 1.6 does not say at which EVSE: only an unambiguous one is taken
         yield changes.TokenShown(waiting[0], fact.token)
 
 
 def _started(live: Live, fact: TransactionStarted, committed: Committed) -> Iterator[changes.Change]:
     evse = live.evse(fact.evse)
-    if evse is None or _is_history(evse, fact.at):
+    transaction = TransactionId(str(committed.result))
+    if evse is None or transaction == evse.ended or _is_history(evse, fact.at):
         return
     if evse.plug_in is None:
         yield from _plug_in(evse, 1, fact.origin.received_at)
-    transaction = TransactionId(str(committed.result))
     yield from _begin(evse, transaction, authorized=committed.token_accepted)
     if committed.token_accepted:
         yield changes.TokenShown(evse, fact.token)
@@ -156,6 +170,8 @@ def _is_history(evse: EvseLive, at: datetime) -> bool:
 
 
 def _begin(evse: EvseLive, transaction: TransactionId, *, authorized: bool) -> Iterator[changes.Change]:
+    if transaction != evse.transaction:  # what was allowed in another transaction is not allowed in this one
+        evse.authorized = evse.refused = False
     begins = (authorized and not evse.authorized) or transaction != evse.transaction
     evse.transaction = transaction
     evse.authorized = evse.authorized or authorized
@@ -176,7 +192,9 @@ def _stopped(live: Live, fact: TransactionStopped, committed: Committed) -> Iter
 def end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
     """The transaction at an EVSE is over; the cable may still be in."""
     evse.is_over = evse.is_over or evse.authorized
-    evse.transaction, evse.authorized, evse.start = None, False, None
+    evse.ended, evse.transaction, evse.start = evse.transaction, None, None
+    evse.authorized = evse.refused = False
+    evse.forget_setpoint()
     if evse.reading:
         # Power after the end is nothing, whatever was sampled last (field lesson 19).
         evse.reading = replace(evse.reading, power_import_w=0.0, power_export_w=0.0)
@@ -188,7 +206,7 @@ def end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
 
 def _reported(live: Live, fact: TransactionReported, committed: Committed) -> Iterator[changes.Change]:
     evse = live.evse(fact.evse) if fact.evse else live.of_transaction(fact.origin.station, fact.transaction)
-    if evse is None or not committed.result:
+    if evse is None or not committed.result or fact.transaction == evse.ended:
         return
     if not fact.offline and fact.phase is not TransactionPhase.ENDED:
         yield from _running(evse, fact, committed)
@@ -203,9 +221,16 @@ def _running(evse: EvseLive, fact: TransactionReported, committed: Committed) ->
     cable = fact.trigger in _CABLE_IN or fact.charging_state in _CONNECTED_STATES
     if evse.plug_in is None and cable:
         yield from _plug_in(evse, fact.connector or 1, fact.origin.received_at)
+    if cable:
+        evse.available_since = None
     started_by_us = evse.start is not None and fact.remote_start_id == evse.start.command.remote_start_id
     shown = fact.token is not None and committed.token_accepted
-    yield from _begin(evse, fact.transaction, authorized=shown or started_by_us or fact.charging_state == "Charging")
+    refused = fact.token is not None and not shown
+    was_refused = evse.refused and evse.transaction == fact.transaction
+    # A host may let everybody charge: then no token is asked for, and energy flows all the same.
+    is_free = fact.charging_state == "Charging" and not (refused or was_refused)
+    yield from _begin(evse, fact.transaction, authorized=shown or started_by_us or is_free)
+    evse.refused = not evse.authorized and (refused or was_refused)
     if fact.token is not None and shown:
         yield changes.TokenShown(evse, fact.token)
 
@@ -214,7 +239,7 @@ def _metered(live: Live, fact: Metered, _committed: Committed) -> Iterator[chang
     evse = live.evse(fact.evse)
     if evse is None:
         return
-    if fact.transaction and evse.transaction is None and evse.plug_in and evse.plug_in.transaction == fact.transaction:
+    if fact.transaction and fact.transaction == evse.ended:
         return  # values for a transaction that is over never revive it (field lesson 15)
     yield from _sampled(evse, fact.readings)
 
@@ -224,6 +249,8 @@ def _sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.
         if evse.reading is not None and reading.at < evse.reading.at:
             continue
         evse.reading = _with_registers(reading, evse.reading)
+        if abs(reading.power_w or 0.0) > FLOWING_W:
+            evse.available_since = None
         _note_soc(evse, reading)
         yield changes.Sampled(evse, reading)
 

@@ -398,3 +398,6 @@ async def test_a_registered_driver_is_a_user_of_the_api(phone: httpx.AsyncClient
     shown = (await phone.get("/api/v1/users/u-1", headers=bearer("read"))).json()
     assert (shown["user"]["name"], shown["vehicles"][0]["name"]) == (registration()["name"], "Leaf")
     assert is_problem(await phone.get("/api/v1/users/u-9", headers=bearer("read")), 404, "user")
+    listed = (await phone.get("/api/v1/users", headers=bearer("read"))).json()
+    assert [user["id"] for user in listed["items"]] == ["u-1"]
+    assert (await phone.get("/api/v1/users", headers=bearer("driver"))).status_code == 403

@@ -23,6 +23,7 @@ from csms.store.reads.people import (
     secret,
     terminal_user,
     user,
+    users,
     vehicles,
 )
 from csms.store.reads.stations import password_hash, probes, station, stations
@@ -60,5 +61,6 @@ __all__ = [
     "transaction",
     "transactions",
     "user",
+    "users",
     "vehicles",
 ]

@@ -16,8 +16,16 @@ from csms.store.values import CONDITIONS, instant
 def user(conn: Connection, id: UserId) -> User | None:  # noqa: A002
     """One user, or None."""
     row = conn.execute(select(USER).where(USER.c.id == id)).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _user_of(row)
+
+
+def users(conn: Connection, *, after: UserId | None = None, limit: int | None = None) -> list[User]:
+    """Users by id, those after ``after``; ``limit`` None = all."""
+    query = select(USER).order_by(USER.c.id).limit(limit)
+    return [_user_of(row) for row in conn.execute(query if after is None else query.where(USER.c.id > after))]
+
+
+def _user_of(row: Row[Any]) -> User:
     return User(id=row.id, name=row.name, language=row.language, created_at=instant(row.created_at))
 
 

@@ -8,10 +8,11 @@ from pydantic import BaseModel
 from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.people import User, Vehicle
-from csms.edge.http.auth import ControlDep, DriverReader
+from csms.edge.http.auth import ControlDep, DriverReader, Reader
 from csms.edge.http.driver_state import balance_json, balance_of
+from csms.edge.http.paging import Paging, decoded, page
 from csms.edge.http.ports import Control
-from csms.edge.http.shapes import Name, When, pattern_json
+from csms.edge.http.shapes import Name, Page, When, pattern_json
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
@@ -23,6 +24,15 @@ class UserOut(BaseModel):
     user: User
     vehicles: list[Vehicle]
     patterns: list[dict[str, Any]]
+
+
+@router.get("")
+async def several(control: ControlDep, caller: Reader, query: Annotated[Paging, Query()]) -> Page[User]:
+    """All users by id."""
+    key = decoded(query.cursor)
+    after = UserId(key) if key else None
+    found = await control.store.read(lambda conn: reads.users(conn, after=after, limit=query.limit + 1))
+    return page(found, query.limit, lambda user: user.id)
 
 
 @router.get("/{user}")

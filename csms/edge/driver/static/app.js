@@ -9,8 +9,6 @@ import { historyView } from "./history.js";
 import { badLinkView, registerView, strangerView } from "./welcome.js";
 
 const link = location.pathname.startsWith("/d/e/") ? location.pathname + location.search : null;
-const CLAIM_EVERY_MS = 3000;
-const CLAIM_UNTIL = Date.now() + 600000;
 let state = null;
 let place = null;
 let tab = "now";
@@ -58,13 +56,10 @@ async function refresh() {
   await call("GET", "state").then(receive, () => net(false));
 }
 
-// Says "this vehicle here is mine" until a plug-in is linked; the cable may come after the scan. Then the link leaves
+// Says "I stand here": a plug-in that waits there is ours at once, the next one for some minutes. Then the link leaves
 // the address, so that opening this page again some other day is not taken for a scan.
 async function claim() {
-  if (state.plug_in) history.replaceState(null, "", "/d/");
-  if (state.plug_in || Date.now() > CLAIM_UNTIL) return;
-  if (document.visibilityState === "visible") await call("POST", "claim", { link }).catch(() => {});
-  setTimeout(claim, CLAIM_EVERY_MS);
+  await call("POST", "claim", { link }).then(() => history.replaceState(null, "", "/d/"), () => net(false));
 }
 
 function receive(next) {

@@ -1,0 +1,294 @@
+"""The control on a real store, with a clock that is set by hand and stations that answer by a script."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from csms.control.live import EvseLive, StationLive, restore
+from csms.control.system import System
+from csms.domain.answers import Answer
+from csms.domain.commands import Accepted, CallOutcome, CallResult, Command, Offline, Outcome, station_of
+from csms.domain.conditions import Conditions
+from csms.domain.facts import (
+    AuthorizeAsked,
+    Booted,
+    IdToken,
+    Metered,
+    Origin,
+    Reading,
+    StationFact,
+    StatusReported,
+    TransactionPhase,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+)
+from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId, UserId, VehicleId
+from csms.domain.people import IdTokenRecord, User, Vehicle
+from csms.domain.permission import Channel, PermissionState, PlugIn
+from csms.domain.station import (
+    BootState,
+    ConnectorStatus,
+    Electrics,
+    Evse,
+    HoldMethod,
+    ProbeState,
+    Quirks,
+    SetpointDriver,
+    Station,
+    Version,
+)
+from csms.settings import Settings
+from csms.store import Store, open_store, reads, works
+
+START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
+S = StationId("CS-1")
+E1 = EvseRef(S, 1)
+E2 = EvseRef(S, 2)
+AOI = UserId("u-aoi")
+KEN = UserId("u-ken")
+LEAF = VehicleId("v-leaf")
+CARD = IdToken("CARD-AOI")
+STRANGER = IdToken("STRANGER")
+
+V2G = Quirks(name="v2g", driver=SetpointDriver.OCPP21_SETPOINT)
+RATED = Electrics(max_charge_w=7360, max_discharge_w=6000)
+ACCEPTED = Accepted()
+
+
+class SetClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, at: datetime = START) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def pass_(self, seconds: float) -> datetime:
+        self.at += timedelta(seconds=seconds)
+        return self.at
+
+
+@dataclass
+class ScriptedStations:
+    """Records what is sent. ``answer`` says how a command ends; ``gate`` holds all answers back while it is closed."""
+
+    versions: dict[StationId, Version] = field(default_factory=dict)
+    sent: list[Command] = field(default_factory=list)
+    answer: Callable[[Command], Outcome] = lambda command: ACCEPTED
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def version_of(self, station: StationId) -> Version | None:
+        return self.versions.get(station)
+
+    async def send(self, command: Command) -> Outcome:
+        if station_of(command) not in self.versions:
+            return Offline()
+        self.sent.append(command)
+        await self.gate.wait()
+        return self.answer(command)
+
+    async def call(self, station: StationId, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
+        return CallResult(payload)
+
+    def of(self, kind: type) -> list[Any]:
+        return [command for command in self.sent if isinstance(command, kind)]
+
+
+def station(id_: StationId = S, evses: int = 1, *, site: str = "default", **changed: Any) -> Station:
+    """An accepted station of ``evses`` EVSEs with 7.36 kW in, 6 kW out."""
+    made = Station(
+        id=id_,
+        site=SiteId(site),
+        evses=tuple(Evse(ref=EvseRef(id_, n + 1), site=SiteId(site), electrics=RATED) for n in range(evses)),
+        boot_state=BootState.ACCEPTED,
+        version=Version.V21,
+    )
+    return replace(made, **changed)
+
+
+class World:
+    """One control and what surrounds it."""
+
+    def __init__(self, store: Store, settings: Settings, quirks: Quirks) -> None:
+        self.store, self.settings, self.quirks = store, settings, quirks
+        self.clock = SetClock()
+        self.stations = ScriptedStations()
+        self.system = self._new_system()
+        self.counter = 0
+
+    def _new_system(self) -> System:
+        system = System(self.settings, self.store, self.clock)
+        system.command(self.stations, lambda version, vendor, model, firmware: self.quirks)
+        return system
+
+    async def begin(self) -> None:
+        await self.system._reserve_ids()
+
+    async def restart(self) -> None:
+        """Everything in memory is gone; stations are offline until they connect again."""
+        await self.quiet()
+        self.stations.versions.clear()
+        self.system = self._new_system()
+        await self.begin()
+        for known in await self.store.read(reads.stations):
+            self.system.live.add(known, self.quirks)
+        self.system.tokens.load(await self.store.read(reads.id_tokens))
+        restore(self.system.live, await self.store.read(partial(reads.live_state, now=self.clock.now())))
+        await self.system._find_vehicles()
+
+    @property
+    def evse(self) -> EvseLive:
+        return self.at(E1)
+
+    def at(self, ref: EvseRef) -> EvseLive:
+        found = self.system.live.evse(ref)
+        assert found is not None
+        return found
+
+    @property
+    def station(self) -> StationLive:
+        return self.system.live.stations[S]
+
+    @property
+    def plug_in(self) -> PlugIn:
+        assert self.evse.plug_in is not None
+        return self.evse.plug_in
+
+    async def quiet(self) -> None:
+        """Until all that was begun has ended: writes are committed, tasks are done."""
+        for _ in range(100):
+            await self.store.writer.run(lambda _conn: None)
+            tasks = tuple(self.system._tasks)
+            if not tasks and self.store.writer._unfinished == 0:
+                return
+            if tasks:
+                await asyncio.wait(tasks)
+        raise AssertionError("it does not come to rest")
+
+    async def add(self, known: Station, *, online: bool = True) -> None:
+        await self.store.writer.run(partial(works.upsert_station, station=known, password_hash=None))
+        live = self.system.live.add(known, self.quirks)
+        if online:
+            live.version = Version.V21
+            self.stations.versions[known.id] = Version.V21
+
+    async def person(self, user: UserId = AOI, vehicle: VehicleId | None = LEAF, card: IdToken | None = CARD) -> None:
+        """A user, with a 40 kWh vehicle and a card where they are given."""
+        added = User(id=user, name=user, created_at=START)
+        await self.store.writer.run(partial(works.add_user, user=added))
+        if vehicle:
+            owned = Vehicle(id=vehicle, user=user, name="Leaf")
+            await self.store.writer.run(partial(works.add_vehicle, vehicle=owned))
+        if card:
+            await self.token(IdTokenRecord(token=card.value, user=user, vehicle=vehicle))
+
+    async def token(self, record: IdTokenRecord) -> None:
+        await self.store.writer.run(partial(works.upsert_id_token, record=record))
+        self.system.tokens.put(record)
+
+    async def take(self, *facts: StationFact) -> list[Answer]:
+        """Facts come in one after another and all their consequences are waited for."""
+        answers: list[Answer] = []
+        for fact in facts:
+            self.system.intake.receive(fact, answers.append)
+            await self.quiet()
+        return answers
+
+    async def plug(self, user: UserId | None = AOI, ref: EvseRef = E1) -> None:
+        """A cable goes in; the user, when there is one, opens the EVSE's link."""
+        await self.take(self.status(ConnectorStatus.PREPARING, ref))
+        if user:
+            await self.system.permissions.claim(user, ref)
+            await self.quiet()
+
+    async def say(self, *, granted: bool = True, conditions: Conditions | None = None, ref: EvseRef = E1) -> None:
+        plug_in = self.at(ref).plug_in
+        assert plug_in is not None
+        assert plug_in.user is not None
+        await self.system.permissions.answer(plug_in.id, plug_in.user, conditions, Channel.PAGE, granted=granted)
+        await self.quiet()
+
+    async def resource(self, conditions: Conditions = Conditions(required_soc_percent=30)) -> None:
+        """A permitted vehicle at 80 % in a running transaction at EVSE 1, its discharge proven."""
+        await self.plug()
+        await self.say(conditions=conditions)
+        self.evse.probe_state = ProbeState.PASSED
+        await self.take(
+            self.event(0, token=CARD, charging_state="EVConnected"), self.metered(soc_percent=80.0, power_import_w=0.0)
+        )
+        await self.quiet()
+
+    def origin(self, id_: StationId = S) -> Origin:
+        self.counter += 1
+        return Origin(station=id_, message_id=f"m-{self.counter}", received_at=self.clock.now())
+
+    def status(self, status: ConnectorStatus, ref: EvseRef = E1, connector: int = 1, **changed: Any) -> StatusReported:
+        values: dict[str, Any] = {"at": self.clock.now()}
+        return StatusReported(
+            origin=self.origin(ref.station), evse=ref, connector=connector, status=status, **values | changed
+        )
+
+    def boot(self, firmware: str = "1.0") -> Booted:
+        return Booted(origin=self.origin(), vendor="V", model="M", firmware=firmware)
+
+    def authorize(self, token: IdToken = CARD) -> AuthorizeAsked:
+        return AuthorizeAsked(origin=self.origin(), token=token)
+
+    def started(self, token: IdToken = CARD, ref: EvseRef = E1, **changed: Any) -> TransactionStarted:
+        values: dict[str, Any] = {"at": self.clock.now(), "meter_start_wh": 0}
+        return TransactionStarted(origin=self.origin(ref.station), evse=ref, token=token, **values | changed)
+
+    def stopped(self, transaction: object, **changed: Any) -> TransactionStopped:
+        values: dict[str, Any] = {"at": self.clock.now(), "meter_stop_wh": 1000, "reason": "Local"}
+        return TransactionStopped(origin=self.origin(), transaction=TransactionId(str(transaction)), **values | changed)
+
+    def event(self, seq_no: int, transaction: str = "tx-1", ref: EvseRef = E1, **changed: Any) -> TransactionReported:
+        phase = TransactionPhase.STARTED if seq_no == 0 else TransactionPhase.UPDATED
+        values: dict[str, Any] = {"phase": phase, "trigger": "Other", "at": self.clock.now(), "evse": ref}
+        return TransactionReported(
+            origin=self.origin(ref.station), transaction=TransactionId(transaction), seq_no=seq_no, **values | changed
+        )
+
+    def ended(self, seq_no: int, transaction: str = "tx-1", **changed: Any) -> TransactionReported:
+        return self.event(seq_no, transaction, phase=TransactionPhase.ENDED, **changed)
+
+    def metered(
+        self, *, ref: EvseRef = E1, transaction: object = None, at: datetime | None = None, **values: Any
+    ) -> Metered:
+        reading = Reading(at=at or self.clock.now(), **values)
+        named = None if transaction is None else TransactionId(str(transaction))
+        return Metered(origin=self.origin(ref.station), evse=ref, transaction=named, readings=(reading,))
+
+
+@asynccontextmanager
+async def world(folder: Path, *stations: Station, quirks: Quirks = V2G, **sections: Any) -> AsyncIterator[World]:
+    """A control on a new SQLite file, with these stations (one by default) connected. ``sections`` of the settings."""
+    store = open_store(f"sqlite:///{folder / 'control.db'}", spacing_s=0)
+    try:
+        made = World(store, Settings(**sections), quirks)
+        await made.begin()
+        for known in stations or (station(),):
+            await made.add(known)
+        yield made
+        await made.quiet()
+    finally:
+        await store.close()
+
+
+def state_of(made: World, ref: EvseRef = E1) -> PermissionState:
+    plug_in = made.at(ref).plug_in
+    assert plug_in is not None
+    return plug_in.permission.state
+
+
+HOLDS: Iterable[HoldMethod] = tuple(HoldMethod)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import handlers
 from csms.domain.commands import CallOutcome, CallResult, Command, Offline, Outcome, Rejected, station_of
-from csms.domain.errors import BadRequest, PortBusy
+from csms.domain.errors import BadRequest, BadSettings, PortBusy
 from csms.domain.ids import StationId
 from csms.domain.ports import Admission, Admitted, Clock, Intake
 from csms.domain.station import Version
@@ -35,6 +35,12 @@ RESUME_CHECK_S: Final = 0.02
 """While the write queue is full: how often it is looked at."""
 
 CLOSE_WAIT_S: Final = 2.0
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> PortBusy | BadSettings:
+    if error.errno == errno.EADDRINUSE:
+        return PortBusy(f"{host}:{port} is in use by another program; choose another [ocpp] port")
+    return BadSettings(f"[ocpp] host, port: {host}:{port} cannot be opened ({error.strerror}); correct one of them")
 
 
 class Hub:
@@ -67,7 +73,7 @@ class Hub:
     # Serving
 
     async def serve(self, tls: ssl.SSLContext | None = None) -> None:
-        """Listen; returns when the port is open. Raises PortBusy."""
+        """Listen; returns when the port is open. Raises PortBusy, or BadSettings for an address that is not ours."""
         loop = asyncio.get_running_loop()
         host, port = self.settings.host, self.settings.port
         try:
@@ -75,9 +81,7 @@ class Hub:
                 lambda: Connection(self, loop), host, port, backlog=BACKLOG, ssl=tls
             )
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise PortBusy(f"{host}:{port} is in use by another program; choose another [ocpp] port") from error
+            raise _cannot_listen(host, port, error) from error
         self._ping_timer = loop.call_later(self._sweep_s, self._sweep, loop)
 
     @property
@@ -143,7 +147,10 @@ class Hub:
         peer.session = session
         if older is not None:
             older.supersede()
-        self._intake.connected(admitted.station, version)
+        try:
+            self._intake.connected(admitted.station, version)
+        except Exception:
+            _log.exception("station %s is online, but what follows from it failed", admitted.station)
         return session
 
     def _released(self, session: Session) -> None:

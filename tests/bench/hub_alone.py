@@ -1,8 +1,7 @@
 """The hub without the rest of the server: what an idle connection weighs, how fast a fan-out is.
 
 ``python hub_alone.py MODE STATIONS ROUNDS``: a Hub in this process, the stations in another. Prints JSON. MODE ``idle``
-and ``deflate``: bytes of RSS per connection, without and with compression.
-``fan-out``: every station gets a
+and ``deflate``: bytes of RSS per connection, without and with compression. MODE ``fan-out``: every station gets a
 SetChargingProfile of its own; the time until every answer is there.
 """
 

@@ -6,7 +6,7 @@ import base64
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from csms.domain.errors import PortBusy
+from csms.domain.errors import BadSettings, PortBusy
 from csms.domain.station import Quirks, Version
 from csms.edge.hub import Hub
 from csms.settings import Ocpp
@@ -138,4 +138,12 @@ async def test_a_busy_port_is_named(edge):
     settings = Ocpp(port=edge.hub.port)
     other = Hub(edge.intake, edge.admission, edge.hub._desk.clock, settings, edge.hub._desk.translation)
     with pytest.raises(PortBusy, match=str(edge.hub.port)):
+        await other.serve()
+
+
+async def test_an_address_of_another_machine_is_named(edge):
+    """The issue: one clear line, no traceback."""
+    settings = Ocpp(host="192.0.2.1", port=edge.hub.port)
+    other = Hub(edge.intake, edge.admission, edge.hub._desk.clock, settings, edge.hub._desk.translation)
+    with pytest.raises(BadSettings, match=r"192\.0\.2\.1"):
         await other.serve()

@@ -460,3 +460,34 @@ async def test_closing_the_hub_tells_stations_to_come_back(make_edge):
         await station.hear()
     assert closed.value.rcvd.code == 1012
     await closing
+
+
+async def test_what_follows_is_read_as_the_booted_model_means_it(edge):
+    """V2G-21: quirks belong to vendor, model and firmware, which the boot tells."""
+    seen = []
+    decode = edge.hub._desk.translation.ROUTES[Version.V16]["Heartbeat"].decode
+    route = edge.hub._desk.translation.ROUTES[Version.V16]["Heartbeat"]
+
+    def spy(payload, context, message_id):
+        seen.append(context.quirks.name)
+        return decode(payload, context, message_id)
+
+    edge.hub._desk.translation.ROUTES = {
+        Version.V16: {**edge.hub._desk.translation.ROUTES[Version.V16], "Heartbeat": route._replace(decode=spy)}
+    }
+    station = await edge.online()
+    await station.ask(2, "1", "Heartbeat", {})
+    await station.ask(2, "2", "BootNotification", BOOT_16)
+    await station.ask(2, "3", "Heartbeat", {})
+    assert seen == ["unknown", "v m"]
+
+
+async def test_a_failure_of_ours_leaves_the_message_unanswered_and_the_socket_usable(edge):
+    """Design §3: never answered with CALLERROR because *we* failed; the station sends it again."""
+    station = await edge.online()
+    receive, edge.intake.receive = edge.intake.receive, None
+    await station.say(2, "1", "MeterValues", METER)
+    await (await station.socket.ping())  # the pong tells that the message has been read
+    edge.intake.receive = receive
+    await station.say(2, "2", "MeterValues", METER)
+    assert await station.hear() == [3, "2", {}]

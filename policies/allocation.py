@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from csms.domain.decision import Decision, EventShare, Reason, Setpoint
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId
@@ -51,20 +53,35 @@ def active_events(snapshot: Snapshot) -> list[DrEvent]:
 def _with_event(plan: Plan, tree: SiteTree, members: Sequence[Party], event: DrEvent) -> Plan:
     blocked = _opposed(plan, members, event)
     may = candidates(members, event, plan.moved_by, blocked)
-    powers = plan.powers.tolist()
+    taken = _taken(members, plan.powers, may)
     offers = [
         offer_of(party, power, event) if is_candidate else Offer()
-        for party, power, is_candidate in zip(members, powers, may, strict=True)
+        for party, power, is_candidate in zip(members, taken.tolist(), may, strict=True)
     ]
     fixed = {place: -power for place, power in _discharging_anyway(members, may, event)}
-    response = respond(tree, members, plan.powers, offers, event, sum(fixed.values()))
-    moved = (response.powers != plan.powers).nonzero()[0].tolist()
+    response = respond(tree, members, taken, offers, event, sum(fixed.values()))
+    is_moved = response.powers != taken
+    moved = is_moved.nonzero()[0].tolist()
     return Plan(
-        powers=response.powers,
+        powers=np.where(is_moved, _never_less(response.powers, plan.powers, event), plan.powers),
         moved_by=plan.moved_by | dict.fromkeys([*moved, *fixed], event),
         why_not=plan.why_not | {place: offer.why_not for place, offer in enumerate(offers) if offer.why_not},
-        shares=(*plan.shares, _share(event, plan.powers, response, sum(fixed.values()))),
+        shares=(*plan.shares, _share(event, taken, response, sum(fixed.values()))),
     )
+
+
+def _taken(members: Sequence[Party], powers: Watts, may: Sequence[bool]) -> Watts:
+    """What vehicles really take of what they are given: only that much can be stopped, or comes on top."""
+    drawn = [
+        power if party.evse.drawn_w is None or not is_candidate else min(power, party.evse.drawn_w)
+        for party, power, is_candidate in zip(members, powers.tolist(), may, strict=True)
+    ]
+    return np.array(drawn, dtype=np.int64)
+
+
+def _never_less(powers: Watts, before: Watts, event: DrEvent) -> Watts:
+    """An UP event takes no limit down that a vehicle did not use up."""
+    return np.maximum(powers, before) if event.direction is Direction.UP else powers
 
 
 def _opposed(plan: Plan, members: Sequence[Party], event: DrEvent) -> frozenset[AreaId]:
@@ -104,6 +121,8 @@ def _share(event: DrEvent, before: Watts, response: Response, already_w: int) ->
 def _setpoint(snapshot: Snapshot, members: Sequence[Party], base: Watts, plan: Plan, place: int) -> Setpoint:
     party, event = members[place], plan.moved_by.get(place)
     power, baseline_w = int(plan.powers[place]), int(base[place])
+    if event is not None and party.evse.drawn_w is not None:
+        baseline_w = min(baseline_w, party.evse.drawn_w)
     if party.corridor.fixed_w is not None:
         power, baseline_w = _of_fixed(party, event)
     return Setpoint(

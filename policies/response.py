@@ -117,7 +117,7 @@ def respond(
     offered = _whole(within_caps(tree, quantity, rank, room), powers, step, sign)
     used = cheapest(offered, rank, max(0, event.requested_w - already_w))
     moved = powers + sign * used.sum(axis=1)
-    is_between = (moved > 0) & (moved < step)
+    is_between = (moved > 0) & (moved < step) & (moved != powers)
     moved = np.where(is_between, np.where(sign > 0, step, 0), moved)
     return Response(moved, int(offered.sum()), bool((offered < quantity).any()))
 

@@ -43,6 +43,11 @@ def follows(desired_w: int, observed_w: float) -> bool:
     return abs(observed_w - desired_w) <= tolerance
 
 
+def takes_all(limit_w: int, observed_w: float) -> bool:
+    """The vehicle takes what it may: how much more it would take is not known."""
+    return observed_w >= limit_w - max(TOLERANCE_W, TOLERANCE_SHARE * limit_w)
+
+
 def observe(following: Following, desired_w: int, observed_w: float, samples_allowed: int) -> tuple[Following, Act]:
     """One metered sample after the acknowledgement: re-send after ``samples_allowed`` misses, after as many again read
     back what the station thinks, at the next miss degrade."""

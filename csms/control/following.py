@@ -13,7 +13,7 @@ from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.facts import Reading
 from csms.domain.ports import Clock, Stations
 from csms.settings import Dispatch as DispatchSettings
-from policies.setpoints import Act, follows, observe
+from policies.setpoints import Act, follows, observe, takes_all
 
 log = structlog.get_logger()
 
@@ -41,6 +41,8 @@ class Following:
         self._note(evse, record, round(power_w))
         if evse.probe is not None:
             return
+        if record.event is None and record.desired_w > 0:
+            evse.drawn_w = None if takes_all(record.desired_w, power_w) else round(max(power_w, 0))
         evse.following, act = observe(evse.following, record.desired_w, power_w, self._settings.observe_samples)
         self._react(evse, record, act)
 

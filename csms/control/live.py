@@ -1,11 +1,11 @@
 """Live state: a cache of committed facts, rebuilt from the store at the start (design §3)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from csms.domain.commands import StartTransaction
-from csms.domain.dispatch import SetpointRecord
+from csms.domain.dispatch import SetpointRecord, TransactionRecord
 from csms.domain.facts import NeedsReported, Reading
 from csms.domain.ids import EvseRef, PlugInId, StationId, TransactionId, UserId
 from csms.domain.live import LiveState, StoredStatus
@@ -17,6 +17,9 @@ from policies.setpoints import Following
 
 MAX_EVSES = 64
 """EVSE numbers above this are garbage (field lesson 21)."""
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""A transaction that says it began this little before its plug-in was seen may still be of that plug-in."""
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ class EvseLive:
     """One EVSE now. ``authorized``: energy may flow in the running transaction. ``is_over``: it ran and has ended, so
     that only a new answer of the user starts another in the same plug-in. ``refused``: a token was turned down in the
     running transaction. ``ended``: the newest transaction that has ended here; nothing that is said of it later counts.
-    ``dynamic_transaction``: the one whose Dynamic profile is installed."""
+    ``dynamic_transaction``: the one whose Dynamic profile is installed. ``drawn_w``: see domain.snapshot.EvseState."""
 
     evse: Evse
     statuses: dict[int, StoredStatus] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class EvseLive:
     probe: Probe | None = None
     last_used_at: datetime | None = None
     dynamic_transaction: TransactionId | None = None
+    drawn_w: int | None = None
 
     @property
     def ref(self) -> EvseRef:
@@ -80,7 +84,7 @@ class EvseLive:
 
     def forget_setpoint(self) -> None:
         """Whatever the station was told holds no more. A probe that is cut short has proven nothing."""
-        self.setpoint = self.sent_at = self.dynamic_transaction = self.probe = None
+        self.setpoint = self.sent_at = self.dynamic_transaction = self.probe = self.drawn_w = None
         if self.probe_state is ProbeState.RUNNING:
             self.probe_state = ProbeState.UNTRIED
 
@@ -159,30 +163,51 @@ class Live:
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def restore(live: Live, state: LiveState) -> None:
-    """Bring back what happens at the EVSEs. Stations must be in already; probes of another firmware do not count."""
+def restore(live: Live, state: LiveState, is_accepted: Callable[[str | None], bool]) -> None:
+    """Bring back what happens at the EVSEs. Stations must be in already; probes of another firmware do not count.
+
+    ``is_accepted``: whether a transaction's id token, if it has one, authorizes it.
+    """
     for status in state.statuses:
         if evse := live.evse(status.evse):
             evse.statuses[status.connector] = status
     for ref, reading in state.readings.items():
         if evse := live.evse(ref):
             evse.reading = reading
-    _restore_plug_ins(live, state)
+    _restore_plug_ins(live, state, is_accepted)
     _restore_probes(live, state)
 
 
-def _restore_plug_ins(live: Live, state: LiveState) -> None:
+def _restore_plug_ins(live: Live, state: LiveState, is_accepted: Callable[[str | None], bool]) -> None:
     for plug_in in state.plug_ins:
         if evse := live.evse(plug_in.evse):
             evse.plug_in = plug_in
     for record in state.transactions:
-        if record.evse and (evse := live.evse(record.evse)):
-            evse.transaction, evse.authorized = record.id, record.token is not None
+        if record.evse and (evse := live.evse(record.evse)) and _runs(record, evse.plug_in):
+            evse.transaction, evse.authorized = record.id, is_accepted(record.token)
     for _, evse in live.evses():
-        evse.is_over = evse.plug_in is not None and evse.plug_in.transaction is not None and evse.transaction is None
+        _restore_end(evse)
     for setpoint in state.setpoints:
         if (found := live.evse(setpoint.evse)) and found.plug_in and found.plug_in.id == setpoint.plug_in:
             found.setpoint = setpoint
+
+
+def _runs(record: TransactionRecord, plug_in: PlugIn | None) -> bool:
+    """Whether an open transaction is that of the vehicle that is there; those without an end stay open for ever."""
+    if plug_in is None or plug_in.transaction == record.id:
+        return plug_in is not None
+    is_new = record.started_at is None or record.started_at >= plug_in.plugged_at - CLOCKS_DIFFER
+    return plug_in.transaction is None and is_new
+
+
+def _restore_end(evse: EvseLive) -> None:
+    """Where no transaction runs no power flows, whatever was sampled last (field lesson 19)."""
+    if evse.transaction is not None:
+        return
+    if evse.plug_in is not None and evse.plug_in.transaction is not None:
+        evse.is_over, evse.ended = True, evse.plug_in.transaction
+    if evse.reading is not None:
+        evse.reading = replace(evse.reading, power_import_w=0.0, power_export_w=0.0)
 
 
 def _restore_probes(live: Live, state: LiveState) -> None:

@@ -94,6 +94,7 @@ def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, no
         can_pause=not station.quirks.zero_ends_transaction,
         fixed_w=fixed_w(station, evse),
         observed_w=evse.power_w,
+        drawn_w=evse.drawn_w,
         last_used_at=evse.last_used_at,
     )
 

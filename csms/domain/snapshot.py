@@ -77,7 +77,8 @@ class EvseState:
 
     ``battery`` None = state of charge unknown: charging only. ``can_discharge`` = driver there, probe passed, not
     degraded. ``can_pause`` False: 0 W would end the transaction, so the least power while in use is the electrics'
-    ``min_charge_w``. ``fixed_w``: it does not follow setpoints; plan with this power.
+    ``min_charge_w``. ``fixed_w``: it does not follow setpoints; plan with this power. ``drawn_w``: what the vehicle
+    took of a limit that left it more, outside any DR event; None = all that it was given, or not known.
     """
 
     ref: EvseRef
@@ -91,6 +92,7 @@ class EvseState:
     can_pause: bool = True
     fixed_w: int | None = None
     observed_w: int | None = None
+    drawn_w: int | None = None
     last_used_at: datetime | None = None
 
 

@@ -128,6 +128,7 @@ def evses(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: lis
         can_pause=draw(st.sampled_from([True, True, True, False])),
         fixed_w=draw(st.sampled_from([None, None, None, None, -3000, 0, 500, 9000])),
         observed_w=draw(st.sampled_from([None, -3000, 0, 2000, 7000])),
+        drawn_w=draw(st.sampled_from([None, None, 0, 900, 3000])),
         last_used_at=draw(maybe(instants)),
     )
 

@@ -76,6 +76,25 @@ def test_a_shortfall_is_said_and_never_an_error() -> None:
     assert empty.events[0].reasons == (Reason.DR_SHORTFALL,)
 
 
+def test_a_vehicle_that_takes_less_than_it_may_can_only_stop_that_much() -> None:
+    """G11: what a full vehicle does not draw is no reduction."""
+    fleet = [resource(1, drawn_w=2000), resource(2)]
+    decision = decide(snapshot(*fleet, events=(event(requested_w=9000),)))
+    assert powers(decision) == [0, 0]
+    assert [setpoint.baseline_w for setpoint in decision.setpoints] == [2000, 7000]
+    assert decision.events[0].allotted_w == 9000
+
+
+def test_a_vehicle_that_no_event_needs_keeps_the_limit_it_does_not_use_up() -> None:
+    decision = decide(snapshot(resource(1, drawn_w=2000), events=(event(requested_w=0),)))
+    assert powers(decision) == [7000]
+
+
+def test_an_event_that_raises_demand_takes_no_limit_down() -> None:
+    wanted = event(requested_w=1500, direction=Direction.UP)
+    assert powers(decide(snapshot(resource(1, drawn_w=2000), events=(wanted,)))) == [7000]
+
+
 def test_an_export_limit_of_the_tree_caps_the_discharge_and_is_named() -> None:
     sites = (site("house"), replace(site("room", "house"), export_limit_w=2_000))
     decision = decide(snapshot(resource(1, site="room"), resource(2, site="house"), sites=sites, events=(event(),)))

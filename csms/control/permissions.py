@@ -83,17 +83,21 @@ class Permissions:
     async def match(self, evse: EvseLive, user: UserId, vehicle: VehicleId | None) -> None:
         """Link the plug-in to its user and vehicle, and ask, or answer from a permitted time slot (P9)."""
         waiting = evse.plug_in
-        if waiting is None:
+        if waiting is None or waiting.user is not None or not await self._is_known(user):
             return
         vehicles = await self._store.read(partial(reads.vehicles, user=user))
         conditions = await self.conditions_of(user)
-        if evse.plug_in is None or evse.plug_in.id != waiting.id:
+        if evse.plug_in is None or evse.plug_in.id != waiting.id or evse.plug_in.user is not None:
             return
         evse.vehicle = _choose(vehicles, vehicle)
         self.on_matched(waiting)
         linked = replace(evse.plug_in, user=user, vehicle=evse.vehicle.id if evse.vehicle else None)
         permission = on_plug_in(linked, conditions, self._clock.now(), self.rules.question_timeout_s)
         self._decide(evse, replace(linked, permission=permission))
+
+    async def _is_known(self, user: UserId) -> bool:
+        """A station's host need not have a terminal here."""
+        return await self._store.read(partial(reads.user, id=user)) is not None
 
     async def claim(self, user: UserId, ref: EvseRef) -> PlugIn | None:
         """A user stands at this EVSE. Returns the plug-in that waits there; without one the next is theirs."""
@@ -111,10 +115,10 @@ class Permissions:
         self, id_: PlugInId, user: UserId, conditions: Conditions | None, channel: Channel, *, granted: bool
     ) -> PlugIn:
         """Take the user's yes or no; durable when it returns. NotFound: it is not the user's open plug-in."""
+        stated = conditions or await self.conditions_of(user) or Conditions()
         evse = self._live.of_plug_in(id_)
         if evse is None or evse.plug_in is None or evse.plug_in.user != user:
             raise NotFound("this plug-in has ended or is not yours; reload the page")
-        stated = conditions or await self.conditions_of(user) or Conditions()
         now = self._clock.now()
         permission = answered(evse.plug_in.permission, granted, stated, evse.plug_in.plugged_at, now, channel)
         plug_in = replace(evse.plug_in, permission=permission)
@@ -122,10 +126,19 @@ class Permissions:
         if granted and conditions is not None:
             await self.keep(user, Pattern(name=OWN_CONDITIONS, conditions=conditions))
         if evse.plug_in is not None and evse.plug_in.id == id_:
-            evse.is_over = False
+            evse.is_over = evse.is_over and not granted
             self._decide(evse, replace(evse.plug_in, permission=permission))
+        else:
+            await self._keep_after_end(id_, permission)
         log.info("permission.answered", plug_in=id_, state=permission.state, channel=channel)
         return plug_in
+
+    async def _keep_after_end(self, id_: PlugInId, permission: Permission) -> None:
+        """The cable went out while the answer was being stored: the plug-in that ended keeps the answer."""
+        ended = await self._store.read(partial(reads.plug_in, id=id_))
+        if ended is not None:
+            work = partial(works.save_plug_in, plug_in=replace(ended, permission=permission))
+            await self._store.writer.run(work)
 
     async def keep(self, user: UserId, pattern: Pattern) -> None:
         """Store a user's pattern of conditions under its name."""
@@ -144,6 +157,10 @@ class Permissions:
         permission = _lapsed(plug_in.permission, now)
         if permission is not plug_in.permission:
             self._decide(evse, replace(plug_in, permission=permission))
+
+    def noted(self, evse: EvseLive) -> None:
+        """Something was learnt of the plug-in that must survive a restart, as which transaction runs in it."""
+        self._save(evse)
 
     def ended(self, plug_in: PlugIn) -> None:
         """The cable is out: keep the plug-in as it ended."""

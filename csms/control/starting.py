@@ -17,7 +17,7 @@ from csms.domain.answers import TokenStatus
 from csms.domain.commands import Accepted, StartTransaction
 from csms.domain.facts import IdToken, TokenType
 from csms.domain.people import IdTokenRecord
-from csms.domain.permission import PermissionState
+from csms.domain.permission import Permission, PermissionState, PlugIn
 from csms.domain.ports import Clock, Stations
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, HoldMethod
@@ -51,28 +51,29 @@ class Starting:
             return
         if not wants_start(station, evse, self.rules, now):
             return
-        if evse.start is None or _may_retry(evse.start, now):
-            tries = evse.start.tries + 1 if evse.start else 1
+        if evse.start is None or _may_retry(evse.start, evse.plug_in.permission, now):
+            tries = evse.start.tries + 1 if evse.start and evse.start.tries < TRIES else 1
             command = StartTransaction(
                 evse=evse.ref,
                 token=IdToken(new_token_value(), TokenType.CENTRAL),
                 remote_start_id=secrets.randbelow(2**31 - 1) + 1,
             )
             evse.start = StartAttempt(command, now, tries)
-            self.spawn(self._start(evse, evse.start))
+            self.spawn(self._start(evse, evse.plug_in, evse.start))
 
-    async def _start(self, evse: EvseLive, attempt: StartAttempt) -> None:
-        plug_in = evse.plug_in
+    async def _start(self, evse: EvseLive, plug_in: PlugIn, attempt: StartAttempt) -> None:
         record = IdTokenRecord(
             token=attempt.command.token.value,
             type=TokenType.CENTRAL,
             status=TokenStatus.ACCEPTED,
             expires_at=self._clock.now() + TOKEN_LIVES,
-            user=plug_in.user if plug_in else None,
-            vehicle=plug_in.vehicle if plug_in else None,
+            user=plug_in.user,
+            vehicle=plug_in.vehicle,
         )
         await self._store.writer.run(partial(works.upsert_id_token, record=record))
         self._tokens.put(record)
+        if evse.start is not attempt:
+            return  # the vehicle has left or runs already: this token must not start the next one
         outcome = await self._stations.send(attempt.command)
         if not isinstance(outcome, Accepted):
             log.warning("start.refused", evse=str(evse.ref), attempt=attempt.tries, outcome=repr(outcome))
@@ -95,5 +96,7 @@ def _use_once_started(evse: EvseLive, rules: PermissionSettings, now: datetime) 
     return use_now(evse, rules, now, in_transaction=True)
 
 
-def _may_retry(attempt: StartAttempt, now: datetime) -> bool:
-    return attempt.tries < TRIES and now - attempt.sent_at >= CONFIRMED_WITHIN
+def _may_retry(attempt: StartAttempt, permission: Permission, now: datetime) -> bool:
+    """Three tries; three more when the user has answered again since."""
+    answered_since = permission.answered_at is not None and permission.answered_at > attempt.sent_at
+    return (attempt.tries < TRIES or answered_since) and now - attempt.sent_at >= CONFIRMED_WITHIN

@@ -116,7 +116,7 @@ class System:
         self.tokens.load(await self.store.read(reads.id_tokens))
         await self.prices.load()
         state = await self.store.read(partial(reads.live_state, now=self.clock.now()))
-        restore(self.live, state)
+        restore(self.live, state, self.tokens.accepts)
         self.events.load(state.events)
         await self._find_vehicles()
         await self._reserve_ids()
@@ -199,6 +199,7 @@ class System:
             case changes.TokenShown(evse, token):
                 self.permissions.token_shown(evse, token)
             case changes.TransactionBegan() | changes.TransactionOver() | changes.NeedsKnown():
+                self.permissions.noted(change.evse)
                 self.dispatch.wake()
                 self.feed.changed(change.evse.plug_in.user if change.evse.plug_in else None)
             case changes.Sampled(evse, reading):

@@ -29,6 +29,11 @@ class Tokens:
     def find(self, token: IdToken) -> IdTokenRecord | None:
         return self.records.get(token.key)
 
+    def accepts(self, value: str | None) -> bool:
+        """Whether a stored transaction's token was one to charge with: blocked and unknown ones were refused."""
+        record = None if value is None else self.records.get(value.strip().upper())
+        return record is not None and record.status is TokenStatus.ACCEPTED
+
     def purge(self, now: datetime) -> None:
         """Forget our own tokens that have expired; what they authorized is over, and the store still knows them."""
         over = [

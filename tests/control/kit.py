@@ -59,6 +59,7 @@ STRANGER = IdToken("STRANGER")
 V2G = Quirks(name="v2g", driver=SetpointDriver.OCPP21_SETPOINT)
 RATED = Electrics(max_charge_w=7360, max_discharge_w=6000)
 ACCEPTED = Accepted()
+LOW = Conditions(required_soc_percent=30)
 
 
 class SetClock:
@@ -143,7 +144,8 @@ class World:
         for known in await self.store.read(reads.stations):
             self.system.live.add(known, self.quirks)
         self.system.tokens.load(await self.store.read(reads.id_tokens))
-        restore(self.system.live, await self.store.read(partial(reads.live_state, now=self.clock.now())))
+        state = await self.store.read(partial(reads.live_state, now=self.clock.now()))
+        restore(self.system.live, state, self.system.tokens.accepts)
         await self.system._find_vehicles()
 
     @property
@@ -218,7 +220,7 @@ class World:
         await self.system.permissions.answer(plug_in.id, plug_in.user, conditions, Channel.PAGE, granted=granted)
         await self.quiet()
 
-    async def resource(self, conditions: Conditions = Conditions(required_soc_percent=30)) -> None:
+    async def resource(self, conditions: Conditions = LOW) -> None:
         """A permitted vehicle at 80 % in a running transaction at EVSE 1, its discharge proven."""
         await self.plug()
         await self.say(conditions=conditions)

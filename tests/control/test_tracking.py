@@ -28,7 +28,7 @@ from csms.domain.ids import EvseRef, TransactionId
 from csms.domain.station import ConnectorStatus, Quirks
 from tests.control.kit import E1, E2, START, S, station
 
-NO = Committed(token_accepted=False)
+NEW = Committed(result=True)
 
 
 class Track:
@@ -41,7 +41,7 @@ class Track:
         self.seen: list[str] = []
         self.seq_no = 0
 
-    def tell(self, fact: Any, committed: Committed = Committed(result=True)) -> None:
+    def tell(self, fact: Any, committed: Committed = NEW) -> None:
         self.seen += [type(change).__name__ for change in apply(self.live, fact, committed)]
 
     @property

@@ -1,0 +1,116 @@
+"""A restart in the middle of everything: what was committed is there again, and nothing else. Must hold 3."""
+
+from csms.domain.answers import TokenStatus
+from csms.domain.commands import StartTransaction
+from csms.domain.facts import IdToken
+from csms.domain.ids import EvseRef
+from csms.domain.people import IdTokenRecord
+from csms.domain.permission import PermissionState
+from csms.domain.snapshot import Use
+from csms.domain.station import ConnectorStatus, ProbeState, Version
+from tests.control.kit import AOI, CARD, E1, LEAF, STRANGER, S, World, state_of
+
+
+async def test_a_question_is_still_open_after_a_restart(w: World) -> None:
+    """P3, P4."""
+    await w.plug()
+    before = w.plug_in
+    await w.restart()
+    assert w.plug_in == before
+    await w.say()
+    assert state_of(w) is PermissionState.GRANTED
+
+
+async def test_a_permitted_vehicle_is_still_a_resource_after_a_restart(w: World) -> None:
+    """P4: with its user, vehicle, transaction and conditions."""
+    await w.resource()
+    w.evse.probe_state = ProbeState.UNTRIED
+    before = w.plug_in
+    await w.restart()
+    evse = w.evse
+    assert (evse.transaction, evse.authorized, evse.is_over) == ("tx-1", True, False)
+    assert (evse.vehicle.id if evse.vehicle else None, w.plug_in.permission) == (LEAF, before.permission)
+    assert w.system.present.snapshot().evses[0].use is Use.RESOURCE
+
+
+async def test_what_has_ended_is_not_started_again_after_a_restart(w: World) -> None:
+    """P4: the transaction is over, the cable is in."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"), w.ended(1))
+    await w.restart()
+    w.station.version = w.stations.versions[S] = Version.V21
+    w.clock.pass_(60)
+    await w.system.sweep()
+    await w.quiet()
+    assert w.evse.is_over
+    assert len(w.stations.of(StartTransaction)) == 1
+
+
+async def test_an_open_transaction_of_a_vehicle_long_gone_does_not_hold_up_the_next_one(w: World) -> None:
+    """Field lesson 13: its stop never came."""
+    await w.take(w.started())
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    w.clock.pass_(61)
+    await w.system.sweep()
+    w.clock.pass_(3600)
+    await w.plug()
+    await w.restart()
+    assert (w.evse.transaction, w.evse.authorized) == (None, False)
+    assert w.plug_in.user == AOI
+
+
+async def test_a_refused_token_is_not_accepted_by_a_restart(w: World) -> None:
+    """P4."""
+    await w.token(IdTokenRecord(token="BAD", status=TokenStatus.BLOCKED))
+    for token in (STRANGER, IdToken("BAD")):
+        await w.take(w.started(token))
+        assert not w.evse.authorized
+        await w.restart()
+        assert w.evse.transaction is not None
+        assert not w.evse.authorized
+
+
+async def test_no_power_flows_after_a_restart_where_no_transaction_runs(w: World) -> None:
+    """Field lesson 19."""
+    await w.take(w.started())
+    await w.take(w.metered(power_import_w=5000.0), w.stopped(w.evse.transaction))
+    await w.restart()
+    assert w.evse.power_w == 0
+
+
+async def test_a_proven_discharge_is_proven_after_a_restart_for_the_same_firmware(w: World) -> None:
+    """V2G-8."""
+    await w.take(w.boot("1.0"))
+    await w.resource()
+    w.evse.probe_state = ProbeState.UNTRIED
+    await w.system.dispatch.tick()
+    assert w.evse.probe is not None
+    w.clock.pass_(10)
+    await w.take(w.metered(power_export_w=1000.0))
+    assert w.evse.probe_state is ProbeState.PASSED
+    await w.restart()
+    assert w.evse.probe_state is ProbeState.PASSED
+    await w.take(w.boot("2.0"))
+    assert w.evse.probe_state is ProbeState.UNTRIED
+
+
+async def test_a_plug_in_at_an_evse_that_the_station_brought_along_survives_a_restart(w: World) -> None:
+    """An EVSE that was never provisioned comes into being when its station names it."""
+    found = EvseRef(S, 5)
+    await w.plug(AOI, found)
+    before = w.at(found).plug_in
+    await w.restart()
+    assert w.at(found).plug_in == before
+
+
+async def test_a_station_that_comes_back_in_another_version_keeps_its_plug_in(w: World) -> None:
+    """Version is of the connection."""
+    await w.resource()
+    w.system.intake.disconnected(S)
+    w.stations.versions[S] = Version.V16
+    w.system.intake.connected(S, Version.V16)
+    await w.quiet()
+    assert (w.station.version, w.station.station.version) == (Version.V16, Version.V16)
+    assert w.plug_in.evse == E1
+    assert w.plug_in.permission.state is PermissionState.GRANTED

@@ -1,0 +1,157 @@
+"""Remote start once the user has answered: verified, repeated, and never for the wrong vehicle."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from csms.domain.commands import ApplySetpoint, StartTransaction
+from csms.domain.permission import PermissionState
+from csms.domain.snapshot import Use
+from csms.domain.station import BootState, ConnectorStatus, HoldMethod, Quirks
+from tests.control.kit import AOI, CARD, E1, KEN, World, state_of, station, world
+
+
+def starts(w: World) -> list[StartTransaction]:
+    return w.stations.of(StartTransaction)
+
+
+async def swept(w: World, seconds: float = 0) -> int:
+    w.clock.pass_(seconds)
+    await w.system.sweep()
+    await w.quiet()
+    return len(starts(w))
+
+
+async def test_a_yes_starts_the_transaction_with_a_token_that_we_accept(w: World) -> None:
+    """P4, V2G-31: 14 upper-case hex digits, stored before they are sent, linked to the user."""
+    await w.plug()
+    assert starts(w) == []
+    await w.say()
+    (sent,) = starts(w)
+    assert sent.evse == E1
+    assert len(sent.token.value) == 14
+    answers = await w.take(w.authorize(sent.token), w.started(sent.token))
+    assert [answer.status if hasattr(answer, "status") else answer.token.status for answer in answers] == [  # type: ignore[union-attr]
+        "Accepted",
+        "Accepted",
+    ]
+    assert w.evse.authorized
+    assert await swept(w, 60) == 1
+
+
+async def test_a_start_that_nothing_comes_of_is_repeated_twice_thirty_seconds_apart(w: World) -> None:
+    """V2G-32: Accepted only means that the station will try."""
+    await w.plug()
+    await w.say()
+    assert [await swept(w, s) for s in (29, 1, 29, 1, 30, 300)] == [1, 2, 2, 3, 3, 3]
+    assert len({sent.token.value for sent in starts(w)}) == 3
+    assert len({sent.remote_start_id for sent in starts(w)}) == 3
+
+
+async def test_a_new_answer_is_worth_new_tries(w: World) -> None:
+    """V2G-32: the user has replugged and says yes again."""
+    await w.plug()
+    await w.say()
+    for _ in range(4):
+        await swept(w, 30)
+    await w.say()
+    assert await swept(w) == 4
+
+
+async def test_nothing_is_started_for_somebody_unknown(w: World) -> None:
+    """P4: nobody to ask, nobody to charge for."""
+    await w.plug(None)
+    assert await swept(w, 301) == 0
+    assert state_of(w) is PermissionState.EXPIRED
+
+
+async def test_a_transaction_that_has_ended_is_not_started_again_but_by_a_new_yes(w: World) -> None:
+    """P4: whoever stopped it meant it. A no is no wish to charge again either."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"), w.ended(1))
+    assert await swept(w, 60) == 1
+    await w.say(granted=False)
+    assert await swept(w, 60) == 1
+    await w.say()
+    assert await swept(w) == 2
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("charge", True), ("nothing", False)])
+@pytest.mark.parametrize("answer", ["no", "silence"])
+async def test_what_follows_a_no_or_a_silence_is_the_hosts_choice(
+    tmp_path: Path, rule: str, expected: bool, answer: str
+) -> None:
+    """P4: plain charging, or nothing."""
+    async with world(tmp_path, permission={"on_refusal": rule, "on_no_answer": rule}) as w:
+        await w.person()
+        await w.plug()
+        if answer == "no":
+            await w.say(granted=False)
+        assert (await swept(w, 301) > 0) is expected
+
+
+async def test_a_station_that_gives_up_waiting_is_started_at_no_power_first(w: World) -> None:
+    """P4, reference §2.4: before its ConnectionTimeOut; held at 0 W until the answer."""
+    await w.plug()
+    assert await swept(w, 199) == 0
+    assert await swept(w, 1) == 1
+    await w.take(w.started(starts(w)[0].token))
+    await w.system.dispatch.tick()
+    await w.quiet()
+    assert w.system.present.snapshot().evses[0].use is Use.HELD
+    assert [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)] == [0]
+
+
+@pytest.mark.parametrize(
+    ("hold", "expected"), [(HoldMethod.START_ZERO, 1), (HoldMethod.NONE_START, 0), (HoldMethod.UNAUTHORIZED, 0)]
+)
+async def test_each_hold_method_starts_when_its_stations_need_it(
+    tmp_path: Path, hold: HoldMethod, expected: int
+) -> None:
+    """V2G-26."""
+    async with world(tmp_path, quirks=Quirks(hold=hold)) as w:
+        await w.person()
+        await w.plug()
+        assert await swept(w) == expected
+
+
+@pytest.mark.parametrize("away", ["offline", "not booted"])
+async def test_a_station_that_is_not_ready_is_not_started(w: World, away: str) -> None:
+    """Field lesson 22: nothing before its boot."""
+    await w.plug()
+    if away == "offline":
+        w.station.version = None
+    else:
+        w.station.station = replace(w.station.station, boot_state=BootState.PENDING)
+    await w.say()
+    assert starts(w) == []
+
+
+async def test_a_vehicle_that_leaves_while_its_start_is_stored_starts_nothing(w: World) -> None:
+    """P4: its user's token must not start the next vehicle."""
+    await w.plug()
+    w.system.permissions.on_decided = lambda evse: None
+    await w.say()
+    w.system.starting.sweep(w.station, w.evse, w.clock.now())
+    w.evse.forget_vehicle()
+    w.system.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
+    await w.quiet()
+    assert starts(w) == []
+    assert w.plug_in.user is None
+
+
+async def test_two_users_at_one_station_are_started_each_at_their_evse(tmp_path: Path) -> None:
+    """V2G-31: one token per start."""
+    async with world(tmp_path, station(evses=2)) as w:
+        await w.person()
+        await w.person(KEN, None, None)
+        refs = [evse.ref for evse in w.station.evses.values()]
+        for user, ref in zip((AOI, KEN), refs, strict=True):
+            await w.plug(user, ref)
+            await w.say(ref=ref)
+        assert [sent.evse for sent in starts(w)] == refs
+        for sent in starts(w):
+            await w.take(w.started(sent.token, sent.evse))
+        assert [evse.plug_in.user for evse in w.station.evses.values() if evse.plug_in] == [AOI, KEN]

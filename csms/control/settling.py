@@ -9,7 +9,8 @@ import structlog
 
 from csms.control.prices import Prices
 from csms.domain.dr import DrEvent
-from csms.domain.ids import AreaId, SiteId
+from csms.domain.errors import CsmsError
+from csms.domain.ids import AreaId, EvseRef, SiteId
 from csms.domain.permission import PermissionState, PlugIn
 from csms.domain.ports import Clock
 from csms.settings import Settings
@@ -24,8 +25,21 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 LOOK_BACK = timedelta(days=1)
 """After a start, intervals this far back are settled again; what was booked already adds nothing."""
 
-MAX_W = 400_000
-"""Above every EVSE there is: only for spotting registers that jump."""
+LONGEST_GAP = timedelta(days=7)
+"""Readings further apart settle nothing anew by themselves."""
+
+UNRATED_W = 400_000
+"""For an EVSE whose rating nobody gave: above every one there is."""
+
+
+async def ratings(store: Store) -> dict[EvseRef, int]:
+    """The most power that each provisioned EVSE can pass, W: registers that move faster have jumped."""
+    stations = await store.read(reads.stations)
+    return {
+        evse.ref: max(evse.electrics.max_charge_w, evse.electrics.max_discharge_w)
+        for station in stations
+        for evse in station.evses
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +65,17 @@ class Settling:
         self._settled_until = self._floor(clock.now() - LOOK_BACK)
         self._late: set[datetime] = set()
         self._began = False
+        self._ratings: dict[EvseRef, int] = {}
 
-    def note_reading(self, at: datetime) -> None:
-        """A reading was stored: when its interval is settled already, that is done again."""
-        if at < self._settled_until:
-            self._late.add(self._floor(at))
+    def note_readings(self, since: datetime, until: datetime) -> None:
+        """The energy in this time is known better now: what is settled of it already is settled again.
+
+        Registers bound the energy between two readings, so that a late reading changes every interval back to the one
+        before it, which may lie one interval back.
+        """
+        if since < self._settled_until:
+            oldest = max(since - self._interval, self._settled_until - LONGEST_GAP)
+            self._late.update(self._starts(oldest, min(until + self._interval, self._settled_until)))
 
     def reopen(self, since: datetime) -> None:
         """Settle again from then on: somebody has become known whose energy was not booked."""
@@ -67,14 +87,14 @@ class Settling:
 
     async def run(self) -> int:
         """Settle what is due. Returns the number of entries posted."""
-        due, self._late = sorted(self._late), set()
         last = self._floor(self._clock.now() - self._grace)
         if not self._began:
             await self._skip_empty(last)
         while self._settled_until < last:
-            due.append(self._settled_until)
+            self._late.add(self._settled_until)
             self._settled_until += self._interval
-        return await self._settle_each(due)
+        due, self._late = sorted(self._late), set()
+        return sum([await self._settle_or_keep(start) for start in due])
 
     async def _skip_empty(self, last: datetime) -> None:
         """At the start: nothing can be settled before the first plug-in."""
@@ -83,11 +103,14 @@ class Settling:
         self._settled_until = max(self._settled_until, self._floor(first))
         self._began = True
 
-    async def _settle_each(self, starts: Sequence[datetime]) -> int:
-        posted = 0
-        for start in starts:
-            posted += await self.settle(start, min(start + self._interval, self._clock.now()))
-        return posted
+    async def _settle_or_keep(self, start: datetime) -> int:
+        """An interval that cannot be settled now does not hold up the others, and is tried again."""
+        try:
+            return await self.settle(start, min(start + self._interval, self._clock.now()))
+        except CsmsError:
+            self._late.add(start)
+            log.exception("settlement.failed", start=start.isoformat())
+            return 0
 
     def _floor(self, at: datetime) -> datetime:
         return EPOCH + (at - EPOCH) // self._interval * self._interval
@@ -110,6 +133,7 @@ class Settling:
             return []
         events = await self._store.read(partial(reads.dr_events, since=start, until=end))
         areas = await self._areas_of_stations()
+        self._ratings = await ratings(self._store)
         found: list[tuple[Piece, list[Flow]]] = []
         for area in sorted(set(areas.values())):
             here = [plug_in for plug_in in owned if areas.get(plug_in.evse.station) == area]
@@ -141,7 +165,7 @@ class Settling:
         stored = await self._store.read(partial(reads.readings, evse=plug_in.evse, start=start, end=end))
         return Flow(
             plug_in=plug_in,
-            energy=energy_in_window(plug_in.evse, stored, start, end, MAX_W),
+            energy=energy_in_window(plug_in.evse, stored, start, end, self._ratings.get(plug_in.evse, UNRATED_W)),
             area=piece.area,
             event=_event_for(plug_in, piece, events),
             tariff_per_kwh=self._prices.series(piece.area, piece.start).at(piece.start),

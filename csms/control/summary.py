@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from csms.control.settling import MAX_W
+from csms.control.settling import UNRATED_W, ratings
 from csms.domain.permission import PermissionState, PlugIn
 from csms.domain.ports import Clock
 from csms.store import Store, reads
@@ -29,19 +29,22 @@ class Audit:
 async def audit(store: Store, clock: Clock) -> Audit:
     """Over every plug-in that is stored."""
     plug_ins = await store.read(partial(reads.plug_ins, limit=100_000))
-    exported = [await _exported_wh(store, plug_in, clock.now()) for plug_in in plug_ins]
+    rated = await ratings(store)
+    exported = [
+        await _exported_wh(store, plug_in, rated.get(plug_in.evse, UNRATED_W), clock.now()) for plug_in in plug_ins
+    ]
     return Audit(
         discharged_without_permission_wh=round(sum(exported)),
         below_required_charge=sum(is_below_required(plug_in) for plug_in in plug_ins),
     )
 
 
-async def _exported_wh(store: Store, plug_in: PlugIn, now: datetime) -> float:
+async def _exported_wh(store: Store, plug_in: PlugIn, max_w: int, now: datetime) -> float:
     start, end = plug_in.plugged_at, unpermitted_until(plug_in) or plug_in.unplugged_at or now
     if end <= start:
         return 0.0
     stored = await store.read(partial(reads.readings, evse=plug_in.evse, start=start, end=end))
-    return float(energy_in_window(plug_in.evse, stored, start, end, MAX_W).export_wh) if stored else 0.0
+    return float(energy_in_window(plug_in.evse, stored, start, end, max_w).export_wh) if stored else 0.0
 
 
 def unpermitted_until(plug_in: PlugIn) -> datetime | None:

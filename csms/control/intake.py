@@ -86,8 +86,8 @@ class TransactionIds:
 
 
 class Intake:
-    """Takes facts in. ``on_change`` hears what committed facts changed, ``on_readings`` the time of the oldest
-    reading in each; ``on_low_ids`` is asked for another id block."""
+    """Takes facts in. ``on_change`` hears what committed facts changed, ``on_readings`` from when to when the
+    readings in each tell of the energy; ``on_low_ids`` is asked for another id block."""
 
     def __init__(self, store: Store, live: Live, tokens: Tokens, clock: Clock, heartbeat_interval_s: int) -> None:
         self._store = store
@@ -101,7 +101,7 @@ class Intake:
         self.on_change: Callable[[changes.Change], None] = lambda change: None
         self.on_connection: Callable[[StationLive, bool], None] = lambda station, online: None
         self.on_low_ids: Callable[[], None] = lambda: None
-        self.on_readings: Callable[[datetime], None] = lambda at: None
+        self.on_readings: Callable[[datetime, datetime], None] = lambda since, until: None
 
     @property
     def is_full(self) -> bool:
@@ -125,8 +125,7 @@ class Intake:
 
         def committed(result: Any) -> None:
             done(self._answer(fact, result, token))
-            if readings := getattr(fact, "readings", ()):
-                self.on_readings(readings[0].at)
+            self._note_readings(fact)
             accepted = token is None or token.status is TokenStatus.ACCEPTED
             self._follow_up(tracking.apply(self._live, fact, tracking.Committed(result, accepted)))
             self._note_parked(fact, result)
@@ -140,6 +139,20 @@ class Intake:
             self._store.writer.put(Write(rows, work, committed, quarantined))
         else:  # nothing to keep: an Authorize says no more than the transaction after it
             committed(None)
+
+    def _note_readings(self, fact: StationFact) -> None:
+        """Say which time is known better now: from the reading before to the newest, or from a late one on."""
+        times = [reading.at for reading in getattr(fact, "readings", ())]
+        if not times:
+            return
+        before = self._last_reading_at(fact)
+        self.on_readings(min([*times, before] if before else times), max([*times, before] if before else times))
+
+    def _last_reading_at(self, fact: Any) -> datetime | None:
+        ref = getattr(fact, "evse", None)
+        station = fact.origin.station
+        evse = self._live.evse(ref) if ref else self._live.of_transaction(station, fact.transaction)
+        return evse.reading.at if evse and evse.reading else None
 
     def _note_parked(self, fact: StationFact, result: Any) -> None:
         """A stop that fitted no transaction is tried again once its station has told of a start (V2G-55)."""
@@ -178,7 +191,7 @@ class Intake:
         return work
 
     def _follow_up(self, happened: Iterator[changes.Change]) -> None:
-        for change in happened:
+        for change in tuple(happened):  # the fact is applied whole before anybody reacts to a part of it
             self.on_change(change)
 
     def connected(self, station: StationId, version: Version) -> None:
@@ -199,9 +212,13 @@ class Intake:
         return self._skews.setdefault(station, ClockSkew())
 
     def _note_clock(self, fact: StationFact) -> None:
+        skew = self._skew(fact.origin.station)
+        if isinstance(fact, Booted):
+            skew.forget()
         said_at = _said_at(fact)
-        if said_at is not None:
-            self._skew(fact.origin.station).note(said_at, fact.origin.received_at)
+        if said_at is not None and said_at != fact.origin.received_at:  # equal: it gave no time of its own
+            is_live = isinstance(fact, StatusReported | TransactionReported)
+            skew.note(said_at, fact.origin.received_at, is_live=is_live)
 
     def _transaction_for(self, fact: StationFact) -> int | None:
         if isinstance(fact, TransactionStarted) or _is_bad_start(fact):

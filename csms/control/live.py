@@ -75,6 +75,12 @@ class EvseLive:
             return None
         return self.plug_in.soc_percent
 
+    def want_start(self) -> None:
+        """The user said yes (again): a transaction is wanted, and worth new tries."""
+        self.is_over = False
+        if self.start is not None:
+            self.start.tries = 0
+
     def forget_vehicle(self) -> None:
         """The cable is out: nothing that was learnt of this vehicle holds for the next."""
         self.plug_in = self.vehicle = self.needs = self.start = self.available_since = self.transaction = None

@@ -9,7 +9,6 @@ import structlog
 
 from csms.control.prices import Prices
 from csms.domain.dr import DrEvent
-from csms.domain.errors import CsmsError
 from csms.domain.ids import AreaId, EvseRef, SiteId
 from csms.domain.permission import PermissionState, PlugIn
 from csms.domain.ports import Clock
@@ -107,7 +106,7 @@ class Settling:
         """An interval that cannot be settled now does not hold up the others, and is tried again."""
         try:
             return await self.settle(start, min(start + self._interval, self._clock.now()))
-        except CsmsError:
+        except Exception:
             self._late.add(start)
             log.exception("settlement.failed", start=start.isoformat())
             return 0

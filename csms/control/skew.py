@@ -12,26 +12,51 @@ QUANTUM_S = 10.0
 """An estimate moves only by more than this, so that a repeated message is corrected to the same instant again."""
 
 MAX_SKEW_S = 7 * 86_400.0
-"""Beyond a week the clock was never set (1970): what comes live is dated by its arrival."""
+"""Nothing is learnt from a message further away than this: it waited in a queue, or the clock was never set."""
+
+EARLIEST_YEAR = 2000
+"""Before it the clock was never set (1970): all that can be said of a reading is when it arrived."""
 
 
 @dataclass(slots=True)
 class ClockSkew:
-    """How far a station's clock is behind ours, s: the least of the last samples, as a queue only adds to it."""
+    """How far a station's clock is behind ours, s.
+
+    A message that seems to come late may have waited in a queue, one that seems to come early cannot. So the estimate
+    goes down at once; it goes up by the first message of a kind that is never queued, or when the last 16 messages
+    agree: a queue that is sent ages evenly spread.
+    """
 
     samples: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     offset_s: float = 0.0
+    is_known: bool = False
 
-    def note(self, said_at: datetime, received_at: datetime) -> None:
-        """Learn from one message of the station."""
-        self.samples.append((received_at - said_at).total_seconds())
-        estimate = min(self.samples)
-        if abs(estimate - self.offset_s) > QUANTUM_S:
-            self.offset_s = round(estimate / QUANTUM_S) * QUANTUM_S
+    def note(self, said_at: datetime, received_at: datetime, *, is_live: bool) -> None:
+        """Learn from one message; ``is_live``: its kind is never queued."""
+        late_s = (received_at - said_at).total_seconds()
+        if abs(late_s) > MAX_SKEW_S:
+            return
+        self.samples.append(late_s)
+        if late_s < self.offset_s or (is_live and not self.is_known):
+            self._move(late_s)
+        elif len(self.samples) == SAMPLES and max(self.samples) - min(self.samples) <= QUANTUM_S:
+            self._move(min(self.samples))
+        self.is_known = self.is_known or is_live
 
-    def corrected(self, reading: Reading) -> Reading:
+    def _move(self, estimate_s: float) -> None:
+        if abs(estimate_s - self.offset_s) > QUANTUM_S:
+            self.offset_s = round(estimate_s / QUANTUM_S) * QUANTUM_S
+
+    def forget(self) -> None:
+        """The station sets its clock by our answer to its boot: the estimate holds until it says something else."""
+        self.samples.clear()
+        self.is_known = False
+
+    def corrected(self, reading: Reading, received_at: datetime) -> Reading:
         """The reading at our time; the same object while the clocks agree."""
-        if self.offset_s == 0.0 or abs(self.offset_s) > MAX_SKEW_S:
+        if reading.at.year < EARLIEST_YEAR:
+            return replace(reading, at=received_at)
+        if self.offset_s == 0.0:
             return reading
         return replace(reading, at=reading.at + timedelta(seconds=self.offset_s))
 
@@ -41,6 +66,6 @@ _METERED = (Metered, TransactionReported, TransactionStopped)
 
 def corrected(fact: Any, skew: ClockSkew) -> Any:
     """A fact with its readings at our time."""
-    if skew.offset_s == 0.0 or not isinstance(fact, _METERED) or not fact.readings:
+    if not isinstance(fact, _METERED) or not fact.readings:
         return fact
-    return replace(fact, readings=tuple(skew.corrected(reading) for reading in fact.readings))
+    return replace(fact, readings=tuple(skew.corrected(reading, fact.origin.received_at) for reading in fact.readings))

@@ -17,7 +17,7 @@ from csms.domain.answers import TokenStatus
 from csms.domain.commands import Accepted, StartTransaction
 from csms.domain.facts import IdToken, TokenType
 from csms.domain.people import IdTokenRecord
-from csms.domain.permission import Permission, PermissionState, PlugIn
+from csms.domain.permission import PermissionState, PlugIn
 from csms.domain.ports import Clock, Stations
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, HoldMethod
@@ -51,8 +51,8 @@ class Starting:
             return
         if not wants_start(station, evse, self.rules, now):
             return
-        if evse.start is None or _may_retry(evse.start, evse.plug_in.permission, now):
-            tries = evse.start.tries + 1 if evse.start and evse.start.tries < TRIES else 1
+        if evse.start is None or _may_retry(evse.start, now):
+            tries = evse.start.tries + 1 if evse.start else 1
             command = StartTransaction(
                 evse=evse.ref,
                 token=IdToken(new_token_value(), TokenType.CENTRAL),
@@ -96,7 +96,5 @@ def _use_once_started(evse: EvseLive, rules: PermissionSettings, now: datetime) 
     return use_now(evse, rules, now, in_transaction=True)
 
 
-def _may_retry(attempt: StartAttempt, permission: Permission, now: datetime) -> bool:
-    """Three tries; three more when the user has answered again since."""
-    answered_since = permission.answered_at is not None and permission.answered_at > attempt.sent_at
-    return (attempt.tries < TRIES or answered_since) and now - attempt.sent_at >= CONFIRMED_WITHIN
+def _may_retry(attempt: StartAttempt, now: datetime) -> bool:
+    return attempt.tries < TRIES and now - attempt.sent_at >= CONFIRMED_WITHIN

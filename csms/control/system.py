@@ -90,7 +90,7 @@ class System:
         self.present.events = self.events.open
         self.intake.on_change = self._changed
         self.intake.on_connection = self._connection
-        self.intake.on_readings = self.settling.note_reading
+        self.intake.on_readings = self.settling.note_readings
         self.intake.on_low_ids = self._more_ids
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -1,0 +1,229 @@
+"""Facts come in: stored, then answered, then acted on."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from csms.control.intake import IDS_PER_BLOCK, TransactionIds
+from csms.control.tokens import Tokens
+from csms.domain.answers import (
+    Answer,
+    BootAnswer,
+    DataAnswer,
+    NeedsAnswer,
+    NeedsStatus,
+    Noted,
+    StartAnswer,
+    TimeAnswer,
+    TokenAnswer,
+    TokenStatus,
+    TransactionAnswer,
+)
+from csms.domain.facts import DataSent, Heard, IdToken, NeedsReported, Reading, TokenType, Unintelligible
+from csms.domain.ids import EvseRef, StationId
+from csms.domain.people import IdTokenRecord
+from csms.domain.station import BootState, ConnectorStatus, Version
+from csms.store import reads
+from tests.control.kit import CARD, E1, START, STRANGER, S, World
+
+
+async def test_nothing_is_answered_before_its_commit(w: World) -> None:
+    """Design §1: frame, fact, commit, reply."""
+    answers: list[Answer] = []
+    w.system.intake.receive(w.started(), answers.append)
+    await asyncio.sleep(0)
+    assert answers == []
+    assert w.evse.plug_in is None
+    await w.quiet()
+    assert len(answers) == 1
+    stored = await w.store.read(partial(reads.transactions, station=S))
+    assert [record.id for record in stored] == [str(answers[0].transaction)]  # type: ignore[union-attr]
+
+
+async def test_a_heartbeat_is_answered_from_memory_with_the_time(w: World) -> None:
+    """Scenario 4: a write would only wear the disk."""
+    answers: list[Answer] = []
+    w.clock.pass_(5)
+    w.system.intake.receive(Heard(origin=w.origin()), answers.append)
+    assert answers == [TimeAnswer(w.clock.now())]
+    assert w.station.last_heard_at == w.clock.now()
+
+
+@pytest.mark.parametrize("state", [BootState.ACCEPTED, BootState.PENDING, BootState.REJECTED])
+async def test_a_boot_is_answered_as_the_station_is_registered(w: World, state: BootState) -> None:
+    """Scenario 3, V2G-61."""
+    w.station.station = replace(w.station.station, registration=state)
+    assert await w.take(w.boot()) == [BootAnswer(state=state, now=START, interval_s=300)]
+    kept = await w.store.read(partial(reads.station, id=S))
+    assert kept is not None
+    assert (kept.boot_state, kept.model) == (state, "M")
+    assert w.station.station.boot_state is state
+
+
+async def test_a_start_is_answered_with_an_id_also_when_its_token_is_refused(w: World) -> None:
+    """Field lesson 10."""
+    (answer,) = await w.take(w.started(STRANGER))
+    assert isinstance(answer, StartAnswer)
+    assert answer.transaction > 0
+    assert answer.token.status is TokenStatus.UNKNOWN
+    assert not w.evse.authorized
+
+
+async def test_the_same_start_gets_the_same_id_and_another_start_another(w: World) -> None:
+    """V2G-54, field lesson 9: retries come with new message ids."""
+    first = w.started()
+    w.clock.pass_(10)
+    again = replace(first, origin=w.origin())
+    ids = [answer.transaction for answer in await w.take(first, again, w.started())]  # type: ignore[union-attr]
+    assert ids[0] == ids[1] != ids[2]
+
+
+async def test_a_start_that_nobody_understands_is_kept_and_gets_an_id_of_its_own(w: World) -> None:
+    """V2G-39: confirmed, never CALLERROR."""
+    bad = Unintelligible(origin=w.origin(), action="StartTransaction", raw="{}", why="no connector")
+    one, two = await w.take(bad, replace(bad, origin=w.origin(), raw="{ }"))
+    assert isinstance(one, StartAnswer)
+    assert isinstance(two, StartAnswer)
+    assert 0 < one.transaction < two.transaction
+    assert one.token.status is TokenStatus.INVALID
+    other = replace(bad, origin=w.origin(), action="MeterValues")
+    assert await w.take(other) == [Noted()]
+
+
+@pytest.mark.parametrize(
+    ("record", "status"),
+    [
+        (None, TokenStatus.UNKNOWN),
+        (IdTokenRecord(token="X"), TokenStatus.ACCEPTED),
+        (IdTokenRecord(token="x "), TokenStatus.ACCEPTED),
+        (IdTokenRecord(token="X", status=TokenStatus.BLOCKED), TokenStatus.BLOCKED),
+        (IdTokenRecord(token="X", expires_at=START), TokenStatus.EXPIRED),
+        (IdTokenRecord(token="X", expires_at=START + timedelta(seconds=1)), TokenStatus.ACCEPTED),
+        (IdTokenRecord(token="X", expires_at=START, status=TokenStatus.BLOCKED), TokenStatus.BLOCKED),
+    ],
+)
+async def test_a_token_is_judged_by_what_is_known_of_it(
+    w: World, record: IdTokenRecord | None, status: TokenStatus
+) -> None:
+    """Scenario 8, V2G-31: compared without case."""
+    if record:
+        await w.token(record)
+    (answer,) = await w.take(w.authorize(IdToken("x")))
+    assert isinstance(answer, TokenAnswer)
+    assert answer.status is status
+
+
+def test_a_station_that_authorizes_nobody_is_let_be() -> None:
+    """2.x NoAuthorization: its host wants that charge."""
+    verdict = Tokens().verdict(IdToken("", TokenType.NONE), START)
+    assert verdict.status is TokenStatus.ACCEPTED
+
+
+def test_our_own_tokens_are_forgotten_when_they_have_expired_and_no_others() -> None:
+    tokens = Tokens()
+    tokens.load(
+        [
+            IdTokenRecord(token="A", type=TokenType.CENTRAL, expires_at=START),
+            IdTokenRecord(token="B", type=TokenType.CENTRAL, expires_at=START + timedelta(1)),
+            IdTokenRecord(token="C", expires_at=START),
+        ]
+    )
+    tokens.purge(START)
+    assert sorted(tokens.records) == ["B", "C"]
+
+
+async def test_everything_else_is_noted_or_answered_as_it_must_be(w: World) -> None:
+    """V2G-13 and the rest."""
+    start = w.started()
+    needs = NeedsReported(origin=w.origin(), evse=E1, iso20=True, bidirectional=True)
+    data = DataSent(origin=w.origin(), vendor="V", message="m", data="")
+    facts = [w.status(ConnectorStatus.PREPARING), start, w.metered(power_import_w=1.0), needs, data]
+    answers = await w.take(*facts, replace(needs, origin=w.origin(), bidirectional=False))
+    assert [answers[0], *answers[2:]] == [
+        Noted(),
+        Noted(),
+        NeedsAnswer(NeedsStatus.PROCESSING),
+        DataAnswer("UnknownVendorId"),
+        NeedsAnswer(NeedsStatus.NO_PROFILE),
+    ]
+    assert await w.take(w.stopped(w.evse.transaction)) == [TransactionAnswer(None)]
+    assert await w.take(w.stopped("-1"), w.ended(0, "never-seen")) == [TransactionAnswer(None)] * 2
+
+
+async def test_a_fact_of_a_station_that_is_gone_is_dropped(w: World) -> None:
+    answers: list[Answer] = []
+    w.system.intake.receive(w.status(ConnectorStatus.PREPARING, EvseRef(StationId("gone"), 1)), answers.append)
+    w.system.intake.connected(StationId("gone"), Version.V16)
+    w.system.intake.disconnected(StationId("gone"))
+    await w.quiet()
+    assert answers == []
+
+
+async def test_readings_are_stored_at_our_time_when_the_stations_clock_is_an_hour_off(w: World) -> None:
+    """V2G-60."""
+    hour = timedelta(hours=1)
+    await w.take(w.status(ConnectorStatus.PREPARING, at=START - hour))
+    await w.take(w.metered(at=START - hour + timedelta(seconds=3), import_wh=5.0))
+    stored = await w.store.read(partial(reads.readings, evse=E1, start=START - hour, end=START + hour))
+    assert [found.reading.at for found in stored] == [START + timedelta(seconds=3)]
+
+
+async def test_readings_from_the_queue_keep_their_time(w: World) -> None:
+    """V2G-60: whoever was offline for an hour has no slow clock."""
+    times = [START - timedelta(minutes=60 - n) for n in range(20)]
+    await w.take(*(w.metered(at=at, import_wh=float(n)) for n, at in enumerate(times)))
+    stored = await w.store.read(partial(reads.readings, evse=E1, start=times[0], end=START))
+    assert [found.reading.at for found in stored] == times
+
+
+async def test_it_says_from_when_to_when_energy_is_known_better(w: World) -> None:
+    """P19: from the reading before to the newest; from a late one to the newest known."""
+    spans = []
+    w.system.intake.on_readings = lambda since, until: spans.append(
+        ((since - START).total_seconds(), (until - START).total_seconds())
+    )
+    w.clock.pass_(120)
+    for second in (0, 60, 30):
+        await w.take(w.metered(at=START + timedelta(seconds=second), import_wh=float(second)))
+    await w.take(
+        w.event(0, readings=tuple(Reading(at=START + timedelta(seconds=s), import_wh=float(s)) for s in (90, 120)))
+    )
+    assert spans == [(0, 0), (0, 60), (30, 60), (60, 120)]
+
+
+def test_ids_come_from_blocks_and_more_are_asked_for_once_in_time() -> None:
+    """Design §3: positive, never reused."""
+    ids = TransactionIds()
+    ids.feed(1, IDS_PER_BLOCK)
+    assert not ids.should_ask
+    taken = [ids.take() for _ in range(IDS_PER_BLOCK // 2)]
+    assert (ids.should_ask, ids.should_ask) == (True, False)
+    ids.feed(5001, IDS_PER_BLOCK)
+    taken += [ids.take() for _ in range(IDS_PER_BLOCK)]
+    assert len(set(taken)) == len(taken)
+    assert taken[0] == 1
+    assert taken[IDS_PER_BLOCK] == 5001
+
+
+async def test_more_starts_than_a_block_has_ids_get_ids_all_different(w: World) -> None:
+    """V2G-55."""
+    answers: list[Answer] = []
+    for n in range(IDS_PER_BLOCK // 2 + 20):
+        w.system.intake.receive(w.started(STRANGER, meter_start_wh=n), answers.append)
+    await w.quiet()
+    assert w.system.intake.ids.left > IDS_PER_BLOCK
+    assert len({answer.transaction for answer in answers}) == len(answers)  # type: ignore[union-attr]
+
+
+async def test_a_reaction_that_fails_leaves_the_fact_applied(w: World) -> None:
+    """Design §3: the live state is a cache of committed facts, whoever is told of them."""
+
+    def broken(change: object) -> None:
+        raise RuntimeError("a part of the control failed")
+
+    w.system.intake.on_change = broken
+    await w.take(w.started(CARD))
+    assert (w.evse.plug_in is not None, w.evse.transaction is not None, w.evse.authorized) == (True, True, True)

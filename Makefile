@@ -18,15 +18,18 @@ PEERS := node_modules/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint bench lock clean system peers
+.PHONY: help install demo test lint bench lock clean system peers
 
 help:
+	@echo "make install  the csms command in .venv"
 	@echo "make demo   start the server and a simulated street; Ctrl-C ends it"
 	@echo "make test   lint, types, import rules and every test"
 	@echo "make lint   ruff, mypy and import-linter alone"
 	@echo "make bench  server cost per message beside a stock server, as JSON"
 	@echo "make lock   resolve requirements.lock and package-lock.json anew"
 	@echo "make clean  remove everything that was installed or built"
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	@exec $(BIN)/csms demo

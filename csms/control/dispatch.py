@@ -15,6 +15,7 @@ from csms.control.probing import Probing
 from csms.control.snapshots import Present
 from csms.domain.decision import Decision, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
+from csms.domain.ids import DrEventId, EvseRef
 from csms.domain.snapshot import EvseState, Snapshot, Use
 from csms.domain.station import SetpointDriver
 from csms.settings import Dispatch as DispatchSettings
@@ -47,6 +48,7 @@ class Dispatch:
         self._settings = settings
         self._due = asyncio.Event()
         self._saved: Decision | None = None
+        self._used: dict[DrEventId, dict[EvseRef, datetime]] = {}
         self.decision: Decision | None = None
 
     def wake(self) -> None:
@@ -74,6 +76,7 @@ class Dispatch:
             await self._store.writer.run(partial(works.save_decision, decision=decision, violations=broken))
             self._saved = decision
         self.decision = decision
+        self._close_uses(snapshot)
         for violation in broken:
             log.error("decision.violation", rule=violation.rule, text=violation.text)
         self._send(snapshot, decision)
@@ -83,19 +86,34 @@ class Dispatch:
         if not self._settings.probe:
             return
         snapshot = self._present.snapshot()
-        states = {state.ref: state for state in snapshot.evses}
-        for station, evse in self._live.evses():
-            self._probing.consider(station, evse, states[evse.ref], snapshot)
+        for state in snapshot.evses:
+            station, evse = self._live.station(state.ref.station), self._live.evse(state.ref)
+            if station and evse and self._probing.consider(station, evse, state, snapshot):
+                self.wake()  # one at a time: the next is judged by a snapshot that counts this one in
+                return
 
     def _send(self, snapshot: Snapshot, decision: Decision) -> None:
         for state, setpoint in zip(snapshot.evses, decision.setpoints, strict=True):
             station, evse = self._live.station(state.ref.station), self._live.evse(state.ref)
             if station is None or evse is None or not _is_reachable(station, evse):
                 continue
+            if not self._present.still_holds(state, snapshot.now):
+                continue
             driver = driver_for(station, evse)
             if due(evse, setpoint, driver, snapshot.now, self._settings):
                 self._outbox.put(evse, record_of(evse, setpoint, driver, snapshot.now))
-                _note_use(evse, state, setpoint, snapshot.now)
+                self._note_use(state, setpoint, snapshot.now)
+
+    def _note_use(self, state: EvseState, setpoint: Setpoint, now: datetime) -> None:
+        """Whoever serves an event counts as used once it is over: within it the work must not go round (design §4)."""
+        if setpoint.event is not None and state.use is Use.RESOURCE:
+            self._used.setdefault(setpoint.event, {})[state.ref] = now
+
+    def _close_uses(self, snapshot: Snapshot) -> None:
+        for event in self._used.keys() - {event.id for event in snapshot.events}:
+            for ref, used_at in self._used.pop(event).items():
+                if evse := self._live.evse(ref):
+                    evse.last_used_at = used_at
 
 
 def checked(snapshot: Snapshot) -> tuple[Decision, tuple[Violation, ...]]:
@@ -137,7 +155,8 @@ def due(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetim
     if since_sent < timedelta(seconds=settings.min_change_s):
         return False
     changed = last.event != setpoint.event or abs(last.desired_w - setpoint.setpoint_w) >= WORTH_SENDING_W
-    return changed or last.expires_at - now < timedelta(seconds=settings.setpoint_validity_s / 2)
+    ends_soon = last.expires_at - now < timedelta(seconds=settings.setpoint_validity_s / 2)
+    return changed or (ends_soon and setpoint.expires_at > last.expires_at)
 
 
 def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime) -> SetpointRecord:
@@ -155,8 +174,3 @@ def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: d
         driver=driver,
         reasons=setpoint.reasons,
     )
-
-
-def _note_use(evse: EvseLive, state: EvseState, setpoint: Setpoint, now: datetime) -> None:
-    if setpoint.event is not None and state.use is Use.RESOURCE:
-        evse.last_used_at = now

@@ -38,6 +38,8 @@ class Following:
         record, power_w = evse.setpoint, reading.power_w
         if record is None or power_w is None or not self._settled(record, reading.at):
             return
+        if record.transaction != evse.transaction:
+            return
         self._note(evse, record, round(power_w))
         if evse.probe is not None:
             return
@@ -61,7 +63,7 @@ class Following:
     def _react(self, evse: EvseLive, record: SetpointRecord, act: Act) -> None:
         if act is Act.RESEND:
             log.info("setpoint.resent", evse=str(evse.ref), setpoint_w=record.desired_w)
-            self._outbox.put(evse, replace(record, state=SetpointState.DESIRED, decided_at=self._clock.now()))
+            self._outbox.put(evse, replace(record, state=SetpointState.DESIRED))
         elif act is Act.READ_BACK:
             self.spawn(self._read_back(evse, record))
         elif act is Act.DEGRADE:

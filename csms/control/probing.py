@@ -1,5 +1,6 @@
 """The supervised discharge probe: proof before use, only with the user's permission and at their price. V2G-8."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -11,8 +12,9 @@ from csms.domain.decision import Reason
 from csms.domain.dispatch import SetpointRecord
 from csms.domain.dr import Direction
 from csms.domain.facts import Reading
+from csms.domain.ids import SiteId
 from csms.domain.ports import Clock
-from csms.domain.snapshot import EvseState, Snapshot, Use
+from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 from csms.domain.station import ProbeState
 from csms.store import Store, Write, works
 from policies import probe
@@ -32,18 +34,19 @@ class Probing:
         self._outbox = outbox
         self._clock = clock
 
-    def consider(self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot) -> None:
-        """Begin a probe where it is due and nobody's conditions forbid it."""
+    def consider(self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot) -> bool:
+        """Begin a probe where it is due and nobody's conditions forbid it; whether it has begun."""
         busy = any(other.probe is not None for other in station.evses.values())
         if busy or evse.probe_state is not ProbeState.UNTRIED or not station.quirks.driver.can_discharge:
-            return
+            return False
         if station.version is None or not evse.authorized or not may_probe(state, snapshot):
-            return
+            return False
         now = self._clock.now()
         evse.probe = probe.begin(now, float(max(evse.power_w or 0, 0)), state.electrics.max_discharge_w)
         evse.probe_state = ProbeState.RUNNING
         self._outbox.put(evse, self._setpoint(station, evse, now))
         log.info("probe.begun", evse=str(evse.ref), setpoint_w=evse.probe.setpoint_w)
+        return True
 
     def _setpoint(self, station: StationLive, evse: EvseLive, now: datetime) -> SetpointRecord:
         assert evse.probe is not None  # noqa: S101  set by the caller
@@ -62,10 +65,14 @@ class Probing:
         )
 
     def judge(self, station: StationLive, evse: EvseLive, reading: Reading | None) -> bool:
-        """Look at a running probe; True when it has just ended."""
+        """Look at a running probe; True when it has just ended. What was sampled before it says nothing about it."""
         if evse.probe is None:
             return False
-        state = probe.judge(evse.probe, self._clock.now(), reading)
+        if station.version is None:
+            evse.forget_setpoint()  # nothing more will be heard of it: it has proven nothing, and is begun anew
+            return True
+        fresh = reading if reading is not None and reading.at >= evse.probe.started_at else None
+        state = probe.judge(evse.probe, self._clock.now(), fresh)
         if state is ProbeState.RUNNING:
             return False
         evse.probe, evse.probe_state = None, state
@@ -100,10 +107,21 @@ def _is_price_right(state: EvseState, snapshot: Snapshot) -> bool:
 
 
 def _is_export_allowed(state: EvseState, snapshot: Snapshot) -> bool:
+    """Every site above can take the probe beside what is fed back there anyway, other probes among it."""
     sites = {site.id: site for site in snapshot.sites}
-    node = sites.get(state.site)
-    while node is not None:
-        if node.export_limit_w < PROBE_MAX_W:
+    fixed = [other for other in snapshot.evses if other.fixed_w is not None and other.ref != state.ref]
+    for site in _above(sites, state.site):
+        here = sum(other.fixed_w or 0 for other in fixed if site in _above(sites, other.site))
+        if PROBE_MAX_W - min(here, 0) > site.export_limit_w:
             return False
-        node = sites.get(node.parent) if node.parent else None
     return True
+
+
+def _above(sites: Mapping[SiteId, Site], lowest: SiteId) -> list[Site]:
+    """The site and those above it."""
+    path: list[Site] = []
+    node = sites.get(lowest)
+    while node is not None:
+        path.append(node)
+        node = sites.get(node.parent) if node.parent else None
+    return path

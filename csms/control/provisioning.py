@@ -14,7 +14,7 @@ from csms.domain.commands import Accepted, Configure, InstallFloor, Trigger, Tri
 from csms.domain.ids import EvseRef, SiteId
 from csms.domain.ports import Stations
 from csms.domain.snapshot import Site
-from csms.domain.station import BootState, Electrics, Quirks
+from csms.domain.station import BootState, Electrics, ProbeState, Quirks
 
 log = structlog.get_logger()
 
@@ -37,14 +37,25 @@ class Provisioning:
 
     def booted(self, station: StationLive) -> None:
         """A boot was accepted: set the station up from the start."""
-        station.quirks = self.quirks_for(station)
+        self._renew(station)
         self.spawn(self._once(station, self._set_up))
 
     def returned(self, station: StationLive) -> None:
         """A socket is there again. An accepted station goes on where it was; another is asked to boot (lesson 22)."""
-        station.quirks = self.quirks_for(station)
+        self._renew(station)
         is_accepted = station.station.boot_state is BootState.ACCEPTED
         self.spawn(self._once(station, self._reconcile if is_accepted else self._ask_to_boot))
+
+    def _renew(self, station: StationLive) -> None:
+        """V2G-62: the station may have missed or forgotten anything; what it is told is told again (V2G-12).
+
+        A discharge proven through one driver is not proven through another (V2G-8).
+        """
+        before, station.quirks = station.quirks, self.quirks_for(station)
+        for evse in station.evses.values():
+            evse.forget_setpoint()
+            if before.driver is not station.quirks.driver and evse.probe_state is not ProbeState.UNSAFE:
+                evse.probe_state = ProbeState.UNTRIED
 
     async def _once(self, station: StationLive, step: Callable[[StationLive], object]) -> None:
         key = f"{station.station.id}:{getattr(step, '__name__', '')}"
@@ -64,11 +75,8 @@ class Provisioning:
         log.info("station.set_up", station=id_, configured=repr(configured), floor=floor)
 
     async def _reconcile(self, station: StationLive) -> None:
-        """V2G-62: the station may have missed or forgotten anything while it was away."""
         await self._install_floor(station)
         await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.STATUS))
-        for evse in station.evses.values():
-            evse.setpoint = evse.dynamic_transaction = None
 
     async def _ask_to_boot(self, station: StationLive) -> None:
         await asyncio.sleep(BOOT_AWAITED_S)
@@ -101,6 +109,8 @@ def floor_w(sites: Iterable[Site], live: Live, station: StationLive) -> int:
         shares.append(node.import_limit_w // max(below, 1))
         node = by_id.get(node.parent) if node.parent else None
     ratings = [evse.evse.electrics for evse in station.evses.values()]
+    if not shares:
+        return 0  # a site that the configuration does not name has no known fuse
     share = min([*shares, *(rating.max_charge_w for rating in ratings)], default=0)
     least = max((rating.min_charge_w for rating in ratings), default=0)
     return share if share >= least else 0

@@ -49,19 +49,34 @@ class Present:
         self._prices = prices
         self._settings = settings
         self._sites = sites_of(settings)
+        self._known = frozenset(site.id for site in self._sites)
 
     def snapshot(self) -> Snapshot:
-        """Everything a decision is made from, now; each event's request raised by what did not come of it so far."""
+        """Everything a decision is made from, now; each event's request raised by what did not come of it so far.
+
+        An EVSE at a site that the configuration does not name has no known limits and takes no part.
+        """
         now = self.clock.now()
         rules = self._settings.permission
         return Snapshot(
             now=now,
             horizon_s=self._settings.dispatch.setpoint_validity_s,
             sites=self._sites,
-            evses=tuple(state_of(station, evse, rules, now) for station, evse in self.live.evses()),
+            evses=tuple(
+                state_of(station, evse, rules, now)
+                for station, evse in self.live.evses()
+                if evse.evse.site in self._known
+            ),
             events=tuple(raised(event, self.live) for event in self.events() if event.is_active(now)),
             prices={area: self._prices.series(area, now) for area in self._prices.areas},
         )
+
+    def still_holds(self, state: EvseState, now: datetime) -> bool:
+        """Whether the same vehicle is there with the same answer as when the snapshot was taken."""
+        evse = self.live.evse(state.ref)
+        if evse is None or evse.plug_in is None or evse.plug_in.id != state.plug_in:
+            return False
+        return use_now(evse, self._settings.permission, now) is state.use
 
 
 def raised(event: DrEvent, live: Live) -> DrEvent:
@@ -75,6 +90,8 @@ def _missing_w(evse: EvseLive, event: DrEventId, sign: int) -> int:
     record = evse.setpoint
     if record is None or record.event != event or record.observed_w is None or evse.following.level is Level.FIXED:
         return 0
+    if record.transaction != evse.transaction:
+        return 0  # it is over: the plan counts on others already
     return sign * (record.desired_w - record.observed_w)
 
 

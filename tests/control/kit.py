@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ STRANGER = IdToken("STRANGER")
 V2G = Quirks(name="v2g", driver=SetpointDriver.OCPP21_SETPOINT)
 RATED = Electrics(max_charge_w=7360, max_discharge_w=6000)
 ACCEPTED = Accepted()
-LOW = Conditions(required_soc_percent=30)
+LOW = Conditions(required_soc_percent=30, max_buy_per_kwh=Decimal(1))
+"""Nothing is bought at the tariff of 30: what flows is an event's doing."""
 
 
 class SetClock:

@@ -1,0 +1,161 @@
+"""What a station is brought to after its boot or its return. V2G-6, V2G-62, field lesson 22."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import async_solipsism
+import pytest
+
+from csms.control.live import Live, StationLive
+from csms.control.provisioning import FLOOR_PROFILE, Provisioning, floor_w
+from csms.domain.commands import Configure, InstallFloor, Rejected, Trigger, TriggerKind
+from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId
+from csms.domain.snapshot import Site
+from csms.domain.station import BootState, Quirks, Version
+from tests.control.kit import START, S, ScriptedStations, station
+
+TREE = (
+    Site(id=SiteId("street"), import_limit_w=40_000),
+    Site(id=SiteId("house"), parent=SiteId("street"), import_limit_w=20_000),
+    Site(id=SiteId("other"), parent=SiteId("street"), import_limit_w=90_000),
+)
+
+
+class Scene:
+    """One station without a store; time is virtual."""
+
+    def __init__(self, boot_state: BootState = BootState.ACCEPTED) -> None:
+        self.live = Live()
+        self.station = self.live.add(station(boot_state=boot_state), Quirks())
+        self.station.version = Version.V16
+        self.stations = ScriptedStations({S: Version.V16})
+        self.tasks: list[asyncio.Task[None]] = []
+        site = Site(id=SiteId("default"), import_limit_w=50_000)
+        self.provisioning = Provisioning(self.live, self.stations, (site,), 60)
+        self.provisioning.spawn = self._spawn
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> object:
+        self.tasks.append(asyncio.get_running_loop().create_task(coroutine))
+        return self.tasks[-1]
+
+    def sent(self, *steps: Callable[[StationLive], None], after: Callable[[], None] = lambda: None) -> list[object]:
+        """What is sent when these happen one after another; ``after`` happens a second later."""
+
+        async def run() -> None:
+            for step in steps:
+                step(self.station)
+            await asyncio.sleep(1)
+            after()
+            await asyncio.gather(*self.tasks)
+
+        with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+            runner.run(run())
+        return [type(one) for one in self.stations.sent]
+
+
+def test_a_booted_station_is_set_up_from_the_start() -> None:
+    """V2G-6, V2G-25: metering, then the safe floor, then the statuses."""
+    scene = Scene()
+    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+    configure, floor, trigger = scene.stations.sent
+    assert configure == Configure(station=S, sample_interval_s=60)
+    assert isinstance(floor, InstallFloor)
+    assert (floor.evse, floor.limit_w, floor.profile) == (EvseRef(S, 0), 7360, FLOOR_PROFILE)
+    assert trigger == Trigger(evse=EvseRef(S, 0), kind=TriggerKind.STATUS)
+
+
+def test_a_station_that_was_accepted_before_goes_on_where_it_was() -> None:
+    """V2G-61, V2G-62: floor and statuses, no configuration."""
+    scene = Scene()
+    assert scene.sent(scene.provisioning.returned) == [InstallFloor, Trigger]
+
+
+def test_a_station_that_never_booted_is_asked_to_after_a_while_and_told_nothing_before() -> None:
+    """Field lesson 22."""
+    scene = Scene(BootState.NEVER)
+    scene.sent(scene.provisioning.returned)
+    assert scene.stations.sent == [Trigger(evse=EvseRef(S, 0), kind=TriggerKind.BOOT)]
+
+
+@pytest.mark.parametrize("why", ["booted", "left"])
+def test_a_station_that_boots_or_leaves_meanwhile_is_not_asked(why: str) -> None:
+    """Field lesson 22."""
+    scene = Scene(BootState.NEVER)
+
+    def meanwhile() -> None:
+        if why == "left":
+            scene.station.version = None
+        else:
+            scene.station.station = replace(scene.station.station, boot_state=BootState.ACCEPTED)
+
+    assert scene.sent(scene.provisioning.returned, after=meanwhile) == []
+
+
+def test_the_same_step_is_never_underway_twice() -> None:
+    """Field lesson 25: stations that reconnect in a loop."""
+    scene = Scene()
+    scene.stations.gate.clear()
+    steps = scene.provisioning.returned, scene.provisioning.returned
+    assert scene.sent(*steps, after=scene.stations.gate.set) == [InstallFloor, Trigger]
+
+
+def test_a_refused_floor_does_not_stop_the_rest() -> None:
+    scene = Scene()
+    scene.stations.answer = lambda command: Rejected("no")
+    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+
+
+@pytest.mark.parametrize("step", [Provisioning.returned, Provisioning.booted])
+def test_what_a_station_was_told_before_it_went_away_is_told_again(
+    step: Callable[[Provisioning, StationLive], None],
+) -> None:
+    """V2G-12: it may have forgotten."""
+    scene = Scene()
+    evse = scene.station.evses[1]
+    evse.sent_at, evse.dynamic_transaction = START, TransactionId("tx-1")
+    scene.sent(partial(step, scene.provisioning))
+    assert (evse.setpoint, evse.sent_at, evse.dynamic_transaction) == (None, None, None)
+
+
+def test_its_quirks_are_looked_up_again_when_a_station_returns() -> None:
+    """Version and firmware may be others."""
+    scene = Scene()
+    scene.provisioning.quirks_for = lambda live: Quirks(name=str(live.version))
+    scene.station.version = Version.V201
+    scene.sent(scene.provisioning.returned)
+    assert scene.station.quirks.name == "ocpp2.0.1"
+
+
+def fleet(*places: tuple[str, int]) -> Live:
+    live = Live()
+    for n, (site, evses) in enumerate(places):
+        live.add(station(StationId(f"s{n}"), evses, site=site), Quirks())
+    return live
+
+
+@pytest.mark.parametrize(
+    ("places", "limit_w"),
+    [
+        ([("house", 1)], 7360),
+        ([("house", 2), ("house", 2)], 5000),
+        ([("house", 2), ("other", 8)], 4000),
+        ([("house", 1), ("other", 39)], 0),
+        ([("removed", 1)], 0),
+    ],
+    ids=["its rating", "its site", "the site above", "below the least power", "no known fuse"],
+)
+def test_the_floor_is_an_even_share_of_the_tightest_limit_above(places: list[tuple[str, int]], limit_w: int) -> None:
+    """Must hold 1: with nobody steering, every site stays inside its fuse."""
+    live = fleet(*places)
+    assert floor_w(TREE, live, live.stations[StationId("s0")]) == limit_w
+
+
+def test_all_floors_together_stay_inside_every_limit() -> None:
+    """Must hold 1."""
+    live = fleet(("house", 3), ("house", 2), ("other", 4), ("street", 1))
+    floors = {id_: floor_w(TREE, live, one) * len(one.evses) for id_, one in live.stations.items()}
+    assert floors[StationId("s0")] + floors[StationId("s1")] <= 20_000
+    assert sum(floors.values()) <= 40_000

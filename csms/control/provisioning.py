@@ -4,7 +4,7 @@ After a boot and never before it (field lesson 22).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -33,6 +33,7 @@ class Provisioning:
         self._sample_interval_s = sample_interval_s
         self.quirks_for: Callable[[StationLive], Quirks] = lambda station: station.quirks
         self.spawn: Spawn = lambda coroutine: coroutine.close()
+        self.pause: Callable[[float], Awaitable[object]] = asyncio.sleep
         self._underway: set[str] = set()
 
     def booted(self, station: StationLive) -> None:
@@ -79,7 +80,7 @@ class Provisioning:
         await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.STATUS))
 
     async def _ask_to_boot(self, station: StationLive) -> None:
-        await asyncio.sleep(BOOT_AWAITED_S)
+        await self.pause(BOOT_AWAITED_S)
         if station.station.boot_state is BootState.NEVER and station.version is not None:
             await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.BOOT))
 

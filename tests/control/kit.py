@@ -148,6 +148,8 @@ class World:
         self.system.tokens.load(await self.store.read(reads.id_tokens))
         state = await self.store.read(partial(reads.live_state, now=self.clock.now()))
         restore(self.system.live, state, self.system.tokens.accepts)
+        await self.system.prices.load()
+        self.system.events.load(state.events)
         await self.system._find_vehicles()
 
     @property

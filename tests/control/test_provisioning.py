@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import async_solipsism
 import pytest
 
 from csms.control.live import Live, StationLive
@@ -25,7 +24,7 @@ TREE = (
 
 
 class Scene:
-    """One station without a store; time is virtual."""
+    """One station without a store, and no waiting."""
 
     def __init__(self, boot_state: BootState = BootState.ACCEPTED) -> None:
         self.live = Live()
@@ -42,17 +41,23 @@ class Scene:
         return self.tasks[-1]
 
     def sent(self, *steps: Callable[[StationLive], None], after: Callable[[], None] = lambda: None) -> list[object]:
-        """What is sent when these happen one after another; ``after`` happens a second later."""
+        """What is sent when these happen one after another; ``after`` happens while the first of them wait."""
+
+        async def pause(seconds: float) -> None:
+            assert seconds > 0
+            after()
 
         async def run() -> None:
+            self.provisioning.pause = pause
             for step in steps:
                 step(self.station)
-            await asyncio.sleep(1)
-            after()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            if not self.stations.gate.is_set():
+                after()
             await asyncio.gather(*self.tasks)
 
-        with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
-            runner.run(run())
+        asyncio.run(run())
         return [type(one) for one in self.stations.sent]
 
 

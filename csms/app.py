@@ -75,6 +75,16 @@ def quirks_lookup() -> Callable[[Version | None, str, str, str], Quirks]:
     return partial(handlers.quirks_for, handlers.load_registry())
 
 
+def spare_the_collector() -> None:
+    """What exists now lives as long as the process, and messages make no cycles: the collector need not look often.
+
+    By default it counts every batch that waits for its commit as garbage to be: 8 µs a message.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
@@ -82,9 +92,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(settings) as daemon:
-        # What exists now lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        spare_the_collector()
         log.info(
             "ready",
             ocpp=f"ws://{settings.ocpp.host}:{daemon.ocpp_port}/ocpp",

@@ -1,7 +1,9 @@
 """The statements whose spelling differs by engine, each built once: building one costs more than running it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, Table
@@ -43,25 +45,51 @@ def upsert(conn: Connection, table: Table, row: Mapping[str, Any], update: Seque
     conn.execute(_upsert(table, conn.dialect.name, tuple(changed)), row)
 
 
-@cache
-def bulk_insert(table: Table, dialect: str) -> str:
-    """Text of ``INSERT … ON CONFLICT DO NOTHING`` with one named parameter per column but a row id.
-
-    It goes to the driver's executemany as it is, with plain dicts: nothing of SQLAlchemy runs per row.
-    """
-    names = [column.name for column in table.columns if column is not table.autoincrement_column]
-    statement = insert(table, dialect).on_conflict_do_nothing()
-    make, style = _MAKE[dialect]
-    return str(statement.compile(dialect=make(paramstyle=style), column_keys=names))
-
-
-_MAKE: Final[Mapping[str, tuple[Any, str]]] = {
-    "sqlite": (sqlite.dialect, "named"),
-    "postgresql": (postgresql.dialect, "pyformat"),
-}
-
-
 def rows_into(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Bulk insert of whole rows; those whose natural key exists are skipped."""
-    if rows:
-        conn.exec_driver_sql(bulk_insert(table, conn.dialect.name), list(rows))
+    """Bulk insert of whole rows; those whose natural key exists are skipped.
+
+    Each statement takes CHUNK rows: SQLite's driver lets another thread run at every statement and then has to wait for
+    its turn again, which for single rows costs more than the insert. What is left over goes in one by one.
+    """
+    if not rows:
+        return
+    dialect = conn.dialect.name
+    values = list(map(_values(table), rows))
+    whole = len(values) - len(values) % CHUNK
+    if whole:
+        chunks = [tuple(chain.from_iterable(values[at : at + CHUNK])) for at in range(0, whole, CHUNK)]
+        conn.exec_driver_sql(bulk_insert(table, dialect, CHUNK), chunks)
+    if whole < len(values):
+        conn.exec_driver_sql(bulk_insert(table, dialect, 1), values[whole:])
+
+
+@cache
+def bulk_insert(table: Table, dialect: str, count: int) -> str:
+    """Text of ``INSERT … ON CONFLICT DO NOTHING`` of ``count`` rows, a parameter per column but a row id.
+
+    It goes to the driver's executemany as it is, with plain tuples: nothing of SQLAlchemy runs per row.
+    """
+    make, place = _SPELT[dialect]
+    quote = make().identifier_preparer.quote
+    names = _stored_columns(table)
+    row = f"({', '.join([place] * len(names))})"
+    columns = ", ".join(map(quote, names))
+    return f"INSERT INTO {quote(table.name)} ({columns}) VALUES {', '.join([row] * count)} ON CONFLICT DO NOTHING"
+
+
+def _stored_columns(table: Table) -> list[str]:
+    return [column.name for column in table.columns if column is not table.autoincrement_column]
+
+
+@cache
+def _values(table: Table) -> Callable[[Row], tuple[Any, ...]]:
+    """The values of a row in the order of ``bulk_insert``; KeyError for a row that leaves a column out."""
+    return itemgetter(*_stored_columns(table))
+
+
+CHUNK: Final = 16
+
+_SPELT: Final[Mapping[str, tuple[Any, str]]] = {
+    "sqlite": (sqlite.dialect, "?"),
+    "postgresql": (postgresql.dialect, "%s"),
+}

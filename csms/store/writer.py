@@ -53,7 +53,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._unfinished += 1
         self._inbox.append(write)
-        self._wake.set()
+        if not self._wake.is_set():  # else the thread has not yet looked: it clears the flag before it takes
+            self._wake.set()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Do ``work`` in its turn; durable when this returns. What it raises is raised here, nothing of it is kept."""

@@ -192,6 +192,7 @@ def _restore_plug_ins(live: Live, state: LiveState, is_accepted: Callable[[str |
         if record.evse and (evse := live.evse(record.evse)) and _runs(record, evse.plug_in):
             evse.transaction, evse.authorized = record.id, is_accepted(record.token)
     for _, evse in live.evses():
+        _restore_soc(evse)
         _restore_end(evse)
     for setpoint in state.setpoints:
         if (found := live.evse(setpoint.evse)) and found.plug_in and found.plug_in.id == setpoint.plug_in:
@@ -204,6 +205,15 @@ def _runs(record: TransactionRecord, plug_in: PlugIn | None) -> bool:
         return plug_in is not None
     is_new = record.started_at is None or record.started_at >= plug_in.plugged_at - CLOCKS_DIFFER
     return plug_in.transaction is None and is_new
+
+
+def _restore_soc(evse: EvseLive) -> None:
+    """The newest sample knows the state of charge better than the plug-in, which is not stored with every sample."""
+    plug_in, reading = evse.plug_in, evse.reading
+    if plug_in is None or reading is None or reading.soc_percent is None or reading.at < plug_in.plugged_at:
+        return
+    start = reading.soc_percent if plug_in.soc_at_start_percent is None else plug_in.soc_at_start_percent
+    evse.plug_in = replace(plug_in, soc_percent=reading.soc_percent, soc_at=reading.at, soc_at_start_percent=start)
 
 
 def _restore_end(evse: EvseLive) -> None:

@@ -16,6 +16,7 @@ from websockets.protocol import State
 from csms.domain.ports import Admission, Admitted, Refused
 from csms.domain.station import Version
 from csms.edge import reception
+from csms.edge.quickframes import text_frame, whole_text
 from csms.edge.session import Session
 from csms.settings import Ocpp
 
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_admitting",
         "_heard_at",
         "_host",
+        "_is_plain",
         "_loop",
         "_parts",
         "_pinged_at",
@@ -76,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._admitting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._parts: bytearray | None = None
+        self._is_plain = False
         self._heard_at = loop.time()
         self._pinged_at: float | None = None
         self.is_paused = False
@@ -91,6 +94,24 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard_at = self._loop.time()
         self._pinged_at = None
+        text = self._whole_text(data)
+        if text is None:
+            self._parse(data)
+        else:
+            self._deliver(text)
+        if self._websocket.state is not State.OPEN:
+            self._leave_session()
+        self._host.throttle(self)
+
+    def _whole_text(self, data: bytes) -> bytes | None:
+        """The text in ``data`` when it is one whole message and the parser holds nothing that comes before it."""
+        websocket = self._websocket
+        is_between = self._is_plain and self._parts is None and not websocket.reader.buffer
+        if not is_between or websocket.state is not State.OPEN:
+            return None
+        return whole_text(data, self._host.settings.max_frame_bytes)
+
+    def _parse(self, data: bytes) -> None:
         websocket = self._websocket
         websocket.receive_data(data)
         for event in websocket.events_received():
@@ -101,9 +122,6 @@ class Connection(asyncio.Protocol):
             elif websocket.state is State.CONNECTING:
                 self.drop()  # frames before the 101: no WebSocket client does that
         self._flush()
-        if websocket.state is not State.OPEN:
-            self._leave_session()
-        self._host.throttle(self)
 
     def eof_received(self) -> bool:
         self._websocket.receive_eof()
@@ -129,8 +147,14 @@ class Connection(asyncio.Protocol):
 
     def send(self, text: bytes) -> None:
         """Send one text message; nothing when the connection is closing or closed."""
-        if self._websocket.state is State.OPEN:
-            self._websocket.send_text(text)
+        websocket = self._websocket
+        if websocket.state is not State.OPEN:
+            return
+        frame = text_frame(text) if self._is_plain and not websocket.writes else None
+        if frame is not None and self._transport is not None:
+            self._transport.write(frame)
+        else:
+            websocket.send_text(text)
             self._flush()
 
     def close(self, code: int, reason: str) -> None:
@@ -207,6 +231,7 @@ class Connection(asyncio.Protocol):
             return
         self._set_timer(None)
         self._forget_handshake()
+        self._is_plain = not self._websocket.extensions
         self._session = self._host.opened(self, admitted, version)
 
     def _respond(self, response: Response) -> None:

@@ -154,13 +154,15 @@ def due(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetim
         return since_sent >= max(RETRY_AFTER, timedelta(seconds=settings.min_change_s))
     if since_sent < timedelta(seconds=settings.min_change_s):
         return False
-    changed = last.event != setpoint.event or abs(last.desired_w - setpoint.setpoint_w) >= WORTH_SENDING_W
     ends_soon = last.expires_at - now < timedelta(seconds=settings.setpoint_validity_s / 2)
-    return changed or (ends_soon and setpoint.expires_at > last.expires_at)
+    return _is_new(last, setpoint) or (ends_soon and setpoint.expires_at > last.expires_at)
 
 
 def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime) -> SetpointRecord:
-    """The setpoint as it will be stored and sent."""
+    """The setpoint as it will be stored and sent. One that is only renewed keeps what the meter showed of it so far:
+    else its event would seem to miss nothing for a while, and the vehicles that stepped in would be sent away."""
+    last = evse.setpoint
+    is_renewed = last is not None and last.transaction == evse.transaction and not _is_new(last, setpoint)
     return SetpointRecord(
         id=f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
         evse=evse.ref,
@@ -173,4 +175,10 @@ def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: d
         expires_at=setpoint.expires_at,
         driver=driver,
         reasons=setpoint.reasons,
+        observed_w=last.observed_w if last and is_renewed else None,
+        observed_at=last.observed_at if last and is_renewed else None,
     )
+
+
+def _is_new(last: SetpointRecord, setpoint: Setpoint) -> bool:
+    return last.event != setpoint.event or abs(last.desired_w - setpoint.setpoint_w) >= WORTH_SENDING_W

@@ -415,6 +415,19 @@ async def test_what_does_not_come_of_an_event_is_asked_of_others(tmp_path: Path)
         assert snapshot.events[0].requested_w == 1600
 
 
+async def test_what_is_missing_is_still_known_when_the_setpoint_is_renewed(w: World) -> None:
+    """Design §4: the vehicles that stepped in are not sent away and called back."""
+    await w.resource()
+    made = await event(w, 6000)
+    await tick(w)
+    w.clock.pass_(91)
+    await w.take(w.metered(power_export_w=400.0, soc_percent=80.0))
+    first = setpoint(w)
+    assert await tick(w) == [-6000]
+    assert setpoint(w).id != first.id
+    assert raised(made, w.system.live).requested_w == 11_600
+
+
 async def test_a_vehicle_that_has_left_or_stopped_raises_no_request(w: World) -> None:
     """The plan counts on others already: counting twice would take too much."""
     await w.resource()

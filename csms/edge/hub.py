@@ -11,7 +11,17 @@ from itertools import count
 from typing import Any, Final
 
 import handlers
-from csms.domain.commands import CallOutcome, CallResult, Command, Offline, Outcome, Rejected, station_of
+from csms.domain.commands import (
+    CallFailed,
+    CallOutcome,
+    CallResult,
+    Command,
+    Configure,
+    Offline,
+    Outcome,
+    Rejected,
+    station_of,
+)
 from csms.domain.errors import BadRequest, BadSettings, PortBusy
 from csms.domain.ids import StationId
 from csms.domain.ports import Admission, Admitted, Clock, Intake
@@ -35,6 +45,8 @@ RESUME_CHECK_S: Final = 0.02
 """While the write queue is full: how often it is looked at."""
 
 CLOSE_WAIT_S: Final = 2.0
+
+_REFUSED: Final[Mapping[str, Any]] = {"status": "Rejected"}
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> PortBusy | BadSettings:
@@ -203,9 +215,12 @@ class Hub:
         payloads: list[Mapping[str, Any]] = []
         for call in calls:
             outcome = await session.call(call, self.settings.call_timeout_s)
-            if not isinstance(outcome, CallResult):
+            if isinstance(outcome, CallResult):
+                payloads.append(outcome.payload)
+            elif isinstance(outcome, CallFailed) and isinstance(command, Configure):
+                payloads.append(_REFUSED)  # one key the station does not know says nothing of the others
+            else:
                 return outcome
-            payloads.append(outcome.payload)
         try:
             return self._desk.translation.outcome(session.version, command, payloads)
         except (ValueError, LookupError, TypeError) as error:

@@ -1,12 +1,15 @@
 """The one WebSocket frame that nearly all traffic is made of, without the general parser. RFC 6455 §5.2.
 
 A whole, uncompressed text frame that fills a read exactly needs no state: reading it here and writing it here gives the
-same bytes as ``websockets`` does (tested against it), at a fifth of the time. Everything else is the library's business.
+same bytes as ``websockets`` does (tested against it), at a fifth of the time. All else is the library's business.
 """
 
 from typing import Final
 
-from websockets.frames import apply_mask
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # an installation without the C part, as the library itself allows
+    from websockets.utils import apply_mask
 
 _WHOLE_TEXT: Final = 0x81
 _MASKED: Final = 0x80

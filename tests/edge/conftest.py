@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from csms.domain.answers import Answer, BootAnswer, Noted, StartAnswer, TimeAnswer, TokenAnswer, TokenStatus
-from csms.domain.commands import Accepted, Rejected, Reset, Trigger
+from csms.domain.commands import Accepted, Configure, Rejected, Reset, Trigger
 from csms.domain.facts import Booted, Heard, Metered, Origin, TransactionStarted, Unintelligible
 from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Admitted, Refused
@@ -154,11 +154,16 @@ def _encode(version: Version, command: Any) -> tuple[FakeWireCall, ...]:
         case Trigger():
             trigger = FakeWireCall("TriggerMessage", {"requestedMessage": command.kind.value})
             return (trigger, trigger)
+        case Configure():
+            keys = ("MeterValueSampleInterval", "MeterValuesSampledData")
+            return tuple(FakeWireCall("ChangeConfiguration", {"key": key, "value": "60"}) for key in keys)
         case _:
             return ()
 
 
 def _outcome(version: Version, command: Any, results: Any) -> Accepted | Rejected:
+    if isinstance(command, Configure):
+        return Accepted({"statuses": [result["status"] for result in results]})
     status = results[-1]["status"]
     return Accepted() if status == "Accepted" else Rejected(status)
 

@@ -9,6 +9,7 @@ from csms.domain.commands import (
     Accepted,
     CallFailed,
     CallResult,
+    Configure,
     Offline,
     Rejected,
     Reset,
@@ -491,3 +492,15 @@ async def test_a_failure_of_ours_leaves_the_message_unanswered_and_the_socket_us
     edge.intake.receive = receive
     await station.say(2, "2", "MeterValues", METER)
     assert await station.hear() == [3, "2", {}]
+
+
+async def test_a_key_that_is_answered_with_an_error_counts_as_refused_and_the_others_are_set(edge):
+    """V2G-6: one key that a station does not know says nothing of the next."""
+    station = await edge.online()
+    sent = background(edge.hub.send(Configure(station=CS1, sample_interval_s=60)))
+    first = await station.hear()
+    await station.say(4, first[1], "InternalError", "", {})
+    second = await station.hear()
+    await station.say(3, second[1], {"status": "Accepted"})
+    assert [first[3]["key"], second[3]["key"]] == ["MeterValueSampleInterval", "MeterValuesSampledData"]
+    assert await sent == Accepted({"statuses": ["Rejected", "Accepted"]})

@@ -9,7 +9,7 @@ import structlog
 from csms.control.live import EvseLive, StationLive
 from csms.control.outbox import Outbox, nothing
 from csms.domain.decision import Reason
-from csms.domain.dispatch import SetpointRecord
+from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction
 from csms.domain.facts import Reading
 from csms.domain.ids import SiteId
@@ -42,7 +42,7 @@ class Probing:
         if station.version is None or not evse.authorized or not may_probe(state, snapshot):
             return False
         now = self._clock.now()
-        evse.probe = probe.begin(now, float(max(evse.power_w or 0, 0)), state.electrics.max_discharge_w)
+        evse.probe = probe.begin(now, _may_draw_w(evse, state), state.electrics.max_discharge_w)
         evse.probe_state = ProbeState.RUNNING
         self._outbox.put(evse, self._setpoint(station, evse, now))
         log.info("probe.begun", evse=str(evse.ref), setpoint_w=evse.probe.setpoint_w)
@@ -72,7 +72,7 @@ class Probing:
             evse.forget_setpoint()  # nothing more will be heard of it: it has proven nothing, and is begun anew
             return True
         fresh = reading if reading is not None and reading.at >= evse.probe.started_at else None
-        state = probe.judge(evse.probe, self._clock.now(), fresh)
+        state = ProbeState.FAILED if _is_refused(evse) else probe.judge(evse.probe, self._clock.now(), fresh)
         if state is ProbeState.RUNNING:
             return False
         evse.probe, evse.probe_state = None, state
@@ -82,6 +82,18 @@ class Probing:
         self._store.writer.put(Write((), work, nothing))
         log.info("probe.ended", evse=str(evse.ref), state=state)
         return True
+
+
+def _may_draw_w(evse: EvseLive, state: EvseState) -> float:
+    """What the vehicle may draw before the probe: a ramp up to its limit is no sign of "unlimited"."""
+    limit_w = state.electrics.max_charge_w if evse.setpoint is None else evse.setpoint.desired_w
+    return float(max(evse.power_w or 0, limit_w, 0))
+
+
+def _is_refused(evse: EvseLive) -> bool:
+    """The station said no to the probe's own setpoint: there is nothing to wait for."""
+    record = evse.setpoint
+    return record is not None and record.reasons == (Reason.PROBE,) and record.state is SetpointState.REJECTED
 
 
 def may_probe(state: EvseState, snapshot: Snapshot) -> bool:

@@ -128,6 +128,7 @@ async def test_a_callerror_on_negatives_means_charging_control_only(world: World
 
     await until(is_down, "one rung down")
     await flows(station, 0)  # it still obeys a limit
+    assert (await world.evse(station.spec.id))["probe"] == "failed"
     assert station.bay().meter.export_wh == exported_wh
     negative = [c for c in asked(station, "SetChargingProfile") if limits(c)[0] < 0]
     assert len(negative) == 1, "what was refused is not repeated blindly"
@@ -220,3 +221,19 @@ async def begin(raw: Any) -> None:
         "transactionInfo": {"transactionId": "t1", "chargingState": "Charging"}, "evse": {"id": 1, "connectorId": 1},
         "idToken": {"idToken": CARD, "type": "ISO14443"},
     })  # fmt: skip
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_vehicle_that_still_ramps_up_is_not_taken_for_an_unlimited_one(world: World, version: str) -> None:
+    """V2G-8: a probe right after the start sees import rise, to what it was allowed."""
+    station = await world.station(V2G[version], ramp_w_per_s=1500.0)
+    driver = await world.driver(station.spec.id)
+    station.plug(car())
+    await driver.sees_permission("asked")
+    await driver.answer(granted=True, required_soc_percent=30)
+
+    async def verdict() -> str:
+        probe = (await world.evse(station.spec.id))["probe"]
+        return probe if probe in ("passed", "failed", "unsafe") else ""
+
+    assert await until(verdict, "the probe's verdict") == "passed"

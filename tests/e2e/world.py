@@ -196,19 +196,18 @@ class World:
         *,
         evses: int = 1,
         behaviours: Iterable[str | Behaviour] = (),
-        wait: bool = True,
+        ramp_w_per_s: float = 20_000.0,
         **spec: Any,
     ) -> Station:
         """A simulated station that is provisioned, connected, booted and set up."""
         id_ = self.new_id()
         discharge_w = 6000 if MODELS[model].discharges else 0
         await self.provision(id_, evses, discharge_w)
-        rating = EvseSpec(max_discharge_w=float(discharge_w), ramp_w_per_s=20_000.0)
+        rating = EvseSpec(max_discharge_w=float(discharge_w), ramp_w_per_s=ramp_w_per_s)
         made = StationSpec(id=id_, model=MODELS[model], evses=(rating,) * evses, **(FAST_STATION | spec))
         station = Station(made, self.ocpp_url, password=PASSWORD, behaviours=behaviours)
         await self._stack.enter_async_context(station)
-        if wait:
-            await station.until(lambda: is_set_up(station), DEADLINE_S)
+        await station.until(lambda: is_set_up(station), DEADLINE_S)
         return station
 
     async def raw(self, version: str, *, id_: str | None = None, evses: int = 1, boot: bool = True) -> RawStation:

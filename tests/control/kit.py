@@ -1,7 +1,7 @@
 """The control on a real store, with a clock that is set by hand and stations that answer by a script."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,6 @@ from csms.domain.station import (
     ConnectorStatus,
     Electrics,
     Evse,
-    HoldMethod,
     ProbeState,
     Quirks,
     SetpointDriver,
@@ -295,6 +294,3 @@ def state_of(made: World, ref: EvseRef = E1) -> PermissionState:
     plug_in = made.at(ref).plug_in
     assert plug_in is not None
     return plug_in.permission.state
-
-
-HOLDS: Iterable[HoldMethod] = tuple(HoldMethod)

@@ -446,14 +446,15 @@ async def test_a_vehicle_that_has_left_or_stopped_raises_no_request(w: World) ->
 
 async def probing(w: World, conditions: Conditions = LOW) -> None:
     await w.resource(conditions)
-    w.evse.probe_state = ProbeState.UNTRIED
     await tick(w)
+    w.evse.probe_state = ProbeState.UNTRIED
+    await tick(w, 20)
 
 
 async def test_discharge_is_proven_before_it_is_used(w: World) -> None:
     """V2G-8: -1 kW; export is the proof, kept for the firmware."""
     await probing(w)
-    assert [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)] == [-1000]
+    assert [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)] == [0, -1000]
     assert w.evse.probe_state is ProbeState.RUNNING
     w.clock.pass_(10)
     await w.take(w.metered(power_export_w=950.0))
@@ -482,6 +483,14 @@ async def test_a_probe_judges_by_the_meter(
     if state is not ProbeState.RUNNING:
         await event(w)
         assert all(sent >= 0 for sent in await tick(w))
+
+
+async def test_a_probe_that_the_station_refuses_has_failed_at_once(w: World) -> None:
+    """V2G-8, V2G-10: there is nothing to wait for."""
+    w.stations.answer = lambda command: Rejected("no") if getattr(command, "setpoint_w", 0) < 0 else Accepted()
+    await probing(w)
+    await w.system.sweep()
+    assert w.evse.probe_state is ProbeState.FAILED
 
 
 async def test_a_probe_without_any_reading_fails_in_two_minutes(w: World) -> None:

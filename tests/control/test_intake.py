@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from csms.control.intake import IDS_PER_BLOCK, TransactionIds
 from csms.control.tokens import Tokens
+from csms.control.transaction_ids import IDS_PER_BLOCK, TransactionIds
 from csms.domain.answers import (
     Answer,
     BootAnswer,

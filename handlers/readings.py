@@ -41,11 +41,15 @@ _AT_THE_OUTLET: Final = (None, "Outlet")
 
 
 class Slot(NamedTuple):
-    """Where a sample goes: a field of Reading, or (None) to the extra values under its label. Factor to base units."""
+    """Where a sample goes: a field of Reading, or (None) to the extra values under its label. Factor to base units.
+
+    ``is_part``: it may stand for a total that is missing (a phase, the outlet's cable).
+    """
 
     field: str | None
     label: str
     factor: float
+    is_part: bool
 
 
 @lru_cache(maxsize=4096)
@@ -55,7 +59,8 @@ def slot_of(measurand: str | None, unit: str | None, phase: str | None, location
     label = name + (f".{phase}" if phase else "") + (f"@{location}" if location not in _AT_THE_OUTLET else "")
     field = _FIELDS.get(name)
     plain = phase is None and (location in _AT_THE_OUTLET or field == "soc_percent")
-    return Slot(field if plain else None, label, _THOUSANDS.get((unit or "").lower(), 1.0))
+    factor = _THOUSANDS.get((unit or "").lower(), 1.0)
+    return Slot(field if plain else None, label, factor, is_part=field is not None and not plain)
 
 
 def readings(meter_values: Iterable[Mapping[str, Any]], context: Context) -> tuple[Reading, ...]:
@@ -65,7 +70,7 @@ def readings(meter_values: Iterable[Mapping[str, Any]], context: Context) -> tup
     for meter_value in meter_values:
         at = instant(meter_value["timestamp"], context.received_at)
         samples = meter_value["sampledValue"]
-        if len(samples) > 1 and len({sample.get("context") for sample in samples}) > 1:
+        if len({sample.get("context") for sample in samples}) > 1:
             found.extend(_reading(group, at, signed_power=signed) for group in _by_context(samples))
         elif samples:
             found.append(_reading(samples, at, signed_power=signed))
@@ -80,22 +85,23 @@ def _by_context(samples: Sequence[Sample]) -> Iterable[list[Sample]]:
 
 
 def _reading(samples: Sequence[Sample], at: datetime, *, signed_power: bool) -> Reading:
-    fields, extra = _collect(samples)
-    if extra:
+    fields: Values = {}
+    extra: Values = {}
+    if _collect(samples, fields, extra):
         _complete(fields, extra)
     if fields.get("power_import_w", 0.0) < 0.0 or fields.get("power_export_w", 0.0) < 0.0:
         _straighten(fields, extra, signed_power=signed_power)
     return Reading(at=at, context=samples[0].get("context") or DEFAULT_CONTEXT, extra=extra or None, **fields)
 
 
-def _collect(samples: Sequence[Sample]) -> tuple[Values, Values]:
-    fields: Values = {}
-    extra: Values = {}
+def _collect(samples: Sequence[Sample], fields: Values, extra: Values) -> bool:
+    """Sort the samples in; whether there is one from which a missing total may be made."""
+    has_parts = False
     for sample in samples:
         get = sample.get
         measure = get("unitOfMeasure")
         unit = get("unit") if measure is None else measure.get("unit")
-        field, label, factor = slot_of(get("measurand"), unit, get("phase"), get("location"))
+        field, label, factor, is_part = slot_of(get("measurand"), unit, get("phase"), get("location"))
         try:
             value = float(sample["value"]) * factor
             if measure is not None and "multiplier" in measure:
@@ -107,11 +113,12 @@ def _collect(samples: Sequence[Sample]) -> tuple[Values, Values]:
             _keep_raw(extra, label, sample)
         elif field is None:
             extra[label] = value
+            has_parts = has_parts or is_part
         else:
             fields[field] = value
         if "signedMeterValue" in sample:
             extra[f"{label}#signed"] = sample["signedMeterValue"]
-    return fields, extra
+    return has_parts
 
 
 def _keep_raw(extra: Values, label: str, sample: Sample) -> None:

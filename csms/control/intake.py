@@ -15,6 +15,7 @@ from csms.control import changes, tracking
 from csms.control.live import Live, StationLive
 from csms.control.skew import ClockSkew, corrected
 from csms.control.tokens import Tokens
+from csms.control.transaction_ids import TransactionIds
 from csms.domain.answers import (
     Answer,
     BootAnswer,
@@ -33,8 +34,10 @@ from csms.domain.facts import (
     Booted,
     DataSent,
     Heard,
+    Metered,
     NeedsReported,
     StationFact,
+    StatusesReported,
     StatusReported,
     TransactionReported,
     TransactionStarted,
@@ -49,40 +52,12 @@ from csms.store.facts import write_of
 
 log = structlog.get_logger()
 
-IDS_PER_BLOCK = 1000
-"""1.6 transaction ids are reserved in blocks, so that a start needs no read (design §3)."""
-
 INVALID = TokenAnswer(status=TokenStatus.INVALID)
+NOTED = Noted()
+PLAINLY = tracking.Committed()
 
-
-class TransactionIds:
-    """Positive int31 ids from blocks of the store's sequence; never reused (V2G-55)."""
-
-    def __init__(self) -> None:
-        self._blocks: list[tuple[int, int]] = []
-        self._next, self._end = 0, 0
-        self._asked = False
-
-    def feed(self, first: int, count: int) -> None:
-        self._blocks.append((first, first + count))
-        self._asked = False
-
-    @property
-    def should_ask(self) -> bool:
-        """Whether another block is needed and not on its way yet; says so once."""
-        asks = self.left <= IDS_PER_BLOCK // 2 and not self._asked
-        self._asked = self._asked or asks
-        return asks
-
-    @property
-    def left(self) -> int:
-        return self._end - self._next + sum(end - first for first, end in self._blocks)
-
-    def take(self) -> int:
-        if self._next == self._end:
-            self._next, self._end = self._blocks.pop(0)
-        self._next += 1
-        return self._next - 1
+FREQUENT = frozenset({Metered, StatusReported, StatusesReported})
+"""Stored as rows, without a work, a token or an id to be given: their answer says no more than that they are kept."""
 
 
 class Intake:
@@ -108,15 +83,35 @@ class Intake:
         return self._store.writer.is_full
 
     def receive(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
-        station = self._live.station(fact.origin.station)
+        origin = fact.origin
+        station = self._live.stations.get(origin.station)
         if station is None:
             return
-        station.last_heard_at = fact.origin.received_at
-        if isinstance(fact, Heard):
+        station.last_heard_at = origin.received_at
+        if type(fact) is Heard:
             done(TimeAnswer(self._clock.now()))
             return
-        self._note_clock(fact)
-        self._store_and_answer(corrected(fact, self._skew(fact.origin.station)), done)
+        skew = self._skews.get(origin.station) or self._skews.setdefault(origin.station, ClockSkew())
+        _note_clock(fact, skew)
+        fact = corrected(fact, skew)
+        if type(fact) in FREQUENT:
+            self._keep(fact, done)
+        else:
+            self._store_and_answer(fact, done)
+
+    def _keep(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+        """Store what has rows only and no token. Nine messages of ten: nothing is made here that they do not need."""
+        rows, _ = write_of(fact)
+        kept = partial(self._kept, fact, done)
+        if rows:
+            self._store.writer.put(Write(rows, None, kept, partial(self._quarantined, fact, done, None)))
+        else:
+            kept(None)
+
+    def _kept(self, fact: StationFact, done: Callable[[Answer], None], _result: None) -> None:
+        done(NOTED)
+        self._note_readings(fact)
+        self._follow_up(tracking.apply(self._live, fact, PLAINLY))
 
     def _store_and_answer(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
         token = self._token_answer(fact)
@@ -130,23 +125,30 @@ class Intake:
             self._follow_up(tracking.apply(self._live, fact, tracking.Committed(result, accepted)))
             self._note_parked(fact, result)
 
-        def quarantined(error: Exception) -> None:
-            # It is kept raw: confirmed all the same, or the station would send it for ever (V2G-39).
-            log.error("fact.quarantined", station=fact.origin.station, fact=type(fact).__name__, error=str(error))
-            done(self._answer(fact, BootState.PENDING if isinstance(fact, Booted) else transaction, INVALID))
-
         if rows or work:
-            self._store.writer.put(Write(rows, work, committed, quarantined))
+            self._store.writer.put(Write(rows, work, committed, partial(self._quarantined, fact, done, transaction)))
         else:  # nothing to keep: an Authorize says no more than the transaction after it
             committed(None)
 
+    def _quarantined(
+        self, fact: StationFact, done: Callable[[Answer], None], transaction: int | None, error: Exception
+    ) -> None:
+        """It is kept raw: confirmed all the same, or the station would send it for ever (V2G-39)."""
+        log.error("fact.quarantined", station=fact.origin.station, fact=type(fact).__name__, error=str(error))
+        done(self._answer(fact, BootState.PENDING if isinstance(fact, Booted) else transaction, INVALID))
+
     def _note_readings(self, fact: StationFact) -> None:
         """Say which time is known better now: from the reading before to the newest, or from a late one on."""
-        times = [reading.at for reading in getattr(fact, "readings", ())]
-        if not times:
+        readings = getattr(fact, "readings", ())
+        if not readings:
             return
-        before = self._last_reading_at(fact)
-        self.on_readings(min([*times, before] if before else times), max([*times, before] if before else times))
+        since = until = self._last_reading_at(fact) or readings[0].at
+        for reading in readings:
+            if reading.at < since:
+                since = reading.at
+            elif reading.at > until:
+                until = reading.at
+        self.on_readings(since, until)
 
     def _last_reading_at(self, fact: Any) -> datetime | None:
         ref = getattr(fact, "evse", None)
@@ -208,18 +210,6 @@ class Intake:
             live.version = None
             self.on_connection(live, False)
 
-    def _skew(self, station: StationId) -> ClockSkew:
-        return self._skews.setdefault(station, ClockSkew())
-
-    def _note_clock(self, fact: StationFact) -> None:
-        skew = self._skew(fact.origin.station)
-        if isinstance(fact, Booted):
-            skew.forget()
-        said_at = _said_at(fact)
-        if said_at is not None and said_at != fact.origin.received_at:  # equal: it gave no time of its own
-            is_live = isinstance(fact, StatusReported | TransactionReported)
-            skew.note(said_at, fact.origin.received_at, is_live=is_live)
-
     def _transaction_for(self, fact: StationFact) -> int | None:
         if isinstance(fact, TransactionStarted) or _is_bad_start(fact):
             if self.ids.should_ask:
@@ -233,20 +223,31 @@ class Intake:
 
     def _answer(self, fact: StationFact, result: Any, token: TokenAnswer | None) -> Answer:
         answer = ANSWERS.get(type(fact))
-        return Noted() if answer is None else answer(self, fact, result, token)
+        return NOTED if answer is None else answer(self, fact, result, token)
 
     def boot_answer(self, result: BootState) -> BootAnswer:
         return BootAnswer(state=result, now=self._clock.now(), interval_s=self._heartbeat_interval_s)
 
 
+def _note_clock(fact: StationFact, skew: ClockSkew) -> None:
+    if type(fact) is Booted:
+        skew.forget()
+    said_at = _said_at(fact)
+    if said_at is not None and said_at != fact.origin.received_at:  # equal: it gave no time of its own
+        skew.note(said_at, fact.origin.received_at, is_live=type(fact) in _NEVER_QUEUED)
+
+
 def _said_at(fact: StationFact) -> datetime | None:
     """The station's time of a message that came at once, as far as the message itself tells."""
-    if isinstance(fact, StatusReported):
+    if type(fact) is StatusReported:
         return fact.at
-    if isinstance(fact, TransactionReported):
+    if type(fact) is TransactionReported:
         return None if fact.offline else fact.at
     readings = getattr(fact, "readings", ())
     return readings[-1].at if readings else None
+
+
+_NEVER_QUEUED = frozenset({StatusReported, TransactionReported})
 
 
 def _is_bad_start(fact: StationFact) -> bool:

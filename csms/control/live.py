@@ -139,12 +139,12 @@ class Live:
     def evse(self, ref: EvseRef) -> EvseLive | None:
         """The EVSE; one that its station mentions for the first time comes into being with safe ratings."""
         live = self.stations.get(ref.station)
-        if live is None or not 1 <= ref.evse <= MAX_EVSES:
-            return None
-        if ref.evse not in live.evses:
-            found = Evse(ref=ref, site=live.station.site, electrics=Electrics())
-            live.evses[ref.evse] = EvseLive(found)
-            live.station = replace(live.station, evses=(*live.station.evses, found))
+        known = live.evses.get(ref.evse) if live else None
+        if known is not None or live is None or not 1 <= ref.evse <= MAX_EVSES:
+            return known
+        found = Evse(ref=ref, site=live.station.site, electrics=Electrics())
+        live.station = replace(live.station, evses=(*live.station.evses, found))
+        live.evses[ref.evse] = EvseLive(found)
         return live.evses[ref.evse]
 
     def evses(self) -> Iterator[tuple[StationLive, EvseLive]]:

@@ -37,6 +37,8 @@ class ClockSkew:
         if abs(late_s) > MAX_SKEW_S:
             return
         self.samples.append(late_s)
+        if self.is_known and 0.0 <= late_s - self.offset_s <= QUANTUM_S:
+            return  # nearly every message: whatever the last 16 agree on, it is not far enough to move anything
         if late_s < self.offset_s or (is_live and not self.is_known):
             self._move(late_s)
         elif len(self.samples) == SAMPLES and max(self.samples) - min(self.samples) <= QUANTUM_S:
@@ -61,11 +63,12 @@ class ClockSkew:
         return replace(reading, at=reading.at + timedelta(seconds=self.offset_s))
 
 
-_METERED = (Metered, TransactionReported, TransactionStopped)
+_METERED = frozenset({Metered, TransactionReported, TransactionStopped})
 
 
 def corrected(fact: Any, skew: ClockSkew) -> Any:
     """A fact with its readings at our time."""
-    if not isinstance(fact, _METERED) or not fact.readings:
+    if type(fact) not in _METERED:
         return fact
-    return replace(fact, readings=tuple(skew.corrected(reading, fact.origin.received_at) for reading in fact.readings))
+    readings = tuple([skew.corrected(reading, fact.origin.received_at) for reading in fact.readings])
+    return fact if readings == fact.readings else replace(fact, readings=readings)

@@ -14,8 +14,8 @@ from csms.control.dispatch import Dispatch
 from csms.control.events import Events
 from csms.control.feed import Feed
 from csms.control.following import Following
-from csms.control.intake import IDS_PER_BLOCK, Intake
-from csms.control.live import Live, StationLive, restore
+from csms.control.intake import Intake
+from csms.control.live import EvseLive, Live, StationLive, restore
 from csms.control.outbox import Outbox
 from csms.control.people import Links, People, link_secret
 from csms.control.permissions import Permissions
@@ -27,7 +27,9 @@ from csms.control.snapshots import Present, sites_of
 from csms.control.starting import Starting
 from csms.control.timetable import Timetable
 from csms.control.tokens import Tokens
+from csms.control.transaction_ids import IDS_PER_BLOCK
 from csms.domain.commands import Command
+from csms.domain.facts import Reading
 from csms.domain.ids import StationId
 from csms.domain.ports import Clock, Stations
 from csms.domain.station import Quirks, Station, Version
@@ -187,6 +189,9 @@ class System:
         self.dispatch.wake()
 
     def _changed(self, change: changes.Change) -> None:
+        if type(change) is changes.Sampled:  # before all others: four changes of five are these
+            self._sampled(change.evse, change.reading)
+            return
         match change:
             case changes.StationBooted(station):
                 self.provisioning.booted(station)
@@ -202,12 +207,14 @@ class System:
                 self.permissions.noted(change.evse)
                 self.dispatch.wake()
                 self.feed.changed(change.evse.plug_in.user if change.evse.plug_in else None)
-            case changes.Sampled(evse, reading):
-                station = self.live.stations[evse.ref.station]
-                if self.probing.judge(station, evse, reading):
-                    self.dispatch.wake()
-                self.following.sampled(evse, reading)
-                self.feed.changed(evse.plug_in.user if evse.plug_in else None)
+
+    def _sampled(self, evse: EvseLive, reading: Reading) -> None:
+        if evse.plug_in is None and evse.probe is None:
+            return  # nobody to tell, and nothing was asked of the EVSE
+        if self.probing.judge(self.live.stations[evse.ref.station], evse, reading):
+            self.dispatch.wake()
+        self.following.sampled(evse, reading)
+        self.feed.changed(evse.plug_in.user if evse.plug_in else None)
 
     async def sweep(self) -> None:
         """What follows from time alone: questions lapse, starts are repeated, probes and presumed ends run out."""

@@ -52,10 +52,9 @@ class Committed(NamedTuple):
 
 
 def apply(live: Live, fact: Any, committed: Committed) -> Iterator[changes.Change]:
-    """Change the live state by one committed fact. Yields what changed."""
+    """Change the live state by one committed fact, as far as the result is read. Yields what changed."""
     tracker = TRACKERS.get(type(fact))
-    if tracker is not None:
-        yield from tracker(live, fact, committed)
+    return iter(()) if tracker is None else tracker(live, fact, committed)
 
 
 def _booted(live: Live, fact: Booted, committed: Committed) -> Iterator[changes.Change]:
@@ -237,29 +236,33 @@ def _running(evse: EvseLive, fact: TransactionReported, committed: Committed) ->
 
 def _metered(live: Live, fact: Metered, _committed: Committed) -> Iterator[changes.Change]:
     evse = live.evse(fact.evse)
-    if evse is None:
-        return
-    if fact.transaction and fact.transaction == evse.ended:
-        return  # values for a transaction that is over never revive it (field lesson 15)
-    yield from _sampled(evse, fact.readings)
+    if evse is None or (fact.transaction and fact.transaction == evse.ended):
+        return iter(())  # values for a transaction that is over never revive it (field lesson 15)
+    return _sampled(evse, fact.readings)
 
 
 def _sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:
-    for reading in readings:
-        if evse.reading is not None and reading.at < evse.reading.at:
-            continue
-        evse.reading = _with_registers(reading, evse.reading)
-        if abs(reading.power_w or 0.0) > FLOWING_W:
-            evse.available_since = None
-        _note_soc(evse, reading)
-        yield changes.Sampled(evse, reading)
+    return iter([changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)])
 
 
-def _with_registers(new: Reading, old: Reading | None) -> Reading:
-    """Registers and power that this sample left out are still those of the last one."""
-    if old is None:
-        return new
+def _remember(evse: EvseLive, reading: Reading) -> bool:
+    """Make this the newest reading; False when a newer one is known."""
+    last = evse.reading
+    if last is not None and reading.at < last.at:
+        return False
+    evse.reading = reading if last is None else _with_registers(reading, last)
+    if evse.available_since is not None and abs(reading.power_w or 0.0) > FLOWING_W:
+        evse.available_since = None
+    if evse.plug_in is not None:
+        _note_soc(evse, evse.plug_in, reading)
+    return True
+
+
+def _with_registers(new: Reading, old: Reading) -> Reading:
+    """Registers and power that this sample left out are still those of the last one; mostly it left out nothing."""
     silent = new.power_import_w is None and new.power_export_w is None
+    if not silent and new.import_wh is not None and (new.export_wh is not None or old.export_wh is None):
+        return new
     return replace(
         new,
         import_wh=old.import_wh if new.import_wh is None else new.import_wh,
@@ -269,9 +272,9 @@ def _with_registers(new: Reading, old: Reading | None) -> Reading:
     )
 
 
-def _note_soc(evse: EvseLive, reading: Reading) -> None:
-    soc, plug_in = reading.soc_percent, evse.plug_in
-    if plug_in is None or soc is None or not 0 < soc <= 100:
+def _note_soc(evse: EvseLive, plug_in: PlugIn, reading: Reading) -> None:
+    soc = reading.soc_percent
+    if soc is None or not 0 < soc <= 100:
         return
     if plug_in.soc_percent is not None and plug_in.soc_at is not None:
         moved = abs(soc - plug_in.soc_percent)
@@ -287,7 +290,7 @@ def _needs(live: Live, fact: NeedsReported, _committed: Committed) -> Iterator[c
         return
     evse.needs = fact
     if evse.plug_in and fact.soc_percent is not None:
-        _note_soc(evse, Reading(at=fact.origin.received_at, soc_percent=fact.soc_percent))
+        _note_soc(evse, evse.plug_in, Reading(at=fact.origin.received_at, soc_percent=fact.soc_percent))
     yield changes.NeedsKnown(evse)
 
 

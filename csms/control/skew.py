@@ -24,10 +24,10 @@ class ClockSkew:
 
     A message that seems to come late may have waited in a queue, one that seems to come early cannot. So the estimate
     goes down at once; it goes up by the first message of a kind that is never queued, or when the last 16 messages
-    agree: a queue that is sent ages evenly spread.
+    agree and came one by one: a queue is sent in one go, and what is in it was said one by one.
     """
 
-    samples: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    samples: deque[tuple[datetime, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     offset_s: float = 0.0
     is_known: bool = False
 
@@ -36,14 +36,20 @@ class ClockSkew:
         late_s = (received_at - said_at).total_seconds()
         if abs(late_s) > MAX_SKEW_S:
             return
-        self.samples.append(late_s)
+        self.samples.append((received_at, late_s))
         if self.is_known and 0.0 <= late_s - self.offset_s <= QUANTUM_S:
             return  # nearly every message: whatever the last 16 agree on, it is not far enough to move anything
         if late_s < self.offset_s or (is_live and not self.is_known):
             self._move(late_s)
-        elif len(self.samples) == SAMPLES and max(self.samples) - min(self.samples) <= QUANTUM_S:
-            self._move(min(self.samples))
+        elif len(self.samples) == SAMPLES:
+            self._move_if_agreed()
         self.is_known = self.is_known or is_live
+
+    def _move_if_agreed(self) -> None:
+        late = [late_s for _, late_s in self.samples]
+        span_s = (self.samples[-1][0] - self.samples[0][0]).total_seconds()
+        if max(late) - min(late) <= QUANTUM_S <= span_s:
+            self._move(min(late))
 
     def _move(self, estimate_s: float) -> None:
         if abs(estimate_s - self.offset_s) > QUANTUM_S:

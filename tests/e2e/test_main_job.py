@@ -122,7 +122,7 @@ async def test_asked_permitted_discharged_metered_and_paid(world: World, version
     await here.driver.answer(granted=True, **READY)
     await here.flows(FULL_W)
 
-    event = await world.event(FULL_W + 4000, seconds=12, price=EVENT_PRICE)
+    event = await world.event(FULL_W + 4000, seconds=7, price=EVENT_PRICE)
     await here.driver.sees(lambda page: (page["plug_in"]["power_w"] or 0) < -3500, "the discharge")
     assert abs(here.power_w + 4000) < 300
     seen = (await world.get(f"/dr-events/{event['id']}"))["evses"][0]
@@ -133,7 +133,7 @@ async def test_asked_permitted_discharged_metered_and_paid(world: World, version
     assert 0 < report["delivered_wh"] <= report["requested_wh"] * 1.1
     assert report["allotted_wh"] > 0
     await here.flows(FULL_W)
-    assert here.exported_wh > 5
+    assert here.exported_wh > 2
 
     await here.driver.sees(lambda page: page["plug_in"] is not None, "the plug-in")
     here.station.unplug()
@@ -153,7 +153,7 @@ async def test_a_no_and_a_silence_mean_plain_charging_and_never_a_discharge(
     make_world: MakeWorld, version: str
 ) -> None:
     """P4: only the vehicle whose user said yes answers the event."""
-    async with make_world(permission={"question_timeout_s": 4.0, "debounce_s": 0.0}) as world:
+    async with make_world(permission={"question_timeout_s": 3.0, "debounce_s": 0.0}) as world:
         yes, no, silent = await asyncio.gather(*(visit(world, version) for _ in range(3)))
         for here in (yes, no, silent):
             await here.driver.sees_permission("asked")
@@ -163,7 +163,7 @@ async def test_a_no_and_a_silence_mean_plain_charging_and_never_a_discharge(
         await no.flows(FULL_W)
         await silent.driver.sees_permission("expired")
         await silent.flows(FULL_W)
-        event = await world.event(3 * FULL_W + 5000, seconds=6, price=EVENT_PRICE)
+        event = await world.event(3 * FULL_W + 5000, seconds=4, price=EVENT_PRICE)
         await yes.station.until(lambda: yes.power_w < -4500, 20)
         assert min(no.power_w, silent.power_w) > FULL_W - 300
         await over(world, event)

@@ -14,6 +14,7 @@ import orjson
 
 from csms.app import Daemon, running
 from csms.control.people import hash_token
+from csms.domain.ports import Clock
 from csms.settings import Settings
 from csms.store import works
 from simulators.battery import Battery
@@ -100,8 +101,8 @@ class World:
 
     # --- the server
 
-    async def start(self) -> None:
-        self.daemon = await self._server.enter_async_context(running(self.settings))
+    async def start(self, clock: Clock | None = None) -> None:
+        self.daemon = await self._server.enter_async_context(running(self.settings, clock))
 
     async def stop(self) -> None:
         """An orderly stop; everything may be started again on the same database."""

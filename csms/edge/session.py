@@ -5,13 +5,14 @@ route.reply → send. Outgoing calls wait in a queue of their own and never hold
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from csms.domain.answers import Answer, BootAnswer, Noted, StartAnswer
 from csms.domain.commands import CallFailed, CallOutcome, CallResult
-from csms.domain.facts import Booted, Origin, Unintelligible
+from csms.domain.facts import Booted, Metered, Origin, StatusReported, Unintelligible
 from csms.domain.ports import Admitted
 from csms.domain.station import BootState, Quirks, Version
 from csms.edge import frames, rpc
@@ -22,6 +23,11 @@ from csms.edge.schemas import Fault
 from csms.edge.translation import Route
 
 _log = logging.getLogger(__name__)
+
+NOTHING: Final[Mapping[str, Any]] = {}
+
+ANSWERED_PLAINLY: Final = frozenset({Metered, StatusReported})
+"""Facts whose reply reads nothing of the request: of hundreds that wait for a commit no parsed payload is held."""
 
 MAX_RAW_CHARACTERS: Final = 65_536
 """A message that is quarantined is kept up to here."""
@@ -132,30 +138,32 @@ class Session:
             return
         if type(fact) is Booted:
             self._learn_quirks(fact)
-        self._desk.intake.receive(fact, partial(self._answer, request, route))
+        read_again = NOTHING if type(fact) in ANSWERED_PLAINLY else request.payload
+        answer = partial(self._answer, route, request.message_id, request.action, read_again)
+        self._desk.intake.receive(fact, answer)
 
     def _learn_quirks(self, boot: Booted) -> None:
         """The station says what model it is: what follows is read as that model means it (V2G-21)."""
         desk = self._desk
         self._quirks = desk.translation.quirks_for(desk.registry, self.version, boot.vendor, boot.model, boot.firmware)
 
-    def _answer(self, request: rpc.Request, route: Route, answer: Answer) -> None:
+    def _answer(self, route: Route, message_id: str, action: str, payload: Mapping[str, Any], answer: Answer) -> None:
         if type(answer) is BootAnswer:
             self._boot_state = answer.state
         if self._is_over:
             return
         try:
-            payload = route.reply(answer, request.payload)
-            fault = self._rpc.schemas.response_fault(request.action, payload)
+            reply = route.reply(answer, payload)
+            fault = self._rpc.schemas.response_fault(action, reply)
         except Exception:
-            _log.exception("the reply to %s of station %s failed", request.action, self._peer.station)
-            self._answer_bare(request.message_id, request.action)
+            _log.exception("the reply to %s of station %s failed", action, self._peer.station)
+            self._answer_bare(message_id, action)
             return
         if fault is None:
-            self._send(frames.call_result(request.message_id, payload), request.action)
+            self._send(frames.call_result(message_id, reply), action)
         else:
-            _log.error("our reply to %s does not fit its schema: %s", request.action, fault)
-            self._answer_bare(request.message_id, request.action)
+            _log.error("our reply to %s does not fit its schema: %s", action, fault)
+            self._answer_bare(message_id, action)
 
     def _answer_bare(self, message_id: str, action: str) -> None:
         """We failed on a fact that is stored: confirm it where it must be, else say that the fault is ours."""

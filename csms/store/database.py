@@ -63,7 +63,8 @@ def _engine(url: URL, *, begin: str, readers: int | None) -> Engine:
 
 
 def _prepare_sqlite(engine: Engine, begin: str, *, query_only: bool) -> None:
-    pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"]
+    # temp_store: a statement of many rows keeps a journal of its own, which else is a file in the temporary folder.
+    pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"]
     if query_only:
         pragmas = ["foreign_keys=ON", "query_only=ON"]
 

@@ -37,7 +37,7 @@ class ClockSkew:
         if abs(late_s) > MAX_SKEW_S:
             return
         self.samples.append((received_at, late_s))
-        if self.is_known and 0.0 <= late_s - self.offset_s <= QUANTUM_S:
+        if (self.is_known or not is_live) and 0.0 <= late_s - self.offset_s <= QUANTUM_S:
             return  # nearly every message: whatever the last 16 agree on, it is not far enough to move anything
         if late_s < self.offset_s or (is_live and not self.is_known):
             self._move(late_s)

@@ -9,11 +9,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from csms.domain.frequent import frequent
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.station import ConnectorStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Origin:
     """Where and when a fact came in."""
 
@@ -49,7 +50,7 @@ class IdToken:
         return self.value.strip().upper()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Reading:
     """One MeterValue. Registers in Wh, power in W (both >= 0, import and export apart); None = not reported.
 
@@ -77,7 +78,7 @@ class Reading:
         return (self.power_import_w or 0.0) - (self.power_export_w or 0.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Heard:
     """Heartbeat: the station lives. Memory only."""
 
@@ -96,7 +97,7 @@ class Booted:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class StatusReported:
     """StatusNotification, or NotifyEvent of a connector's AvailabilityState. EVSE 0 = the station itself."""
 
@@ -180,7 +181,7 @@ class TransactionReported:
     readings: tuple[Reading, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Metered:
     """MeterValues. EVSE 0 is the station's main meter."""
 

@@ -178,6 +178,7 @@ class Settings(BaseModel):
     def _tree_and_areas(self) -> "Settings":
         _check_tree(self.site)
         _check_areas(self.site, self.tariff)
+        _check_auto_register(self.ocpp, self.site)
         return self
 
 
@@ -202,6 +203,14 @@ def _check_areas(sites: tuple[SiteSettings, ...], tariffs: tuple[TariffSettings,
         raise ValueError("tariff: two entries have the same area")
     if missing := {site.area for site in sites} - set(areas):
         raise ValueError(f"area {min(missing)} has no [[tariff]] entry")
+
+
+def _check_auto_register(ocpp: Ocpp, sites: tuple[SiteSettings, ...]) -> None:
+    """A station at a site without known limits takes no part in anything."""
+    if ocpp.auto_register and ocpp.auto_register_site not in {site.id for site in sites}:
+        raise ValueError(
+            f"ocpp.auto_register_site: there is no [[site]] {ocpp.auto_register_site}; name one, or add it"
+        )
 
 
 def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -75,8 +75,3 @@ def refused(following: Following) -> Following:
     """The station said no: one rung down at once."""
     level = Level.NO_DISCHARGE if following.level is Level.FULL else Level.FIXED
     return Following(level=level, failures=following.failures + 1)
-
-
-def recovered() -> Following:
-    """A new plug-in starts with full trust."""
-    return Following()

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from csms.control.admission import hash_password
-from csms.domain.errors import BadRequest
+from csms.domain.errors import BadRequest, BadSettings
 from csms.domain.ids import StationId
 from csms.domain.ports import Admitted, Refused
 from csms.domain.station import BootState
+from csms.settings import load
 from csms.store import reads, works
 from tests.control.kit import S, World, station, world
 
@@ -130,3 +131,11 @@ async def test_a_station_that_never_booted_is_let_in_as_such(w: World) -> None:
     verdict = await w.system.admission.admit(S, None, None)
     assert isinstance(verdict, Admitted)
     assert verdict.boot_state is BootState.NEVER
+
+
+def test_a_site_for_unknown_stations_that_is_not_configured_stops_the_start() -> None:
+    """Must hold 1: such a station would have no known fuse."""
+    unknown = {"CSMS_OCPP__AUTO_REGISTER": "true", "CSMS_OCPP__AUTO_REGISTER_SITE": "yard"}
+    with pytest.raises(BadSettings, match=r"ocpp\.auto_register_site: there is no \[\[site\]\] yard"):
+        load(None, unknown)
+    assert load(None, unknown | {"CSMS_OCPP__AUTO_REGISTER": "false"}).ocpp.auto_register_site == "yard"

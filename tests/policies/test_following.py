@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from csms.domain.facts import Reading
 from csms.domain.station import ProbeState
 from policies.probe import begin, judge
-from policies.setpoints import Act, Following, Level, follows, observe, recovered, refused
+from policies.setpoints import Act, Following, Level, follows, observe, refused
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 
@@ -64,14 +64,13 @@ def test_following_again_forgets_the_misses() -> None:
     assert (following, done[-1]) == (Following(), Act.NOTHING)
 
 
-def test_a_refusal_costs_one_rung_at_once_and_a_new_plug_in_restores_all() -> None:
+def test_a_refusal_costs_one_rung_at_once() -> None:
     once = refused(Following())
     assert (once.level, refused(once).level, refused(refused(once)).level) == (
         Level.NO_DISCHARGE,
         Level.FIXED,
         Level.FIXED,
     )
-    assert recovered() == Following()
 
 
 @given(st.lists(st.tuples(st.integers(-7000, 7000), st.floats(-8000, 8000)), max_size=40), st.integers(1, 5))

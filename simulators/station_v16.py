@@ -134,9 +134,9 @@ class Speech16:
             if self._cabinet.configuration.is_on("stop_invalid"):
                 self.stop(bay, "DeAuthorized")
             return
-        session.authorized = True
-        if session.grant and session.grant.profile:
+        if session.grant and session.grant.profile:  # in force before anything flows
             set_profile(self._cabinet, session.grant.profile, bay.number)
+        session.authorized = True
 
     def _follow(self, bay: Bay) -> None:
         state = charging_state(bay)

@@ -103,24 +103,27 @@ class Speech2:
         if session is None:
             session = self._begin(bay, trigger, grant)
         else:
-            session.grant, session.authorized = grant, True
+            self._allow(bay, session, grant)
             self.event(bay, session, "Updated", trigger, token=grant)
-        self._after_grant(bay, grant)
-
-    def _after_grant(self, bay: Bay, grant: Grant) -> None:
-        if grant.profile:
-            set_profile(self._cabinet, grant.profile, bay.number)
         if bay.ev is not None:
             self._tell_needs(bay)
+
+    def _allow(self, bay: Bay, session: Session, grant: Grant) -> None:
+        """Energy may flow, within the profile that came with the request."""
+        if grant.profile:
+            set_profile(self._cabinet, grant.profile, bay.number)
+        session.grant, session.authorized = grant, True
 
     def _starts_at(self, point: str) -> bool:
         return point in self._cabinet.configuration.text("start_point").split(",")
 
     def _begin(self, bay: Bay, trigger: str, grant: Grant | None = None) -> Session:
         number = str(uuid.UUID(int=self._cabinet.random.getrandbits(128), version=4))
-        session = Session(self._cabinet.clock.now(), grant, number, authorized=grant is not None)
+        session = Session(self._cabinet.clock.now(), transaction=number)
         session.state = "EVConnected" if bay.ev else "Idle"
         self._cabinet.begin(bay, session)
+        if grant:
+            self._allow(bay, session, grant)
         self.event(bay, session, "Started", trigger, context="Transaction.Begin", token=grant)
         return session
 

@@ -72,11 +72,16 @@ class ReadSchedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartTransaction:
-    """RemoteStartTransaction / RequestStartTransaction."""
+    """RemoteStartTransaction / RequestStartTransaction.
+
+    ``limit``: in force from the first watt on: nothing flows under the floor before the first setpoint (P4). Not
+    negative, and of no transaction yet. None = the floor holds.
+    """
 
     evse: EvseRef
     token: IdToken
     remote_start_id: int
+    limit: ApplySetpoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,25 +27,29 @@ from handlers.wire import WireCall
 
 
 def apply_setpoint(command: ApplySetpoint) -> tuple[WireCall, ...]:
-    """SetChargingProfile: Absolute, bounded by duration and validTo (V2G-5). A negative power only for a station
-    with the NEGATIVE_LIMIT agreement (V2G-3)."""
+    """SetChargingProfile. A negative power only for a station with the NEGATIVE_LIMIT agreement (V2G-3)."""
     if command.setpoint_w < 0 and command.driver is not SetpointDriver.NEGATIVE_LIMIT:
         return ()
+    purpose = "TxDefaultProfile" if command.transaction is None else "TxProfile"
+    return (_set_profile(command.evse.evse, _bounded_profile(command, purpose)),)
+
+
+def _bounded_profile(command: ApplySetpoint, purpose: str) -> dict[str, Any]:
+    """Absolute, bounded by duration and validTo (V2G-5)."""
     schedule = {
         "startSchedule": spelt(command.starts_at),
         "duration": seconds_between(command.starts_at, command.expires_at),
         **_schedule(command, command.setpoint_w),
     }
-    profile = {
+    return {
         "chargingProfileId": command.profile,
         **_bound_to(command.transaction),
         "stackLevel": command.stack_level,
-        "chargingProfilePurpose": "TxDefaultProfile" if command.transaction is None else "TxProfile",
+        "chargingProfilePurpose": purpose,
         "chargingProfileKind": "Absolute",
         "validTo": spelt(command.expires_at),
         "chargingSchedule": schedule,
     }
-    return (_set_profile(command.evse.evse, profile),)
 
 
 def install_floor(command: InstallFloor) -> tuple[WireCall, ...]:
@@ -93,10 +97,12 @@ def read_schedule(command: ReadSchedule) -> tuple[WireCall, ...]:
 
 
 def start(command: StartTransaction) -> tuple[WireCall, ...]:
-    """RemoteStartTransaction, without a profile: the safe floor holds until the first setpoint."""
+    """RemoteStartTransaction. Its limit is a TxProfile without a transaction id (§5.11); else the floor holds."""
     if len(command.token.value) > LONGEST[Version.V16]:
         return ()
-    return (WireCall("RemoteStartTransaction", {"connectorId": command.evse.evse, "idTag": command.token.value}),)
+    payload = {"connectorId": command.evse.evse, "idTag": command.token.value}
+    limit = {"chargingProfile": _bounded_profile(command.limit, "TxProfile")} if command.limit else {}
+    return (WireCall("RemoteStartTransaction", payload | limit),)
 
 
 def stop(command: StopTransaction) -> tuple[WireCall, ...]:

@@ -33,9 +33,13 @@ def apply_limit(command: ApplySetpoint, version: Version) -> tuple[WireCall, ...
     agreed = command.driver is SetpointDriver.NEGATIVE_LIMIT and version is Version.V201
     if command.setpoint_w < 0 and not agreed:
         return ()
+    return (set_profile(command.evse.evse, limit_profile(command)),)
+
+
+def limit_profile(command: ApplySetpoint) -> Json:
+    """A bounded profile of one limit."""
     unit = rate_unit(command.rate_unit, command.electrics)
-    period = limit_period(command.setpoint_w, unit, command.electrics)
-    return (set_profile(command.evse.evse, bounded_profile(command, unit, period)),)
+    return bounded_profile(command, unit, limit_period(command.setpoint_w, unit, command.electrics))
 
 
 def bounded_profile(command: ApplySetpoint, unit: RateUnit, period: Json) -> Json:
@@ -91,14 +95,16 @@ def read_schedule(command: ReadSchedule, version: Version) -> tuple[WireCall, ..
 
 
 def start(command: StartTransaction, version: Version) -> tuple[WireCall, ...]:
-    """F01 RequestStartTransaction, without a profile: the safe floor holds until the first setpoint."""
+    """F01 RequestStartTransaction. Its limit is a TxProfile without a transaction id; without one the floor holds."""
     if len(command.token.value) > LONGEST[version]:
         return ()
-    payload = {
+    payload: Json = {
         "evseId": command.evse.evse,
         "remoteStartId": command.remote_start_id,
         "idToken": spelt_2(command.token, version),
     }
+    if command.limit is not None:
+        payload["chargingProfile"] = limit_profile(command.limit) | {"chargingProfilePurpose": "TxProfile"}
     return (WireCall("RequestStartTransaction", payload),)
 
 

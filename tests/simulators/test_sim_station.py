@@ -624,6 +624,30 @@ async def test_a_remote_start_may_bring_its_profile(model: str):
         assert stage.power_w == 2300
 
 
+@pytest.mark.parametrize("model", ["Sim AC 1.6", "Sim AC 2.0.1", "Sim V2G 2.1"])
+async def test_not_a_watt_hour_flows_before_the_profile_of_a_remote_start(model: str):
+    """P4: a start at 0 W, also when the station ticks seldom."""
+    async with scene(model, tick_s=30.0) as stage:
+        stage.station.plug(car())
+        at = stage.clock.now().isoformat()
+        limit = {"startPeriod": 0, "limit": 0.0}
+        plan = {"startSchedule": at, "duration": 600, "chargingRateUnit": "W", "chargingSchedulePeriod": [limit]}
+        common = {"stackLevel": 1, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute"}
+        before = stage.station.bay().meter.import_wh
+        await stage.clock.advance(7)
+        if MODELS[model].version == V16:
+            body = {"chargingProfileId": 1001, "chargingSchedule": plan} | common
+            start = {"connectorId": 1, "idTag": "TAG", "chargingProfile": body}
+            await stage.csms.call("RemoteStartTransaction", start)
+        else:
+            body = {"id": 1001, "chargingSchedule": [{"id": 1} | plan]} | common
+            start = {"evseId": 1, "idToken": {"idToken": "T", "type": "Central"}, "remoteStartId": 1}
+            await stage.csms.call("RequestStartTransaction", start | {"chargingProfile": body})
+        await stage.station.until(lambda: stage.station.bay().may_flow)
+        await stage.clock.advance(60)
+        assert stage.station.bay().meter.import_wh == before
+
+
 @pytest.mark.parametrize("model", ["Sim AC 1.6", "Sim AC 2.0.1"])
 async def test_the_same_card_stops_what_it_started_and_its_profiles_are_gone(model: str):
     async with scene(model) as stage:

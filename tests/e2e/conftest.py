@@ -13,6 +13,9 @@ from tests.e2e.world import World, world_on
 
 MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
 
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what does not depend on the engine."""
+
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import ON_SQLITE
 from tests.e2e.world import World
 from tests.servers import Server
 
@@ -67,6 +68,7 @@ BAD: list[tuple[str, str, Any, int, str]] = [
 ]
 
 
+@ON_SQLITE
 async def test_a_bad_request_is_a_problem_that_names_the_field(world: World) -> None:
     await world.provision("CS1")
     for method, path, body, status, named in BAD:
@@ -76,6 +78,7 @@ async def test_a_bad_request_is_a_problem_that_names_the_field(world: World) -> 
         assert named in answer.text, (path, answer.text)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("version", ["1.6", "2.1"])
 async def test_a_payload_against_the_schema_is_not_sent(world: World, version: str) -> None:
     """422 with the place in the payload."""

@@ -12,7 +12,7 @@ from simulators.behaviours import combined
 from simulators.ev import Ev
 from simulators.evse import Meter
 from simulators.station import Station
-from tests.e2e.conftest import MakeWorld
+from tests.e2e.conftest import ON_SQLITE, MakeWorld
 from tests.e2e.driver import Driver
 from tests.e2e.world import TARIFF_PER_KWH, V2G, VERSIONS, World, asked, car, until
 
@@ -103,14 +103,21 @@ def is_near(entries: list[dict[str, Any]], flow: str, metered_wh: float, slack_w
     return abs(sum(entry["energy_wh"] for entry in entries if flow_of(entry) == flow) - metered_wh) <= slack_wh
 
 
-async def check_balance(world: World, here: Visit, entries: list[dict[str, Any]]) -> None:
-    balance = await world.get(f"/users/{here.driver.id}/balance")
-    sold = sum(entry["energy_wh"] for entry in entries if flow_of(entry) == "sale")
-    bought = sum(entry["energy_wh"] for entry in entries if flow_of(entry) == "purchase")
-    assert (balance["sold_wh"], balance["bought_wh"]) == (sold, bought)
+async def check_balance(world: World, here: Visit) -> dict[str, Any]:
+    """The balance is the sum of the ledger (which may still grow by a late Wh); that balance."""
+
+    async def look() -> Any:
+        entries = (await world.get("/ledger", user=here.driver.id, limit=500))["items"]
+        balance = await world.get(f"/users/{here.driver.id}/balance")
+        sums = [sum(e["energy_wh"] for e in entries if flow_of(e) == flow) for flow in ("sale", "purchase")]
+        return balance if sums == [balance["sold_wh"], balance["bought_wh"]] else None
+
+    balance = await until(look, "the balance to be the sum of the ledger")
     assert balance["amount_minor"] == balance["earned_minor"] - balance["spent_minor"]
-    assert balance["spent_minor"] == bought * TARIFF_PER_KWH / 1000
+    assert balance["spent_minor"] == balance["bought_wh"] * TARIFF_PER_KWH / 1000
+    assert balance["earned_minor"] == balance["sold_wh"] * EVENT_PRICE / 1000
     assert balance["currency"] == "JPY"
+    return balance
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -142,12 +149,10 @@ async def test_asked_permitted_discharged_metered_and_paid(world: World, version
     sales = [entry for entry in entries if flow_of(entry) == "sale"]
     assert {Decimal(entry["price_per_kwh"]) for entry in sales} == {Decimal(EVENT_PRICE)}
     assert {entry["event"] for entry in sales} == {event["id"]}
-    await check_balance(world, here, entries)
-    assert (await world.get(f"/users/{here.driver.id}/balance"))["earned_minor"] == sum(
-        entry["energy_wh"] for entry in sales
-    ) * (EVENT_PRICE / 1000)
+    assert (await check_balance(world, here))["earned_minor"] > 0
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_no_and_a_silence_mean_plain_charging_and_never_a_discharge(
     make_world: MakeWorld, version: str
@@ -172,6 +177,7 @@ async def test_a_no_and_a_silence_mean_plain_charging_and_never_a_discharge(
         assert (await world.get("/summary"))["discharged_without_permission_wh"] == 0
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("version", ["2.1"])
 async def test_nobody_is_discharged_below_the_price_they_ask(world: World, version: str) -> None:
     """P5: the same vehicle answers the event that pays enough, and not the one that pays a yen too little."""
@@ -188,6 +194,7 @@ async def test_nobody_is_discharged_below_the_price_they_ask(world: World, versi
     assert here.exported_wh == exported_wh
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("version", ["1.6"])
 async def test_the_required_charge_comes_first_whatever_the_price(world: World, version: str) -> None:
     """P6, P7: charged up to it though the price is too high, not above it, and never discharged below it."""
@@ -225,6 +232,7 @@ async def test_a_vehicle_is_charged_for_the_aggregator_only_at_its_price(world: 
     assert {Decimal(entry["price_per_kwh"]) for entry in in_event} == {Decimal(1000)}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("version", ["2.1"])
 async def test_a_permitted_time_slot_answers_by_itself(world: World, version: str) -> None:
     """P9: plugging in within it needs no question."""
@@ -256,6 +264,7 @@ async def test_conditions_are_kept_and_hold_again_at_the_next_plug_in(world: Wor
     assert page["plug_in"]["permission"]["conditions"]["min_sell_per_kwh"] == "7654"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_what_one_vehicle_does_not_deliver_another_does(world: World, version: str) -> None:
     """P12, V2G-9, V2G-10: accepted and not observed, re-sent, read back, degraded; the rest is allotted anew."""
@@ -312,9 +321,10 @@ async def test_a_restart_in_the_middle_loses_nothing_and_goes_on(world: World, v
     await world.closed_transaction(here.station.spec.id)
     entries = await settled(world, here)
     assert len({(entry["cause"], entry["revision"]) for entry in entries}) == len(entries)
-    await check_balance(world, here, entries)
+    assert (await check_balance(world, here))["sold_wh"] > 0
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("version", ["2.1"])
 async def test_an_event_stays_with_the_vehicle_that_serves_it(world: World, version: str) -> None:
     """Ties go to the least recently used before the event; within it the work does not go round (design §4)."""

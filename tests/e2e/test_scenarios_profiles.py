@@ -8,11 +8,12 @@ import pytest
 from simulators.behaviours import Behaviour
 from simulators.profiles import Purpose
 from simulators.station import Station
-from tests.e2e.conftest import MakeWorld
+from tests.e2e.conftest import ON_SQLITE, MakeWorld
 from tests.e2e.driver import Driver
 from tests.e2e.world import AC, V2G, VERSIONS, World, asked, car, until
 
 CARD = "CARD-0001"
+pytestmark = ON_SQLITE
 
 
 def profile_of(call: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.e2e.conftest import ON_SQLITE
 from tests.e2e.raw import connected
 from tests.e2e.world import PASSWORD, VERSIONS, World, until
 
@@ -37,7 +38,7 @@ UNFIT: dict[str, list[tuple[str, dict[str, Any], str]]] = {
         ("Authorize", {"idToken": {"idToken": {}, "type": "Central"}}, "TypeConstraintViolation"),
     ],
 }
-pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+pytestmark = ON_SQLITE
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_it_never_grows_beyond_its_bounds_and_keeps_the_newest(frames):
         log.add(AT, direction, raw)
     kept = log.frames()
     assert len(kept) <= MAX_FRAMES
-    assert len(log._bytes) <= MAX_BYTES
+    assert log.size_bytes <= MAX_BYTES
     assert [direction for _, direction, _ in kept] == [direction for direction, _ in frames[len(frames) - len(kept) :]]
     assert len(kept) >= min(len(frames), 2)
 

@@ -11,7 +11,7 @@ import structlog
 
 from csms.control.live import EvseLive, StationLive
 from csms.control.outbox import Outbox
-from csms.control.probing import Probing
+from csms.control.probing import Probing, broken_by
 from csms.control.snapshots import Present
 from csms.domain.decision import Decision, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
@@ -32,6 +32,7 @@ SHORTEST_PAUSE_S = 0.25
 WORTH_SENDING_W = 50
 RETRY_AFTER = timedelta(seconds=5)
 _UNDONE = frozenset({SetpointState.REJECTED, SetpointState.UNANSWERED})
+_NO_POWER = frozenset({Use.HELD, Use.NOTHING})
 
 
 class Dispatch:
@@ -69,7 +70,8 @@ class Dispatch:
 
     async def tick(self) -> Decision:
         """Decide once. The decision is committed before anything of it is sent."""
-        self._consider_probes()
+        self._end_forbidden_probes()
+        begun = self._begin_probe()
         snapshot = self._present.snapshot()
         decision, broken = checked(snapshot)
         if broken or _differs(decision, self._saved):
@@ -80,17 +82,33 @@ class Dispatch:
         for violation in broken:
             log.error("decision.violation", rule=violation.rule, text=violation.text)
         self._send(snapshot, decision)
+        if begun is not None:
+            await self._probing.send(*begun)
         return decision
 
-    def _consider_probes(self) -> None:
-        if not self._settings.probe:
+    def _end_forbidden_probes(self) -> None:
+        """The user has said no meanwhile, or no discharge: the setpoint that follows is sent at once (P4)."""
+        if not any(evse.probe for _, evse in self._live.evses()):
             return
-        snapshot = self._present.snapshot()
-        for state in snapshot.evses:
+        for state in self._present.snapshot().evses:
+            evse = self._live.evse(state.ref)
+            if evse and evse.probe and not (state.use is Use.RESOURCE and state.terms.discharge):
+                evse.forget_setpoint()
+
+    def _begin_probe(self) -> tuple[EvseLive, SetpointRecord] | None:
+        """One at a time: the next is judged by a snapshot that counts this one in."""
+        snapshot = self._present.snapshot() if self._settings.probe else None
+        for state in snapshot.evses if snapshot else ():
             station, evse = self._live.station(state.ref.station), self._live.evse(state.ref)
-            if station and evse and self._probing.consider(station, evse, state, snapshot):
-                self.wake()  # one at a time: the next is judged by a snapshot that counts this one in
-                return
+            record = self._probing.begin(station, evse, state, snapshot) if station and evse and snapshot else None
+            if evse is None or record is None:
+                continue
+            if not (broken := broken_by(record, self._present.snapshot())):
+                self.wake()
+                return evse, record
+            evse.forget_probe()
+            log.warning("probe.forbidden", evse=str(evse.ref), rules=[one.rule for one in broken])
+        return None
 
     def _send(self, snapshot: Snapshot, decision: Decision) -> None:
         for state, setpoint in zip(snapshot.evses, decision.setpoints, strict=True):
@@ -100,7 +118,7 @@ class Dispatch:
             if not self._present.still_holds(state, snapshot.now):
                 continue
             driver = driver_for(station, evse)
-            if due(evse, setpoint, driver, snapshot.now, self._settings):
+            if is_forbidden_now(evse, setpoint, state.use) or due(evse, setpoint, driver, snapshot.now, self._settings):
                 self._outbox.put(evse, record_of(evse, setpoint, driver, snapshot.now))
                 self._note_use(state, setpoint, snapshot.now)
 
@@ -142,6 +160,14 @@ def _is_reachable(station: StationLive, evse: EvseLive) -> bool:
 def driver_for(station: StationLive, evse: EvseLive) -> SetpointDriver:
     """The rung of the degrade ladder that this EVSE stands on (V2G-10)."""
     return station.driver_of(evse) if evse.following.level is Level.FULL else SetpointDriver.CHARGE_ONLY
+
+
+def is_forbidden_now(evse: EvseLive, setpoint: Setpoint, use: Use) -> bool:
+    """What was last sent is more than the user's answer allows by now: replaced at once, however new it is (P4)."""
+    last = evse.setpoint
+    if last is None or not _is_new(last, setpoint):
+        return False
+    return (last.desired_w < 0 and use is not Use.RESOURCE) or (last.desired_w > 0 and use in _NO_POWER)
 
 
 def due(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime, settings: DispatchSettings) -> bool:

@@ -36,6 +36,7 @@ class EvseLive:
     """One EVSE now. ``authorized``: energy may flow in the running transaction. ``is_over``: it ran and has ended, so
     that only a new answer of the user starts another in the same plug-in. ``refused``: a token was turned down in the
     running transaction. ``ended``: the newest transaction that has ended here; nothing that is said of it later counts.
+    ``probed_at``: when the last probe had an outcome. ``matching``: the plug-in whose user is being looked up.
     ``dynamic_transaction``: the one whose Dynamic profile is installed. ``drawn_w``: see domain.snapshot.EvseState."""
 
     evse: Evse
@@ -56,9 +57,11 @@ class EvseLive:
     following: Following = Following()
     probe_state: ProbeState = ProbeState.UNTRIED
     probe: Probe | None = None
+    probed_at: datetime | None = None
     last_used_at: datetime | None = None
     dynamic_transaction: TransactionId | None = None
     drawn_w: int | None = None
+    matching: PlugInId | None = None
 
     @property
     def ref(self) -> EvseRef:
@@ -89,8 +92,13 @@ class EvseLive:
         self.forget_setpoint()
 
     def forget_setpoint(self) -> None:
-        """Whatever the station was told holds no more. A probe that is cut short has proven nothing."""
-        self.setpoint = self.sent_at = self.dynamic_transaction = self.probe = self.drawn_w = None
+        """Whatever the station was told holds no more."""
+        self.setpoint = self.sent_at = self.dynamic_transaction = self.drawn_w = None
+        self.forget_probe()
+
+    def forget_probe(self) -> None:
+        """It has proven nothing."""
+        self.probe = None
         if self.probe_state is ProbeState.RUNNING:
             self.probe_state = ProbeState.UNTRIED
 
@@ -230,5 +238,7 @@ def _restore_probes(live: Live, state: LiveState) -> None:
     for probe in state.probes:
         station = live.station(probe.evse.station)
         evse = live.evse(probe.evse)
-        if station and evse and station.station.firmware == probe.firmware and probe.state is not ProbeState.RUNNING:
-            evse.probe_state = probe.state
+        if station is None or evse is None or probe.state is ProbeState.RUNNING:
+            continue
+        if station.station.firmware == probe.firmware or probe.state is ProbeState.UNSAFE:
+            evse.probe_state, evse.probed_at = probe.state, probe.at

@@ -41,7 +41,11 @@ class Claim:
 
 class Permissions:
     """Matches plug-ins to users, asks, keeps the answers. ``on_decided`` hears of every EVSE whose answer changed,
-    ``on_matched`` of every plug-in that found its user."""
+    ``on_matched`` of every plug-in that found its user.
+
+    Who waits at an EVSE for a cable is in memory only: after a restart they open the EVSE's link again, or claim the
+    plug-in once it is seen.
+    """
 
     def __init__(self, store: Store, live: Live, tokens: Tokens, feed: Feed, clock: Clock) -> None:
         self._store = store
@@ -63,7 +67,7 @@ class Permissions:
         self._save(evse)
         user = self._expected_at(evse)
         if user is not None:
-            self.spawn(self.match(evse, user, None))
+            self._seek(evse, user, None)
 
     def _expected_at(self, evse: EvseLive) -> UserId | None:
         claim = self._claims.pop(evse.ref, None)
@@ -78,7 +82,21 @@ class Permissions:
         record = self._tokens.find(token)
         if record is None or record.user is None or evse.plug_in is None or evse.plug_in.user is not None:
             return
-        self.spawn(self.match(evse, record.user, record.vehicle))
+        self._seek(evse, record.user, record.vehicle)
+
+    def _seek(self, evse: EvseLive, user: UserId, vehicle: VehicleId | None) -> None:
+        """Nothing flows while the user is looked up who is about to be asked (P4)."""
+        evse.matching = evse.plug_in.id if evse.plug_in else None
+        self.spawn(self._sought(evse, user, vehicle))
+
+    async def _sought(self, evse: EvseLive, user: UserId, vehicle: VehicleId | None) -> None:
+        sought = evse.matching
+        try:
+            await self.match(evse, user, vehicle)
+        finally:
+            if evse.matching == sought:
+                evse.matching = None
+                self.on_decided(evse)
 
     async def match(self, evse: EvseLive, user: UserId, vehicle: VehicleId | None) -> None:
         """Link the plug-in to its user and vehicle, and ask, or answer from a permitted time slot (P9)."""

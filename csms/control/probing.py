@@ -1,6 +1,7 @@
 """The supervised discharge probe: proof before use, only with the user's permission and at their price. V2G-8."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -8,22 +9,26 @@ import structlog
 
 from csms.control.live import EvseLive, StationLive
 from csms.control.outbox import Outbox, nothing
-from csms.domain.decision import Reason
+from csms.domain.decision import Reason, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction
 from csms.domain.facts import Reading
-from csms.domain.ids import SiteId
+from csms.domain.ids import AreaId, SiteId
 from csms.domain.ports import Clock
 from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 from csms.domain.station import ProbeState
 from csms.store import Store, Write, works
-from policies import probe
+from policies import decide, probe
+from policies.constraints import violations
 
 log = structlog.get_logger()
 
 PROBE_MAX_W = 1000
 MARGIN_WH = 200
 """More than a probe can take out, on top of what the user requires."""
+
+TRIED_AGAIN_AFTER = timedelta(days=1)
+"""A probe that failed is tried again in a later plug-in: it may have been that vehicle. UNSAFE never is."""
 
 
 class Probing:
@@ -34,22 +39,22 @@ class Probing:
         self._outbox = outbox
         self._clock = clock
 
-    def consider(self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot) -> bool:
-        """Begin a probe where it is due and nobody's conditions forbid it; whether it has begun."""
+    def begin(
+        self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot
+    ) -> SetpointRecord | None:
+        """Begin a probe where it is due and nobody's conditions forbid it; its setpoint, which is yet to be sent."""
         busy = any(other.probe is not None for other in station.evses.values())
-        if busy or evse.probe_state is not ProbeState.UNTRIED or not station.quirks.driver.can_discharge:
-            return False
+        if busy or not is_due(evse, snapshot.now) or not station.quirks.driver.can_discharge:
+            return None
         if station.version is None or not evse.authorized or not may_probe(state, snapshot):
-            return False
+            return None
         now = self._clock.now()
         evse.probe = probe.begin(now, _may_draw_w(evse, state), state.electrics.max_discharge_w)
         evse.probe_state = ProbeState.RUNNING
-        self._outbox.put(evse, self._setpoint(station, evse, now))
-        log.info("probe.begun", evse=str(evse.ref), setpoint_w=evse.probe.setpoint_w)
-        return True
+        return self._setpoint(station, evse, evse.probe, snapshot)
 
-    def _setpoint(self, station: StationLive, evse: EvseLive, now: datetime) -> SetpointRecord:
-        assert evse.probe is not None  # noqa: S101  set by the caller
+    def _setpoint(self, station: StationLive, evse: EvseLive, begun: probe.Probe, snapshot: Snapshot) -> SetpointRecord:
+        now = begun.started_at
         return SetpointRecord(
             id=f"probe-{evse.ref}-{now:%Y%m%dT%H%M%S%f}",
             evse=evse.ref,
@@ -57,12 +62,20 @@ class Probing:
             transaction=evse.transaction,
             event=None,
             decided_at=now,
-            desired_w=evse.probe.setpoint_w,
+            desired_w=begun.setpoint_w,
             baseline_w=0,
-            expires_at=max(evse.probe.deadline_at, now + timedelta(seconds=10)),
+            expires_at=min(begun.deadline_at, now + timedelta(seconds=snapshot.horizon_s)),
             driver=station.quirks.driver,
             reasons=(Reason.PROBE,),
         )
+
+    async def send(self, evse: EvseLive, record: SetpointRecord) -> None:
+        """Store the probe's setpoint, then send it, if the probe is not over by then."""
+        begun = evse.probe
+        await self._store.writer.run(partial(works.save_setpoint, record=record))
+        if begun is not None and evse.probe is begun:
+            self._outbox.put(evse, record)
+            log.info("probe.begun", evse=str(evse.ref), setpoint_w=record.desired_w)
 
     def judge(self, station: StationLive, evse: EvseLive, reading: Reading | None) -> bool:
         """Look at a running probe; True when it has just ended. What was sampled before it says nothing about it."""
@@ -75,13 +88,42 @@ class Probing:
         state = ProbeState.FAILED if _is_refused(evse) else probe.judge(evse.probe, self._clock.now(), fresh)
         if state is ProbeState.RUNNING:
             return False
-        evse.probe, evse.probe_state = None, state
+        evse.probe, evse.probe_state, evse.probed_at = None, state, self._clock.now()
         work = partial(
             works.save_probe, evse=evse.ref, firmware=station.station.firmware, state=state, at=self._clock.now()
         )
         self._store.writer.put(Write((), work, nothing))
         log.info("probe.ended", evse=str(evse.ref), state=state)
         return True
+
+
+def is_due(evse: EvseLive, now: datetime) -> bool:
+    """Not tried yet, or failed at least a day ago in an earlier plug-in."""
+    if evse.probe_state is not ProbeState.FAILED or evse.probed_at is None or evse.plug_in is None:
+        return evse.probe_state is ProbeState.UNTRIED
+    return evse.plug_in.plugged_at > evse.probed_at and now - evse.probed_at >= TRIED_AGAIN_AFTER
+
+
+def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ...]:
+    """The hard rules that a probe would break; ``snapshot``: with the probe running in it, so that the others are
+    planned around it. Its own power is judged as if it were decided, not excused as inevitable.
+
+    What an entrusted vehicle loses by a probe below its break-even is ours to decide (P8).
+    """
+    state = next(state for state in snapshot.evses if state.ref == record.evse)
+    event = _paying_event(state, snapshot)
+    told = Setpoint(
+        evse=record.evse,
+        setpoint_w=record.desired_w,
+        baseline_w=record.baseline_w,
+        expires_at=record.expires_at,
+        event=event.id if event else None,
+    )
+    decision = decide(snapshot)
+    setpoints = tuple(told if one.evse == record.evse else one for one in decision.setpoints)
+    evses = tuple(replace(one, fixed_w=None) if one.ref == record.evse else one for one in snapshot.evses)
+    broken = violations(replace(snapshot, evses=evses), replace(decision, setpoints=setpoints))
+    return tuple(one for one in broken if not (state.terms.entrust and one.rule == "discharge_below_min_sell"))
 
 
 def _may_draw_w(evse: EvseLive, state: EvseState) -> float:
@@ -109,8 +151,8 @@ def may_probe(state: EvseState, snapshot: Snapshot) -> bool:
 
 def _is_price_right(state: EvseState, snapshot: Snapshot) -> bool:
     """Never below the user's minimum, for a probe neither (P5); an entrusted vehicle's prices are ours (P8)."""
-    least = state.terms.min_sell_per_kwh
-    if state.terms.entrust or least is None:
+    least, tariff = state.terms.min_sell_per_kwh, snapshot.prices[_area(state, snapshot)].at(snapshot.now)
+    if state.terms.entrust or least is None or tariff >= least:
         return True
     area = next(site.area for site in snapshot.sites if site.id == state.site)
     tariff = snapshot.prices[area].at(snapshot.now)

@@ -123,7 +123,8 @@ def use_now(evse: EvseLive, rules: PermissionSettings, now: datetime, *, in_tran
     """
     if evse.plug_in is None:
         return Use.IDLE
-    if evse.plug_in.permission.state is PermissionState.UNASKED and evse.authorized:
+    is_unasked = evse.plug_in.permission.state is PermissionState.UNASKED and evse.matching != evse.plug_in.id
+    if is_unasked and evse.authorized:
         return Use.PLAIN  # a card that no terminal belongs to: its holder came to charge, and there is nobody to ask
     return use_of(
         evse.plug_in.permission,

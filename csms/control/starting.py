@@ -4,23 +4,24 @@ Success is a transaction with our token; the station's Accepted only means that 
 """
 
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
 from csms.control.live import EvseLive, Live, StartAttempt, StationLive
-from csms.control.outbox import Spawn
+from csms.control.outbox import BACKDATED, Spawn, profile_of
 from csms.control.snapshots import use_now
 from csms.control.tokens import Tokens, new_token_value
 from csms.domain.answers import TokenStatus
-from csms.domain.commands import Accepted, StartTransaction
+from csms.domain.commands import Accepted, ApplySetpoint, CallFailed, Outcome, Rejected, StartTransaction
 from csms.domain.facts import IdToken, TokenType
 from csms.domain.people import IdTokenRecord
 from csms.domain.permission import PermissionState, PlugIn
 from csms.domain.ports import Clock, Stations
 from csms.domain.snapshot import Use
-from csms.domain.station import BootState, HoldMethod
+from csms.domain.station import BootState, HoldMethod, SetpointDriver
 from csms.settings import PermissionSettings
 from csms.store import Store, works
 
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 CONFIRMED_WITHIN = timedelta(seconds=30)
 TRIES = 3
 TOKEN_LIVES = timedelta(days=2)
+_FLOWING = frozenset({Use.RESOURCE, Use.PLAIN})
 
 
 class Starting:
@@ -41,6 +43,7 @@ class Starting:
         self._stations = stations
         self._clock = clock
         self.rules = PermissionSettings()
+        self.validity = timedelta(minutes=3)
         self.spawn: Spawn = lambda coroutine: coroutine.close()
 
     def sweep(self, station: StationLive, evse: EvseLive, now: datetime) -> None:
@@ -57,6 +60,7 @@ class Starting:
                 evse=evse.ref,
                 token=IdToken(new_token_value(), TokenType.CENTRAL),
                 remote_start_id=secrets.randbelow(2**31 - 1) + 1,
+                limit=first_limit(station, evse, _use_once_started(evse, self.rules, now), now, self.validity),
             )
             evse.start = StartAttempt(command, now, tries)
             self.spawn(self._start(evse, evse.plug_in, evse.start))
@@ -75,14 +79,47 @@ class Starting:
         if evse.start is not attempt:
             return  # the vehicle has left or runs already: this token must not start the next one
         outcome = await self._stations.send(attempt.command)
+        if isinstance(outcome, Rejected | CallFailed) and attempt.command.limit is not None:
+            outcome = await self._without_limit(evse, attempt, outcome)
         if not isinstance(outcome, Accepted):
             log.warning("start.refused", evse=str(evse.ref), attempt=attempt.tries, outcome=repr(outcome))
+
+    async def _without_limit(self, evse: EvseLive, attempt: StartAttempt, refusal: Outcome) -> Outcome:
+        """Some stations refuse any profile here. Only a vehicle that may take power is started without one."""
+        if evse.start is not attempt or _use_once_started(evse, self.rules, self._clock.now()) not in _FLOWING:
+            return refusal
+        return await self._stations.send(replace(attempt.command, limit=None))
+
+
+def first_limit(
+    station: StationLive, evse: EvseLive, use: Use, now: datetime, validity: timedelta
+) -> ApplySetpoint | None:
+    """What holds from the first watt on, in the setpoint's place, so that the first setpoint replaces it: 0 W while
+    nothing is permitted or decided (P4), or the least power where 0 W would end the transaction (field lesson 24).
+
+    None for plain charging, which the floor allows, and where a transaction has its setpoint already.
+    """
+    can_pause = not station.quirks.zero_ends_transaction
+    if evse.transaction is not None or use is Use.PLAIN or (use is Use.RESOURCE and not can_pause):
+        return None
+    return ApplySetpoint(
+        evse=evse.ref,
+        transaction=None,
+        setpoint_w=0 if can_pause else evse.evse.electrics.min_charge_w,
+        starts_at=now - BACKDATED,
+        expires_at=now + validity,
+        driver=SetpointDriver.CHARGE_ONLY,
+        rate_unit=station.quirks.rate_unit,
+        electrics=evse.evse.electrics,
+        profile=profile_of(evse.ref),
+        stack_level=station.quirks.stack_level,
+    )
 
 
 def wants_start(station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime) -> bool:
     """Whether a transaction should run at this plug-in now."""
     use = _use_once_started(evse, rules, now)
-    if use in (Use.RESOURCE, Use.PLAIN):
+    if use in _FLOWING:
         return True
     if use is not Use.HELD or evse.plug_in is None:
         return False

@@ -84,6 +84,7 @@ class System:
         rules = self.settings.permission
         self.permissions.rules = self.starting.rules = rules
         for part in (self.permissions, self.starting, self.following, self.provisioning):
+        self.starting.validity = timedelta(seconds=self.settings.dispatch.setpoint_validity_s)
             part.spawn = self.spawn
         self.provisioning.quirks_for = lambda station: self.quirks_of(station.station, station.version)
         self.permissions.on_decided = lambda evse: self._soon()

@@ -76,9 +76,11 @@ def _booted(live: Live, fact: Booted, committed: Committed) -> Iterator[changes.
 
 
 def _forget_probes(station: StationLive) -> None:
-    """A proof holds for the firmware it was made with (V2G-8)."""
+    """A proof holds for the firmware it was made with (V2G-8). What was unsafe once is never tried again."""
     for evse in station.evses.values():
-        evse.probe_state, evse.probe = ProbeState.UNTRIED, None
+        evse.probe = None
+        if evse.probe_state is not ProbeState.UNSAFE:
+            evse.probe_state = ProbeState.UNTRIED
 
 
 def _status(live: Live, fact: StatusReported, _committed: Committed) -> Iterator[changes.Change]:

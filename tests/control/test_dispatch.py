@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from csms.control.outbox import after, profile_of
-from csms.control.probing import may_probe
+from csms.control.probing import broken_by, may_probe
 from csms.control.snapshots import SOC_STALE_AFTER, raised
 from csms.domain.commands import (
     Accepted,
@@ -31,12 +31,14 @@ from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import NeedsReported
 from csms.domain.ids import DrEventId, EvseRef, StationId
 from csms.domain.permission import PermissionState
-from csms.domain.snapshot import Terms, Use
+from csms.domain.snapshot import Site, Terms, Use
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
 from csms.store import reads
+from policies.constraints import violations
 from policies.setpoints import Level
-from tests.control.kit import CARD, E1, KEN, LOW, World, station, world
+from tests.control.kit import AOI, CARD, E1, KEN, LOW, STRANGER, World, state_of, station, world
 
+SITE = Site(id=SiteId("default"), import_limit_w=50_000, export_limit_w=50_000)
 DYNAMIC = Quirks(driver=SetpointDriver.OCPP21_DYNAMIC)
 
 
@@ -588,3 +590,142 @@ async def test_an_unsafe_model_is_never_probed_again_even_through_another_driver
     w.system.provisioning.booted(w.station)
     await w.quiet()
     assert w.evse.probe_state is ProbeState.UNSAFE
+
+
+async def test_a_probes_setpoint_is_stored_before_it_is_sent(w: World) -> None:
+    """Must hold 4."""
+    await w.resource()
+    w.evse.probe_state = ProbeState.UNTRIED
+    kept: list[SetpointState] = []
+
+    def answer(command: Command) -> Accepted:
+        with w.store._reading.connect() as conn:
+            kept.extend(one.state for one in reads.setpoints(conn, evse=E1) if one.reasons == (Reason.PROBE,))
+        return Accepted()
+
+    w.stations.answer = answer
+    assert await tick(w) == [-1000]
+    assert kept == [SetpointState.DESIRED]
+
+
+@pytest.mark.parametrize(
+    ("export_limit_w", "min_sell", "incentive", "begins"),
+    [(1000, 30, 0, True), (999, 30, 0, False), (1000, 31, 0, False), (1000, 31, 1, True), (1000, 32, 1, False)],
+    ids=["within both", "over the export limit", "below the price", "an event pays enough", "an event pays too little"],
+)
+async def test_the_hard_rules_hold_with_the_probe_in_the_decision(
+    tmp_path: Path, export_limit_w: int, min_sell: int, incentive: int, begins: bool
+) -> None:
+    """Must hold 1, P5: a probe is judged by the same rules as everything that is sent; the tariff is 30."""
+    site = [{"id": "default", "import_limit_w": 50_000, "export_limit_w": export_limit_w}]
+    async with world(tmp_path, site=site) as w:
+        await w.person()
+        await w.resource(replace(LOW, min_sell_per_kwh=Decimal(min_sell)))
+        if incentive:
+            await event(w, 100, incentive_per_kwh=Decimal(incentive))
+        w.evse.probe_state = ProbeState.UNTRIED
+        await tick(w)
+        assert (w.evse.probe is not None) is begins
+        assert w.system.dispatch.decision is not None
+        assert violations(w.system.present.snapshot(), w.system.dispatch.decision) == ()
+
+
+@pytest.mark.parametrize(
+    ("export_limit_w", "conditions", "rules"),
+    [
+        (1000, LOW, []),
+        (999, LOW, ["site_export_limit"]),
+        (1000, replace(LOW, min_sell_per_kwh=Decimal(31)), ["discharge_below_min_sell"]),
+        (1000, replace(LOW, min_sell_per_kwh=Decimal(31), entrust=True), []),
+        (1000, replace(LOW, required_soc_percent=79.5), ["discharge_below_required"]),
+        (1000, replace(LOW, discharge=False), ["discharge_without_permission"]),
+    ],
+    ids=["none", "export limit", "price", "entrusted", "required charge", "no discharge"],
+)
+async def test_a_probe_that_would_break_a_hard_rule_is_known_before_it_is_sent(
+    tmp_path: Path, export_limit_w: int, conditions: Conditions, rules: list[str]
+) -> None:
+    """Must hold 1, P5, P7: whatever led to it."""
+    site = [{"id": "default", "import_limit_w": 50_000, "export_limit_w": export_limit_w}]
+    async with world(tmp_path, site=site) as w:
+        await w.person()
+        await w.resource(conditions)
+        w.evse.probe_state = ProbeState.UNTRIED
+        snapshot = w.system.present.snapshot()
+        careless = replace(snapshot, sites=(SITE,), evses=(replace(snapshot.evses[0], terms=Terms()),))
+        record = w.system.probing.begin(w.station, w.evse, careless.evses[0], careless)
+        assert record is not None
+        broken = broken_by(record, w.system.present.snapshot())
+        assert [one.rule for one in broken] == rules
+
+
+async def test_a_probe_ends_with_the_users_no(w: World) -> None:
+    """P4: the vehicle is not discharged until the probe's own end."""
+    await probing(w)
+    await w.say(granted=False)
+    assert w.evse.probe is not None
+    (sent,) = await tick(w, 1)
+    assert sent >= 0
+    assert (w.evse.probe, w.evse.probe_state) == (None, ProbeState.UNTRIED)
+
+
+@pytest.mark.parametrize(
+    ("state", "hours", "new_plug_in", "again"),
+    [
+        (ProbeState.FAILED, 24, True, True),
+        (ProbeState.FAILED, 23.9, True, False),
+        (ProbeState.FAILED, 48, False, False),
+        (ProbeState.UNSAFE, 48, True, False),
+    ],
+    ids=["a day later", "too soon", "the same plug-in", "unsafe"],
+)
+async def test_a_probe_that_failed_is_tried_once_more_a_day_later_with_another_plug_in(
+    w: World, state: ProbeState, hours: float, new_plug_in: bool, again: bool
+) -> None:
+    """V2G-8: it may have been that vehicle. UNSAFE is for ever, another firmware or not."""
+    await w.take(w.boot("1.0"))
+    await w.resource()
+    w.evse.probe_state, w.evse.probed_at = state, w.clock.now()
+    if state is ProbeState.UNSAFE:
+        await w.take(w.boot("2.0"))
+    w.clock.pass_(hours * 3600)
+    w.evse.plug_in = replace(
+        w.plug_in, plugged_at=w.clock.now() if new_plug_in else w.plug_in.plugged_at, soc_at=w.clock.now()
+    )
+    await tick(w)
+    assert (w.evse.probe is not None) is again
+
+
+# --- what must not wait ---
+
+
+async def test_an_open_question_takes_power_back_at_once(w: World) -> None:
+    """P4: a card started a plain charge a second ago; then its holder is known, and asked."""
+    await w.take(w.started(STRANGER, at=w.clock.now()), w.metered(soc_percent=50.0))
+    w.evse.authorized = True
+    assert (await tick(w))[0] > 0
+    await w.system.permissions.claim(AOI, E1)
+    await w.quiet()
+    assert w.system.dispatch._due.is_set()
+    assert await tick(w, 1) == [0]
+    assert await tick(w, 1) == []
+
+
+async def test_nothing_flows_while_the_holder_of_a_card_is_looked_up(w: World) -> None:
+    """P4: the question is about to be put; a tick in between must not send the power of a plain charge."""
+    w.system.intake.receive(w.started(), lambda answer: None)
+    await w.store.writer.run(lambda _conn: None)
+    assert (state_of(w), w.evse.authorized) == (PermissionState.UNASKED, True)
+    assert w.system.present.snapshot().evses[0].use is Use.HELD
+    await w.quiet()
+    assert state_of(w) is PermissionState.ASKED
+
+
+async def test_a_discharge_is_taken_back_at_once_when_the_user_says_no(w: World) -> None:
+    """P4: ``min_change_s`` spares stations, not users."""
+    await w.resource()
+    await event(w)
+    assert await tick(w) == [-4000]
+    await w.say(granted=False)
+    (sent,) = await tick(w, 1)
+    assert sent >= 0

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from csms.domain.commands import ApplySetpoint, StartTransaction
+from csms.control.outbox import profile_of
+from csms.domain.commands import Accepted, ApplySetpoint, Command, Outcome, Rejected, StartTransaction
 from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, ConnectorStatus, HoldMethod, Quirks
@@ -97,6 +98,9 @@ async def test_a_station_that_gives_up_waiting_is_started_at_no_power_first(w: W
     await w.plug()
     assert await swept(w, 199) == 0
     assert await swept(w, 1) == 1
+    (start,) = starts(w)
+    assert start.limit is not None
+    assert (start.limit.setpoint_w, start.limit.profile, start.limit.transaction) == (0, profile_of(E1), None)
     await w.take(w.started(starts(w)[0].token))
     await w.system.dispatch.tick()
     await w.quiet()
@@ -115,6 +119,62 @@ async def test_each_hold_method_starts_when_its_stations_need_it(
         await w.person()
         await w.plug()
         assert await swept(w) == expected
+
+
+ENDS_AT_ZERO = Quirks(hold=HoldMethod.START_ZERO, zero_ends_transaction=True)
+
+
+@pytest.mark.parametrize(
+    ("quirks", "answer", "limit_w"),
+    [
+        (Quirks(hold=HoldMethod.START_ZERO), None, 0),
+        (Quirks(), "yes", 0),
+        (Quirks(), "no", None),
+        (ENDS_AT_ZERO, None, 1380),
+        (replace(ENDS_AT_ZERO, hold=HoldMethod.NONE_START), "yes", None),
+    ],
+    ids=["held", "permitted, not decided yet", "plain charging", "0 W ends it, held", "0 W ends it, permitted"],
+)
+async def test_nothing_flows_between_the_start_and_the_first_setpoint(
+    tmp_path: Path, quirks: Quirks, answer: str | None, limit_w: int | None
+) -> None:
+    """P4: the start brings the limit of what is allowed now."""
+    async with world(tmp_path, quirks=quirks) as w:
+        await w.person()
+        await w.plug()
+        if answer:
+            await w.say(granted=answer == "yes")
+        await swept(w)
+        (sent,) = starts(w)
+        assert (sent.limit and sent.limit.setpoint_w) == limit_w
+
+
+async def test_a_transaction_that_has_its_setpoint_is_granted_without_another(w: World) -> None:
+    """2.x: it began with the cable; a profile in the request would take the setpoint's place."""
+    await w.plug()
+    await w.take(w.event(0, charging_state="EVConnected"))
+    await w.say()
+    (sent,) = starts(w)
+    assert sent.limit is None
+
+
+@pytest.mark.parametrize(("answered", "limits"), [(True, [0, None]), (False, [0])])
+async def test_a_station_that_refuses_a_limit_is_started_without_only_after_a_yes(
+    tmp_path: Path, answered: bool, limits: list[int | None]
+) -> None:
+    """P4: some firmware takes no profile with a start."""
+
+    def answer(command: Command) -> Outcome:
+        return Rejected("?") if isinstance(command, StartTransaction) and command.limit else Accepted()
+
+    async with world(tmp_path, quirks=Quirks(hold=HoldMethod.NONE_START if answered else HoldMethod.START_ZERO)) as w:
+        w.stations.answer = answer
+        await w.person()
+        await w.plug()
+        if answered:
+            await w.say()
+        await swept(w)
+        assert [sent.limit and sent.limit.setpoint_w for sent in starts(w)] == limits
 
 
 @pytest.mark.parametrize("away", ["offline", "not booted"])

@@ -11,7 +11,7 @@ from csms.control.live import EvseLive, StationLive
 from csms.control.outbox import Outbox, nothing
 from csms.domain.decision import Reason, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
-from csms.domain.dr import Direction
+from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import Reading
 from csms.domain.ids import AreaId, SiteId
 from csms.domain.ports import Clock
@@ -154,10 +154,22 @@ def _is_price_right(state: EvseState, snapshot: Snapshot) -> bool:
     least, tariff = state.terms.min_sell_per_kwh, snapshot.prices[_area(state, snapshot)].at(snapshot.now)
     if state.terms.entrust or least is None or tariff >= least:
         return True
-    area = next(site.area for site in snapshot.sites if site.id == state.site)
-    tariff = snapshot.prices[area].at(snapshot.now)
-    pays = [e.unit_price(tariff) for e in snapshot.events if e.direction is Direction.DOWN and e.covers(area)]
-    return max(pays, default=tariff) >= least
+    event = _paying_event(state, snapshot)
+    return event is not None and event.unit_price(tariff) >= least
+
+
+def _paying_event(state: EvseState, snapshot: Snapshot) -> DrEvent | None:
+    """The event whose price a discharge gets where the tariff is below the user's minimum: the one that pays most."""
+    area = _area(state, snapshot)
+    tariff, least = snapshot.prices[area].at(snapshot.now), state.terms.min_sell_per_kwh
+    if least is None or tariff >= least:
+        return None
+    downward = [event for event in snapshot.events if event.direction is Direction.DOWN and event.covers(area)]
+    return max(downward, key=lambda event: event.unit_price(tariff), default=None)
+
+
+def _area(state: EvseState, snapshot: Snapshot) -> AreaId:
+    return next(site.area for site in snapshot.sites if site.id == state.site)
 
 
 def _is_export_allowed(state: EvseState, snapshot: Snapshot) -> bool:

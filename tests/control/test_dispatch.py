@@ -29,7 +29,7 @@ from csms.domain.decision import Reason
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import NeedsReported
-from csms.domain.ids import DrEventId, EvseRef, StationId
+from csms.domain.ids import DrEventId, EvseRef, SiteId, StationId
 from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Site, Terms, Use
 from csms.domain.station import ProbeState, Quirks, SetpointDriver

@@ -3,10 +3,12 @@
 Requirements P3-P10, V2G-28, V2G-29.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import groupby, pairwise
 
-from csms.domain.conditions import Conditions, slot_span
+from csms.domain.conditions import Conditions, slot_edges, slot_span
 from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
 from csms.domain.snapshot import Terms, Use
 
@@ -96,3 +98,48 @@ def terms_of(permission: Permission, capacity_wh: int, now: datetime) -> Terms:
         discharge=conditions.discharge and permission.state is PermissionState.GRANTED,
         permitted_until=span[1] if span else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """[start, end): all of it permitted, or none of it."""
+
+    start: datetime
+    end: datetime
+    permitted: bool
+
+
+def stretches(history: Sequence[Permission], start: datetime, end: datetime) -> tuple[Stretch, ...]:
+    """[start, end) by what held at the time: cut where a yes or a no came and where a permitted time slot began or
+    ended (P4, P9). A later answer changes nothing of what came before it.
+
+    ``history``: every state of one plug-in's permission, in the order in which they were stored. Of the states that
+    began before an instant the one stored last holds at it.
+    """
+    known = [(since, permission) for permission in history if (since := _holds_since(permission)) is not None]
+    edges = {start, end, *(since for since, _ in known)}
+    for _, permission in known:
+        edges |= slot_edges(permission.conditions.slots, start, end) if permission.conditions else frozenset()
+    inside = pairwise(sorted(edge for edge in edges if start <= edge <= end))
+    pieces = [Stretch(first, last, _is_permitted(known, first)) for first, last in inside]
+    alike = (list(group) for _, group in groupby(pieces, key=lambda piece: piece.permitted))
+    return tuple(Stretch(group[0].start, group[-1].end, group[0].permitted) for group in alike)
+
+
+def _holds_since(permission: Permission) -> datetime | None:
+    match permission.state:
+        case PermissionState.GRANTED | PermissionState.REFUSED:
+            return permission.answered_at
+        case PermissionState.ASKED:
+            return permission.asked_at
+        case PermissionState.EXPIRED:
+            return permission.expires_at
+        case _:
+            return None
+
+
+def _is_permitted(known: Sequence[tuple[datetime, Permission]], at: datetime) -> bool:
+    permission = next((permission for since, permission in reversed(known) if since <= at), None)
+    if permission is None or permission.state is not PermissionState.GRANTED:
+        return False
+    return permission.conditions is not None and permission.conditions.allows(at)

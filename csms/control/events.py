@@ -17,14 +17,15 @@ log = structlog.get_logger()
 
 
 class Events:
-    """The DR events that have not ended; the rest is in the store. ``on_change``: decide again."""
+    """The DR events that have not ended; the rest is in the store. ``on_change`` hears of a
+    new or cancelled one: decide again."""
 
     def __init__(self, store: Store, clock: Clock, areas: Iterable[AreaId]) -> None:
         self._store = store
         self._clock = clock
         self._areas = frozenset(areas)
         self._open: dict[DrEventId, DrEvent] = {}
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[DrEvent], None] = lambda event: None
 
     def load(self, events: Iterable[DrEvent]) -> None:
         self._open.update((event.id, event) for event in events)
@@ -44,7 +45,7 @@ class Events:
         await self._store.writer.run(partial(works.save_dr_event, event=event))
         self._open[event.id] = event
         log.info("dr.created", dr_event=event.id, direction=event.direction, requested_w=event.requested_w)
-        self.on_change()
+        self.on_change(event)
         return event
 
     async def cancel(self, id_: DrEventId) -> DrEvent:
@@ -56,7 +57,7 @@ class Events:
         cancelled = replace(event, cancelled_at=now)
         await self._store.writer.run(partial(works.save_dr_event, event=cancelled))
         self._open.pop(id_, None)
-        self.on_change()
+        self.on_change(cancelled)
         return cancelled
 
     async def get(self, id_: DrEventId) -> DrEvent:

@@ -138,10 +138,7 @@ class Permissions:
         if evse is None or evse.plug_in is None or evse.plug_in.user != user:
             raise NotFound("this plug-in has ended or is not yours; reload the page")
         now = self._clock.now()
-        before = evse.plug_in.permission
-        permission = answered(before, granted, stated, evse.plug_in.plugged_at, now, channel)
-        if granted and before.state is PermissionState.GRANTED:
-            permission = replace(permission, answered_at=before.answered_at)  # what was delivered since stays permitted
+        permission = answered(evse.plug_in.permission, granted, stated, evse.plug_in.plugged_at, now, channel)
         plug_in = replace(evse.plug_in, permission=permission)
         await self._store.writer.run(partial(works.save_plug_in, plug_in=plug_in))
         if granted and conditions is not None:

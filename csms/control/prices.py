@@ -1,6 +1,6 @@
 """Tariffs from the configuration and series published by the API, as one price series per area. P11."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -23,7 +23,8 @@ def tariff_of(settings: TariffSettings, currency: str) -> Tariff:
 
 
 class Prices:
-    """What energy costs where and when. Published series lie over the tariff in the order they came."""
+    """What energy costs where and when. Published series lie over the tariff in the order they came. ``on_published``
+    hears from when on prices are others."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
         currency = settings.settlement.currency
@@ -31,6 +32,7 @@ class Prices:
         self._published: dict[AreaId, list[Published]] = {}
         self._store = store
         self._clock = clock
+        self.on_published: Callable[[datetime], None] = lambda since: None
 
     @property
     def areas(self) -> Iterable[AreaId]:
@@ -56,3 +58,5 @@ class Prices:
         self.series(area, now)
         await self._store.writer.run(partial(works.save_prices, area=area, steps=steps, until=until, at=now))
         self._published.setdefault(area, []).append((tuple(steps), until))
+        if steps:
+            self.on_published(min(step.starts_at for step in steps))

@@ -1,22 +1,20 @@
 """Turns meter readings into ledger entries, interval by interval, again when late ones come. P13, P19."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
 
 from csms.control.prices import Prices
-from csms.domain.dr import DrEvent
 from csms.domain.ids import AreaId, EvseRef, SiteId
-from csms.domain.permission import PermissionState, PlugIn
+from csms.domain.metering import StoredReading
+from csms.domain.permission import PlugIn
 from csms.domain.ports import Clock
 from csms.settings import Settings
 from csms.store import Store, reads, works
-from policies import settlement
-from policies.metering import energy_in_window
-from policies.settlement import Flow
+from policies.flows import Flow, Piece, flows_of, pieces
+from policies.settlement import ledger_entries
 
 log = structlog.get_logger()
 
@@ -26,6 +24,9 @@ LOOK_BACK = timedelta(days=1)
 
 LONGEST_GAP = timedelta(days=7)
 """Readings further apart settle nothing anew by themselves."""
+
+OPEN_FOR = timedelta(days=31)
+"""What lies further back is not settled anew because of a price or an event: that month's accounts are closed."""
 
 UNRATED_W = 400_000
 """For an EVSE whose rating nobody gave: above every one there is."""
@@ -39,15 +40,6 @@ async def ratings(store: Store) -> dict[EvseRef, int]:
         for station in stations
         for evse in station.evses
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a market interval with one price, in one area."""
-
-    start: datetime
-    end: datetime
-    area: AreaId
 
 
 class Settling:
@@ -64,7 +56,6 @@ class Settling:
         self._settled_until = self._floor(clock.now() - LOOK_BACK)
         self._late: set[datetime] = set()
         self._began = False
-        self._ratings: dict[EvseRef, int] = {}
 
     def note_readings(self, since: datetime, until: datetime) -> None:
         """The energy in this time is known better now: what is settled of it already is settled again.
@@ -77,8 +68,8 @@ class Settling:
             self._late.update(self._starts(oldest, min(until + self._interval, self._settled_until)))
 
     def reopen(self, since: datetime) -> None:
-        """Settle again from then on: somebody has become known whose energy was not booked."""
-        self._late.update(self._starts(since, self._settled_until))
+        """Settle again from then on: a user has become known, a price was published, an event or a plug-in changed."""
+        self._late.update(self._starts(max(since, self._settled_until - OPEN_FOR), self._settled_until))
 
     def _starts(self, since: datetime, until: datetime) -> list[datetime]:
         first = self._floor(since)
@@ -116,66 +107,40 @@ class Settling:
 
     async def settle(self, start: datetime, end: datetime) -> int:
         """Settle one market interval over all EVSEs. Idempotent: a second run posts only what has changed."""
-        posted = 0
-        for _, flows in await self.flows(start, end):
-            booked = await self._store.read(partial(reads.entries_by_cause, causes=settlement.causes(flows)))
-            entries = settlement.ledger_entries(flows, booked, self._currency, self._clock.now())
-            if entries:
-                posted += await self._store.writer.run(partial(works.post_entries, entries=entries))
-        return posted
+        flows = [flow for _, flow in await self.flows(start, end)]
+        booked = await self._store.read(partial(reads.entries_within, start=start, end=end))
+        entries = ledger_entries(flows, booked, self._currency, self._clock.now())
+        if not entries:
+            return 0
+        return await self._store.writer.run(partial(works.post_entries, entries=entries))
 
-    async def flows(self, start: datetime, end: datetime) -> list[tuple[Piece, list[Flow]]]:
-        """Metered energy of every plug-in with a user in [start, end), by pieces of time with one price."""
+    async def flows(self, start: datetime, end: datetime) -> list[tuple[Piece, Flow]]:
+        """Metered energy of every plug-in with a user in [start, end), in pieces of one price and one answer."""
         plug_ins = await self._store.read(partial(reads.plug_ins, since=start, until=end)) if start < end else []
         owned = [plug_in for plug_in in plug_ins if plug_in.user is not None]
         if not owned:
             return []
-        events = await self._store.read(partial(reads.dr_events, since=start, until=end))
+        histories = await self._store.read(partial(reads.permission_histories, plug_ins=[each.id for each in owned]))
         areas = await self._areas_of_stations()
-        self._ratings = await ratings(self._store)
-        found: list[tuple[Piece, list[Flow]]] = []
-        for area in sorted(set(areas.values())):
-            here = [plug_in for plug_in in owned if areas.get(plug_in.evse.station) == area]
-            found += await self._flows_in(area, here, events, (start, end))
+        local = await self._pieces(frozenset(areas.values()), start, end)
+        rated = await ratings(self._store)
+        found: list[tuple[Piece, Flow]] = []
+        for plug_in in owned:
+            if (area := areas.get(plug_in.evse.station)) is not None:
+                stored = await self._readings(plug_in, start, end)
+                max_w = rated.get(plug_in.evse, UNRATED_W)
+                found += flows_of(plug_in, histories[plug_in.id], stored, local[area], max_w)
         return found
 
     async def _areas_of_stations(self) -> dict[str, AreaId]:
         stations = await self._store.read(reads.stations)
         return {station.id: self._areas[station.site] for station in stations if station.site in self._areas}
 
-    async def _flows_in(
-        self, area: AreaId, plug_ins: Sequence[PlugIn], events: Sequence[DrEvent], span: tuple[datetime, datetime]
-    ) -> list[tuple[Piece, list[Flow]]]:
-        start, end = span
-        series = self._prices.series(area, start)
-        local = [event for event in events if event.covers(area)]
-        found = []
-        for piece_start, piece_end in settlement.cuts(start, end, self._interval, local, series):
-            piece = Piece(piece_start, piece_end, area)
-            flows = [await self._flow(plug_in, piece, local) for plug_in in plug_ins]
-            found.append((piece, [flow for flow in flows if flow is not None]))
-        return [(piece, flows) for piece, flows in found if flows]
+    async def _pieces(self, areas: Iterable[AreaId], start: datetime, end: datetime) -> dict[AreaId, tuple[Piece, ...]]:
+        events = await self._store.read(partial(reads.dr_events, since=start, until=end))
+        span = (start, end)
+        return {area: pieces(span, self._interval, area, events, self._prices.series(area, start)) for area in areas}
 
-    async def _flow(self, plug_in: PlugIn, piece: Piece, events: Sequence[DrEvent]) -> Flow | None:
-        start = max(piece.start, plug_in.plugged_at)
-        end = min(piece.end, plug_in.unplugged_at or piece.end)
-        if end <= start:
-            return None
-        stored = await self._store.read(partial(reads.readings, evse=plug_in.evse, start=start, end=end))
-        return Flow(
-            plug_in=plug_in,
-            energy=energy_in_window(plug_in.evse, stored, start, end, self._ratings.get(plug_in.evse, UNRATED_W)),
-            area=piece.area,
-            event=_event_for(plug_in, piece, events),
-            tariff_per_kwh=self._prices.series(piece.area, piece.start).at(piece.start),
-        )
-
-
-def _event_for(plug_in: PlugIn, piece: Piece, events: Sequence[DrEvent]) -> DrEvent | None:
-    """The event whose price holds here. Nobody is paid an event's price for a time that was not permitted."""
-    permission = plug_in.permission
-    granted = permission.state is PermissionState.GRANTED and permission.answered_at is not None
-    if not granted or permission.answered_at is None or permission.answered_at >= piece.end:
-        return None
-    active = [event for event in events if event.is_active(piece.start)]
-    return min(active, key=lambda event: (event.direction, event.created_at), default=None)
+    async def _readings(self, plug_in: PlugIn, start: datetime, end: datetime) -> list[StoredReading]:
+        first, last = max(start, plug_in.plugged_at), min(end, plug_in.unplugged_at or end)
+        return await self._store.read(partial(reads.readings, evse=plug_in.evse, start=first, end=last))

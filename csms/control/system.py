@@ -29,6 +29,7 @@ from csms.control.timetable import Timetable
 from csms.control.tokens import Tokens
 from csms.control.transaction_ids import IDS_PER_BLOCK
 from csms.domain.commands import Command
+from csms.domain.dr import DrEvent
 from csms.domain.facts import Reading
 from csms.domain.ids import StationId
 from csms.domain.ports import Clock, Stations
@@ -83,13 +84,14 @@ class System:
         """Who hears of what; the whole nervous system is on this page."""
         rules = self.settings.permission
         self.permissions.rules = self.starting.rules = rules
-        for part in (self.permissions, self.starting, self.following, self.provisioning):
         self.starting.validity = timedelta(seconds=self.settings.dispatch.setpoint_validity_s)
+        for part in (self.permissions, self.starting, self.following, self.provisioning):
             part.spawn = self.spawn
         self.provisioning.quirks_for = lambda station: self.quirks_of(station.station, station.version)
         self.permissions.on_decided = lambda evse: self._soon()
         self.permissions.on_matched = lambda plug_in: self.settling.reopen(plug_in.plugged_at)
         self.events.on_change = self._event_changed
+        self.prices.on_published = self.settling.reopen
         self.present.events = self.events.open
         self.intake.on_change = self._changed
         self.intake.on_connection = self._connection
@@ -178,7 +180,8 @@ class System:
         self.spawn(self.sweep())
         self.dispatch.wake()
 
-    def _event_changed(self) -> None:
+    def _event_changed(self, event: DrEvent) -> None:
+        self.settling.reopen(event.cancelled_at or event.starts_at)
         self.dispatch.wake()
         for _, evse in self.live.evses():
             self.feed.changed(evse.plug_in.user if evse.plug_in else None)
@@ -201,6 +204,7 @@ class System:
                 self._soon()
             case changes.Unplugged(_, plug_in):
                 self.permissions.ended(plug_in)
+                self.settling.reopen(plug_in.unplugged_at or self.clock.now())
                 self.dispatch.wake()
             case changes.TokenShown(evse, token):
                 self.permissions.token_shown(evse, token)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,14 @@ class TimeSlot:
             if span is not None and span[0] <= at < span[1]:
                 return span
         return None
+
+    def spans(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+        """Every [start, end) of this slot that may lie in a stretch of time, at least partly."""
+        zone = ZoneInfo(self.zone)
+        first = start.astimezone(zone).date() - timedelta(days=1)
+        days = (end.astimezone(zone).date() - first).days + 1
+        spans = (self._span_of(first + timedelta(days=n)) for n in range(days))
+        return [span for span in spans if span is not None]
 
     def _span_of(self, day: date) -> tuple[datetime, datetime] | None:
         if (self.once != day) if self.once else (day.weekday() not in self.days):
@@ -73,6 +81,12 @@ class Conditions:
 def slot_span(slots: Sequence[TimeSlot], at: datetime) -> tuple[datetime, datetime] | None:
     """The permitted span around an instant, from the first slot that has one."""
     return next((span for slot in slots if (span := slot.span_containing(at)) is not None), None)
+
+
+def slot_edges(slots: Sequence[TimeSlot], start: datetime, end: datetime) -> frozenset[datetime]:
+    """The instants in [start, end] at which a slot begins or ends, in UTC."""
+    edges = (edge.astimezone(UTC) for slot in slots for span in slot.spans(start, end) for edge in span)
+    return frozenset(edge for edge in edges if start <= edge <= end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class TransactionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrResult:
-    """One DR interval's result at one EVSE, in Wh; ``delivered_wh`` is in the event's direction."""
+    """One DR interval's result at one EVSE, in Wh; allotted and delivered are in the event's direction."""
 
     event: DrEventId
     evse: EvseRef
@@ -71,3 +71,4 @@ class DrResult:
     metered_wh: Decimal
     delivered_wh: Decimal
     quality: str
+    allotted_wh: Decimal = Decimal(0)

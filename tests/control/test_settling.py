@@ -174,13 +174,67 @@ async def test_an_events_price_is_not_paid_for_a_time_without_permission(w: Worl
     assert event.id not in {entry.event for _, entry in await ledger(w)}
 
 
+async def test_a_no_takes_nothing_back_of_what_was_delivered_before_it(w: World) -> None:
+    """P4, P19: yes, discharged and booked, then no; a late reading settles the event again."""
+    event = await hour(w, range(0, 46, 5))
+    await w.say(granted=False)
+    await metered(w, (50, 55))
+    w.clock.at = minute(70)
+    half = [("sale", 667, 27), ("sale", 1000, 60)]
+    assert [entry for entry in await settled(w, 71) if entry[0] == "sale"] == half
+    await metered(w, (60,))
+    assert await settled(w, 73) == [("correction", 333, 13)]
+    sold = [entry for _, entry in await ledger(w) if entry.event == event.id]
+    assert [(entry.energy_wh, entry.period_start, entry.period_end) for entry in sold] == [
+        (1000, HALF_PAST, minute(45))
+    ]
+    assert (await summary.audit(w.store, w.clock)).discharged_without_permission_wh == 1000 - 333
+
+
+async def test_an_answer_in_the_middle_of_an_interval_is_paid_from_then_on(w: World) -> None:
+    """P4, P19: the event's price holds from the yes."""
+    event = await hour(w, range(0, 31, 5))
+    await w.say(granted=False)
+    await metered(w, range(35, 46, 5))
+    await w.say()
+    await metered(w, range(50, 61, 5))
+    assert [entry for entry in await settled(w, 62) if entry[0] == "sale"] == [("sale", 1000, 40), ("sale", 1000, 60)]
+    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    assert report.delivered_wh == report.allotted_wh == 0  # no setpoint of the event was ever sent
+
+
+async def test_the_audit_does_not_count_what_flows_until_a_discharge_can_be_over(w: World) -> None:
+    """Must hold 1: between two readings nobody can tell on which side of the answer it flowed."""
+    await hour(w, range(0, 46, 5))
+    w.clock.at = minute(47)
+    await w.say(granted=False)
+    await w.take(w.metered(at=minute(50), import_wh=1000.0, export_wh=1160.0, power_export_w=0.0))
+    await w.take(w.metered(at=minute(60), import_wh=1000.0, export_wh=1160.0, power_export_w=0.0))
+    assert (await summary.audit(w.store, w.clock)).discharged_without_permission_wh == 0
+
+
+async def test_a_price_that_supersedes_a_booked_one_is_settled_at_once(w: World) -> None:
+    """P11, P19: cut elsewhere, the old pieces are taken back and nobody pays twice."""
+    await hour(w, ALL)
+    await settled(w, 62)
+    await w.system.prices.put(AREA, [PriceStep(minute(10), Decimal(60))], None)
+    assert await settled(w, 63) == [
+        ("correction", -2000, -120),
+        ("correction", -500, 20),
+        ("correction", -167, 5),
+        ("correction", 2000, 160),
+        ("purchase", 667, -40),
+    ]
+    balance = await w.store.read(partial(reads.balance, user=AOI))
+    assert (balance.sold_wh, balance.earned_minor, balance.bought_wh, balance.spent_minor) == (2000, 160, 1000, 50)
+
+
 async def test_a_second_yes_takes_nothing_away_from_what_the_first_allowed(w: World) -> None:
     """P4, P19: a change of conditions at five to ten; a late reading settles the event again."""
     await hour(w, range(0, 56, 5))
     await w.say()
     w.clock.at = minute(70)
     await w.say()
-    assert w.plug_in.permission.answered_at == START
     await metered(w, (60,))
     assert await settled(w, 72) == THE_HOUR
     audit = await summary.audit(w.store, w.clock)
@@ -229,6 +283,26 @@ async def test_a_report_says_what_was_asked_for_allotted_and_metered(w: World) -
     assert (interval.start, interval.end, interval.quality) == (HALF_PAST, minute(60), "measured")
     (mine,) = report.evses
     assert (mine.desired_w, mine.acknowledged_w, mine.delivered_wh) == (-4000, -4000, 2000)
+
+
+@pytest.mark.parametrize(("no_at", "sold_wh"), [(None, 2000), (45, 1000), (30, 0)], ids=["yes", "yes, then no", "no"])
+async def test_report_and_ledger_tell_the_same_story(w: World, no_at: int | None, sold_wh: int) -> None:
+    """G11, P4, P19: what the event got is what it pays for: only what was permitted."""
+    event = await hour(w, range(0, 30, 5))
+    for n in range(30, 61, 5):
+        if n == no_at:
+            w.clock.at = minute(n)
+            await w.say(granted=False)
+        await metered(w, (n,))
+        if n < 60:
+            await w.system.dispatch.tick()
+            await w.quiet()
+    await settled(w, 62)
+    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    sold = await w.store.read(partial(reads.ledger, event=event.id))
+    assert report.delivered_wh == sum(entry.energy_wh for _, entry in sold) == sold_wh
+    assert report.allotted_wh == sold_wh * 3 // 5  # setpoints of three minutes, renewed every five
+    assert sum(mine.delivered_wh for mine in report.evses) == sold_wh
 
 
 async def test_a_report_before_the_event_and_in_its_middle_counts_what_has_passed(w: World) -> None:

@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from csms.domain.dispatch import SetpointRecord
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, StationId, UserId, VehicleId
+from csms.domain.ids import DrEventId, EvseRef, PlugInId, StationId, UserId, VehicleId
 from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting
 from csms.domain.metering import Quality, WindowEnergy
 from csms.domain.permission import PlugIn
 from csms.domain.station import SetpointDriver
 from csms.domain.tariff import PriceSeries, PriceStep
 from csms.domain.units import amount_minor, round_minor
-from policies.settlement import Flow, cuts, dr_results, ledger_entries
+from policies.delivery import dr_results
+from policies.flows import Flow, cuts
+from policies.settlement import ledger_entries
 
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 END = START + timedelta(minutes=30)
@@ -50,7 +52,7 @@ def flow(number: int = 1, *, imported: str = "0", exported: str = "0", **changes
         quality=Quality.MEASURED,
         readings=(1, 2),
     )
-    known = Flow(plug_in=plug_in, energy=energy, area=AreaId("home"), event=None, tariff_per_kwh=Decimal(30))
+    known = Flow(plug_in=plug_in, energy=energy, tariff_per_kwh=Decimal(30), events=(), permitted=True)
     return replace(known, **changes)
 
 
@@ -87,7 +89,13 @@ def test_discharged_energy_is_a_sale_and_charged_energy_a_purchase() -> None:
 def test_every_entry_leads_back_to_the_readings_it_follows_from() -> None:
     """Mission, must hold 2."""
     (sale,) = entries(flow(exported="1500.5"))
-    assert sale.evidence == {"readings": [1, 2], "import_wh": "0", "export_wh": "1500.5", "quality": "measured"}
+    assert sale.evidence == {
+        "readings": [1, 2],
+        "import_wh": "0",
+        "export_wh": "1500.5",
+        "quality": "measured",
+        "permitted": True,
+    }
 
 
 PRICES: list[tuple[DrEvent | None, int, int]] = [
@@ -104,7 +112,7 @@ def test_an_event_sets_the_price_of_its_own_direction(
     in_force: DrEvent | None, sale_price: int, purchase_price: int
 ) -> None:
     """P11: the stronger the incentive, the more a sale pays and the less a purchase costs."""
-    purchase, sale = entries(flow(imported="1000", exported="1000", event=in_force))
+    purchase, sale = entries(flow(imported="1000", exported="1000", events=(in_force,) if in_force else ()))
     assert (sale.price_per_kwh, purchase.price_per_kwh) == (sale_price, purchase_price)
     down = in_force is not None and in_force.direction is Direction.DOWN
     assert (sale.event is not None, purchase.event is not None) == (down, in_force is not None and not down)
@@ -206,12 +214,12 @@ def test_an_empty_stretch_of_time_has_no_cuts() -> None:
     assert cuts(START, START, timedelta(minutes=30), [], series) == ()
 
 
-def record(minute: int, baseline_w: int, moved_by: DrEvent | None, number: int = 1) -> SetpointRecord:
+def record(minute: int, baseline_w: int, moved_by: DrEvent | None, number: int = 1, plug: str = "") -> SetpointRecord:
     at = START + timedelta(minutes=minute)
     return SetpointRecord(
         id=f"{number}-{minute}",
         evse=EvseRef(StationId(f"s{number}"), 1),
-        plug_in=PlugInId(f"plug{number}"),
+        plug_in=PlugInId(plug or f"plug{number}"),
         transaction=None,
         event=moved_by.id if moved_by else None,
         decided_at=at,
@@ -236,6 +244,28 @@ def test_an_upward_event_is_delivered_by_charging() -> None:
     asked = event(Direction.UP)
     (result,) = dr_results(asked, [flow(imported="2500")], [record(0, 1000, asked)])
     assert round(result.delivered_wh, 6) == 2000
+
+
+def test_what_flowed_without_a_yes_was_neither_allotted_nor_delivered() -> None:
+    """P4: also while a setpoint of the event still held."""
+    asked = event()
+    assert dr_results(asked, [flow(exported="1500", permitted=False)], [record(0, 0, asked)]) == ()
+
+
+def test_what_was_not_metered_was_not_delivered() -> None:
+    """Must hold 2: a setpoint that stops charging proves nothing by itself."""
+    asked = event()
+    unknown = flow(energy=replace(flow().energy, quality=Quality.MISSING))
+    (result,) = dr_results(asked, [unknown], [record(0, 6000, asked)])
+    assert (result.baseline_wh, result.delivered_wh, result.quality) == (3000, 0, "missing")
+
+
+def test_what_was_allotted_is_what_setpoints_of_the_event_moved_while_they_held() -> None:
+    """G11: 10 min without the event, then 3 + 3 kW; the setpoint of a vehicle that has left counts for nobody."""
+    asked = event()
+    records = [record(-30, 9000, None), record(10, 3000, asked), record(0, 0, asked, plug="plug0")]
+    (result,) = dr_results(asked, [flow(exported="1000")], records)
+    assert round(result.allotted_wh, 6) == 2000
 
 
 def test_an_evse_that_the_event_did_not_move_has_no_result() -> None:

@@ -123,10 +123,12 @@ def test_the_ledger_comes_in_pages(conn: Connection) -> None:
     assert [posted for _, posted in (*first, *rest)] == [SALE, PURCHASE, LATER]
 
 
-def test_all_revisions_of_a_cause_are_found(conn: Connection) -> None:
-    post(conn, SALE, CORRECTION, PURCHASE)
-    found = reads.entries_by_cause(conn, [SALE.cause, "unknown", *(f"c{n}" for n in range(1200))])
-    assert found == {SALE.cause: [SALE, CORRECTION]}
+def test_all_that_is_booked_for_an_interval_is_found_by_its_causes(conn: Connection) -> None:
+    """Design §3: settlement sees also what it would not book today."""
+    post(conn, SALE, CORRECTION, PURCHASE, LATER)
+    assert reads.entries_within(conn, at(0), at(30)) == {SALE.cause: [SALE, CORRECTION], PURCHASE.cause: [PURCHASE]}
+    assert reads.entries_within(conn, at(30), at(60)) == {"later": [LATER]}
+    assert reads.entries_within(conn, at(60), at(90)) == {}
 
 
 def test_what_was_paid_is_counted_with_corrections(conn: Connection) -> None:

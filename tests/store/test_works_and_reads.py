@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from csms.domain.answers import TokenStatus
 from csms.domain.conditions import Conditions, Pattern, TimeSlot
@@ -15,13 +15,13 @@ from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadDatabase
 from csms.domain.facts import Booted, StatusReported, TokenType, TransactionPhase
-from csms.domain.ids import AreaId, DrEventId, EvseRef, SiteId, StationId, TransactionId
+from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId, StationId, TransactionId
 from csms.domain.people import IdTokenRecord
 from csms.domain.permission import Channel, Permission, PermissionState
 from csms.domain.station import BootState, ConnectorStatus, Electrics, ProbeState, SetpointDriver, Version
 from csms.domain.tariff import PriceStep
 from csms.store import reads, works
-from csms.store.tables import PERMISSION_HISTORY, TRANSACTION_SEQUENCE
+from csms.store.tables import TRANSACTION_SEQUENCE
 from csms.store.values import instant, micros
 from tests.store.made import (
     CAR,
@@ -149,8 +149,17 @@ def test_a_plug_in_comes_back_and_its_permission_has_a_history(conn: Connection)
     steps.append(replace(steps[1], unplugged_at=at(60)))
     write(conn, *((works.save_plug_in, step) for step in steps))
     assert reads.plug_in(conn, PLUG_IN) == steps[-1]
-    history = conn.execute(select(PERMISSION_HISTORY.c.state).order_by(PERMISSION_HISTORY.c.id)).scalars().all()
-    assert history == ["asked", "granted"]
+    assert reads.permission_histories(conn, [PLUG_IN]) == {PLUG_IN: [asked, granted]}
+
+
+def test_histories_are_read_of_many_plug_ins_at_once(conn: Connection) -> None:
+    """Each with its own, in order; one without any has an empty one."""
+    states = (PermissionState.ASKED, PermissionState.GRANTED, PermissionState.REFUSED)
+    for state in states:
+        write(conn, *((works.save_plug_in, plug_in(f"p{n}", permission=Permission(state=state))) for n in (1, 2)))
+    found = reads.permission_histories(conn, [PlugInId("none"), *(PlugInId(f"p{n}") for n in range(1, 1200))])
+    assert [permission.state for permission in found[PlugInId("p2")]] == [*states]
+    assert (len(found), found[PlugInId("none")]) == (1200, [])
 
 
 @pytest.mark.parametrize(

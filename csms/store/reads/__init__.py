@@ -6,12 +6,13 @@ from csms.store.reads.dispatch import (
     dr_event,
     dr_events,
     open_plug_ins,
+    permission_histories,
     plug_in,
     plug_ins,
     prices,
     setpoints,
 )
-from csms.store.reads.ledger import balance, entries_by_cause, ledger
+from csms.store.reads.ledger import balance, entries_within, ledger
 from csms.store.reads.live import live_state
 from csms.store.reads.people import (
     EarlierAnswer,
@@ -38,7 +39,7 @@ __all__ = [
     "decisions_of",
     "dr_event",
     "dr_events",
-    "entries_by_cause",
+    "entries_within",
     "id_token",
     "id_tokens",
     "idempotency",
@@ -48,6 +49,7 @@ __all__ = [
     "open_transactions",
     "password_hash",
     "patterns",
+    "permission_histories",
     "plug_in",
     "plug_ins",
     "prices",

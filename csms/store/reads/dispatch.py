@@ -1,5 +1,6 @@
 """Reads about plug-ins, DR events, prices, decisions and setpoints."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +14,11 @@ from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, UserId
 from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
 from csms.domain.station import SetpointDriver
 from csms.domain.tariff import PriceStep
-from csms.store.tables import DECISION, DR_EVENT, EVENT_SHARE, PLUG_IN, PRICE_SERIES, SETPOINT
-from csms.store.values import CONDITIONS, PRICE_STEPS, decimal_of, instant, micros, reasons_of
+from csms.store.tables import DECISION, DR_EVENT, EVENT_SHARE, PERMISSION_HISTORY, PLUG_IN, PRICE_SERIES, SETPOINT
+from csms.store.values import CONDITIONS, PERMISSION, PRICE_STEPS, decimal_of, instant, micros, reasons_of
 
+_IDS_PER_QUERY = 500
+"""Databases bound the number of parameters."""
 _P = PLUG_IN.c
 _S = SETPOINT.c
 _D = DR_EVENT.c
@@ -81,6 +84,17 @@ def _permission_of(row: Row[Any]) -> Permission:
         conditions=CONDITIONS.validate_json(row.conditions) if row.conditions else None,
         departure_at=instant(row.departure_at),
     )
+
+
+def permission_histories(conn: Connection, plug_ins: Sequence[PlugInId]) -> dict[PlugInId, list[Permission]]:
+    """Every state the permission of these plug-ins was in, in the order of storing; see ``works.save_plug_in``."""
+    found: dict[PlugInId, list[Permission]] = {id_: [] for id_ in plug_ins}
+    h = PERMISSION_HISTORY.c
+    for first in range(0, len(plug_ins), _IDS_PER_QUERY):
+        wanted = h.plug_in.in_(plug_ins[first : first + _IDS_PER_QUERY])
+        for row in conn.execute(select(h.plug_in, h.permission).where(wanted).order_by(h.id)):
+            found[row.plug_in].append(PERMISSION.validate_json(row.permission))
+    return found
 
 
 def dr_event(conn: Connection, id: DrEventId) -> DrEvent | None:  # noqa: A002

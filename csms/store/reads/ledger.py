@@ -1,6 +1,6 @@
 """Reads about the ledger."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from csms.store.values import decimal_of, instant, micros
 
 _E = LEDGER_ENTRY.c
 _L = LEDGER_POSTING.c
+_IDS_PER_QUERY = 500
+"""Databases bound the number of parameters."""
 NO_CURRENCY = "XXX"
 """ISO 4217: no currency involved; the balance of somebody without entries."""
 
@@ -39,22 +41,22 @@ def ledger(  # noqa: PLR0913  filters, all by name
     return _with_postings(conn, conn.execute(query).all())
 
 
-def entries_by_cause(conn: Connection, causes: Iterable[str]) -> dict[str, list[LedgerEntry]]:
-    """Every revision of the causes that were booked, in order; a cause never booked has no key."""
+def entries_within(conn: Connection, start: datetime, end: datetime) -> dict[str, list[LedgerEntry]]:
+    """Every entry whose settled period begins in [start, end), by cause; the revisions of a cause in order."""
+    query = select(LEDGER_ENTRY).where(_period(None, start, end)).order_by(_E.cause, _E.revision)
     found: dict[str, list[LedgerEntry]] = {}
-    wanted = list(causes)
-    for first in range(0, len(wanted), 500):
-        query = select(LEDGER_ENTRY).where(_E.cause.in_(wanted[first : first + 500])).order_by(_E.cause, _E.revision)
-        for _, entry in _with_postings(conn, conn.execute(query).all()):
-            found.setdefault(entry.cause, []).append(entry)
+    for _, entry in _with_postings(conn, conn.execute(query).all()):
+        found.setdefault(entry.cause, []).append(entry)
     return found
 
 
 def _with_postings(conn: Connection, rows: Sequence[Row[Any]]) -> list[tuple[int, LedgerEntry]]:
     postings: dict[int, list[Posting]] = {row.id: [] for row in rows}
-    lines = select(LEDGER_POSTING).where(_L.entry.in_(list(postings))).order_by(_L.entry, _L.line)
-    for line in conn.execute(lines):
-        postings[line.entry].append(Posting(line.account, line.amount_minor))
+    ids = list(postings)
+    for first in range(0, len(ids), _IDS_PER_QUERY):
+        wanted = _L.entry.in_(ids[first : first + _IDS_PER_QUERY])
+        for line in conn.execute(select(LEDGER_POSTING).where(wanted).order_by(_L.entry, _L.line)):
+            postings[line.entry].append(Posting(line.account, line.amount_minor))
     return [(row.id, _entry_of(row, postings)) for row in rows]
 
 

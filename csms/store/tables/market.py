@@ -45,6 +45,7 @@ class LedgerEntryRow(SQLModel, table=True):
         Index("ix_ledger_entry_user", "user", "period_start"),
         Index("ix_ledger_entry_plug_in", "plug_in"),
         Index("ix_ledger_entry_event", "event"),
+        Index("ix_ledger_entry_period", "period_start"),
     )
 
     id: int | None = row_id()

@@ -14,7 +14,11 @@ from policies.baseline import baseline, parties
 from policies.corridor import discharge_limit, is_price_within
 from policies.pricing import least_sell
 from policies.response import Offer, Party, Response, candidates, offer_of, respond
+from policies.shortfall import missing_w
 from policies.tree import SiteTree, Watts, site_tree
+
+MOST_ROUNDS = 8
+"""Of asking others for what is missing: halved each time where vehicles give half, it is within a percent by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +63,37 @@ def _with_event(plan: Plan, tree: SiteTree, members: Sequence[Party], event: DrE
         for party, power, is_candidate in zip(members, taken.tolist(), may, strict=True)
     ]
     fixed = {place: -power for place, power in _discharging_anyway(members, may, event)}
-    response = respond(tree, members, taken, offers, event, sum(fixed.values()))
+    response, missing_w = _respond(tree, members, taken, offers, event, sum(fixed.values()))
     is_moved = response.powers != taken
     moved = is_moved.nonzero()[0].tolist()
     return Plan(
         powers=np.where(is_moved, _never_less(response.powers, plan.powers, event), plan.powers),
         moved_by=plan.moved_by | dict.fromkeys([*moved, *fixed], event),
         why_not=plan.why_not | {place: offer.why_not for place, offer in enumerate(offers) if offer.why_not},
-        shares=(*plan.shares, _share(event, taken, response, sum(fixed.values()))),
+        shares=(*plan.shares, _share(event, taken, response, sum(fixed.values()), missing_w)),
+    )
+
+
+def _respond(
+    tree: SiteTree, members: Sequence[Party], powers: Watts, offers: Sequence[Offer], event: DrEvent, already_w: int
+) -> tuple[Response, int]:
+    """The response, and what will not come of it by what was seen. That much more is asked for, of others; each time
+    some of it may fall to vehicles that do not give it either."""
+    missing_w = 0
+    for _ in range(MOST_ROUNDS):
+        response = respond(tree, members, powers, offers, event, already_w - missing_w)
+        found_w = min(_missing_w(members, powers, response.powers, event), event.requested_w)
+        if found_w <= missing_w:
+            break
+        missing_w = found_w
+    return response, missing_w
+
+
+def _missing_w(members: Sequence[Party], powers: Watts, moved: Watts, event: DrEvent) -> int:
+    return sum(
+        missing_w(party.evse, power, asked, event)
+        for party, power, asked in zip(members, powers.tolist(), moved.tolist(), strict=True)
+        if party.evse.served is not None
     )
 
 
@@ -101,13 +128,14 @@ def _discharging_anyway(members: Sequence[Party], may: Sequence[bool], event: Dr
     ]
 
 
-def _share(event: DrEvent, before: Watts, response: Response, already_w: int) -> EventShare:
+def _share(event: DrEvent, before: Watts, response: Response, already_w: int, missing_w: int) -> EventShare:
     allotted = abs(int((response.powers - before).sum())) + already_w
+    expected = allotted - missing_w
     reasons: tuple[Reason, ...] = ()
-    if allotted < event.requested_w:
+    if expected < event.requested_w:
         limit = Reason.SITE_IMPORT_LIMIT if event.direction is Direction.UP else Reason.SITE_EXPORT_LIMIT
         reasons = (Reason.DR_SHORTFALL, *((limit,) if response.is_capped else ()))
-    elif allotted > event.requested_w:
+    elif expected > event.requested_w:
         reasons = (Reason.BELOW_MINIMUM_POWER,)
     return EventShare(
         event=event.id,

@@ -22,6 +22,7 @@ from policies.corridor import (
 )
 from policies.merit import Costs, Steps, Ties, cheapest, merit_order, within_caps
 from policies.pricing import Market, break_even
+from policies.shortfall import most_to_ask_w
 from policies.tree import SiteTree, Watts
 
 NO_LIMIT_H = 1e6
@@ -65,7 +66,16 @@ def offer_of(party: Party, power_w: int, event: DrEvent) -> Offer:
         return Offer(why_not=RESTING.get(party.evse.use, Reason.NOT_PERMITTED))
     if party.corridor.fixed_w is not None:
         return Offer(why_not=Reason.NOT_FOLLOWING)
-    return _up(party, power_w, event) if event.direction is Direction.UP else _down(party, power_w, event)
+    offer = _up(party, power_w, event) if event.direction is Direction.UP else _down(party, power_w, event)
+    most_w = most_to_ask_w(party.evse, power_w, event)
+    return offer if most_w is None else _within(offer, most_w)
+
+
+def _within(offer: Offer, most_w: int) -> Offer:
+    """Not more than this, the first step first."""
+    first, second = offer.quantity_w
+    first = min(first, most_w)
+    return Offer((first, min(second, most_w - first)), offer.cost, offer.why_not or Reason.NOT_FOLLOWING)
 
 
 def _up(party: Party, power_w: int, event: DrEvent) -> Offer:
@@ -105,7 +115,8 @@ def _discharge_cost(party: Party) -> float:
 def respond(
     tree: SiteTree, parties: Sequence[Party], powers: Watts, offers: Sequence[Offer], event: DrEvent, already_w: int
 ) -> Response:
-    """Move the cheapest offers until the request is met. ``already_w``: what flows for the event whatever is decided.
+    """Move the cheapest offers until the request is met. ``already_w``: what flows for the event whatever is decided,
+    less what is known not to come.
 
     ``parties`` and ``offers`` are in the tree's order. The marginal vehicle absorbs the rounding to the least power.
     """

@@ -37,15 +37,19 @@ class Following:
 
 def follows(desired_w: int, observed_w: float) -> bool:
     """Within max(300 W, 10 %). A setpoint >= 0 is a limit: less is fine (vehicles taper), but discharge is not."""
-    tolerance = max(TOLERANCE_W, TOLERANCE_SHARE * abs(desired_w))
     if desired_w >= 0:
-        return -TOLERANCE_W <= observed_w <= desired_w + tolerance
-    return abs(observed_w - desired_w) <= tolerance
+        return -TOLERANCE_W <= observed_w <= desired_w + tolerance_w(desired_w)
+    return abs(observed_w - desired_w) <= tolerance_w(desired_w)
+
+
+def tolerance_w(desired_w: int) -> float:
+    """How far the meter may be from a setpoint that is followed."""
+    return max(TOLERANCE_W, TOLERANCE_SHARE * abs(desired_w))
 
 
 def takes_all(limit_w: int, observed_w: float) -> bool:
     """The vehicle takes what it may: how much more it would take is not known."""
-    return observed_w >= limit_w - max(TOLERANCE_W, TOLERANCE_SHARE * limit_w)
+    return observed_w >= limit_w - tolerance_w(limit_w)
 
 
 def observe(following: Following, desired_w: int, observed_w: float, samples_allowed: int) -> tuple[Following, Act]:

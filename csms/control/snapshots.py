@@ -1,16 +1,15 @@
 """From live state to the value that decisions are made from. The only place that reads one into the other."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from csms.control.live import EvseLive, Live, StationLive
 from csms.control.prices import Prices
-from csms.domain.dr import Direction, DrEvent
-from csms.domain.ids import AreaId, DrEventId, SiteId
+from csms.domain.dr import DrEvent
+from csms.domain.ids import AreaId, SiteId
 from csms.domain.permission import PermissionState
 from csms.domain.ports import Clock
-from csms.domain.snapshot import Battery, EvseState, Site, Snapshot, Terms, Use
+from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use
 from csms.domain.station import ProbeState
 from csms.settings import PermissionSettings, Settings
 from policies.permission import terms_of, use_of
@@ -52,7 +51,7 @@ class Present:
         self._known = frozenset(site.id for site in self._sites)
 
     def snapshot(self) -> Snapshot:
-        """Everything a decision is made from, now; each event's request raised by what did not come of it so far.
+        """Everything a decision is made from, now.
 
         An EVSE at a site that the configuration does not name has no known limits and takes no part.
         """
@@ -67,7 +66,7 @@ class Present:
                 for station, evse in self.live.evses()
                 if evse.evse.site in self._known
             ),
-            events=tuple(raised(event, self.live) for event in self.events() if event.is_active(now)),
+            events=tuple(event for event in self.events() if event.is_active(now)),
             prices={area: self._prices.series(area, now) for area in self._prices.areas},
         )
 
@@ -79,20 +78,13 @@ class Present:
         return use_now(evse, self._settings.permission, now) is state.use
 
 
-def raised(event: DrEvent, live: Live) -> DrEvent:
-    """The event with its request raised by what was allotted, accepted and then not metered: others take it over."""
-    sign = -1 if event.direction is Direction.DOWN else 1
-    missing_w = sum(max(0, _missing_w(evse, event.id, sign)) for _, evse in live.evses())
-    return replace(event, requested_w=event.requested_w + min(missing_w, event.requested_w))
-
-
-def _missing_w(evse: EvseLive, event: DrEventId, sign: int) -> int:
+def served_of(evse: EvseLive) -> Served | None:
+    """What the EVSE does for its event. None where the plan counts on others already: it does not follow, or its
+    transaction is over."""
     record = evse.setpoint
-    if record is None or record.event != event or record.observed_w is None or evse.following.level is Level.FIXED:
-        return 0
-    if record.transaction != evse.transaction:
-        return 0  # it is over: the plan counts on others already
-    return sign * (record.desired_w - record.observed_w)
+    if record is None or record.event is None or record.observed_w is None or evse.following.level is Level.FIXED:
+        return None
+    return Served(record.event, record.desired_w, record.observed_w) if record.transaction == evse.transaction else None
 
 
 def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime) -> EvseState:
@@ -112,6 +104,7 @@ def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, no
         fixed_w=fixed_w(station, evse),
         observed_w=evse.power_w,
         drawn_w=evse.drawn_w,
+        served=served_of(evse),
         last_used_at=evse.last_used_at,
     )
 

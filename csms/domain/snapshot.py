@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from csms.domain.dr import DrEvent
-from csms.domain.ids import AreaId, EvseRef, PlugInId, SiteId
+from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId
 from csms.domain.station import Electrics
 from csms.domain.tariff import PriceSeries
 
@@ -71,6 +71,15 @@ class Terms:
     permitted_until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What an EVSE was asked for a DR event and was then seen to do, W, + into the vehicle."""
+
+    event: DrEventId
+    asked_w: int
+    given_w: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvseState:
     """One EVSE as the decision sees it.
@@ -78,7 +87,8 @@ class EvseState:
     ``battery`` None = state of charge unknown: charging only. ``can_discharge`` = driver there, probe passed, not
     degraded. ``can_pause`` False: 0 W would end the transaction, so the least power while in use is the electrics'
     ``min_charge_w``. ``fixed_w``: it does not follow setpoints; plan with this power. ``drawn_w``: what the vehicle
-    took of a limit that left it more, outside any DR event; None = all that it was given, or not known.
+    took of a limit that left it more, outside any DR event; None = all that it was given, or not known. ``served``: of
+    the setpoint in force, once it was metered.
     """
 
     ref: EvseRef
@@ -93,6 +103,7 @@ class EvseState:
     fixed_w: int | None = None
     observed_w: int | None = None
     drawn_w: int | None = None
+    served: Served | None = None
     last_used_at: datetime | None = None
 
 

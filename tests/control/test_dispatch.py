@@ -12,7 +12,7 @@ import pytest
 
 from csms.control.outbox import after, profile_of
 from csms.control.probing import broken_by, may_probe
-from csms.control.snapshots import SOC_STALE_AFTER, raised
+from csms.control.snapshots import SOC_STALE_AFTER, served_of
 from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
@@ -29,14 +29,14 @@ from csms.domain.decision import Reason
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import NeedsReported
-from csms.domain.ids import DrEventId, EvseRef, SiteId, StationId
+from csms.domain.ids import DrEventId, EvseRef, SiteId, StationId, VehicleId
 from csms.domain.permission import PermissionState
-from csms.domain.snapshot import Site, Terms, Use
+from csms.domain.snapshot import Served, Site, Terms, Use
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
 from csms.store import reads
 from policies.constraints import violations
 from policies.setpoints import Level
-from tests.control.kit import AOI, CARD, E1, KEN, LOW, STRANGER, World, state_of, station, world
+from tests.control.kit import AOI, CARD, E1, E2, KEN, LOW, STRANGER, World, state_of, station, world
 
 SITE = Site(id=SiteId("default"), import_limit_w=50_000, export_limit_w=50_000)
 DYNAMIC = Quirks(driver=SetpointDriver.OCPP21_DYNAMIC)
@@ -66,6 +66,13 @@ async def tick(w: World, seconds: float = 0) -> list[int]:
 
 async def stored(w: World, ref: EvseRef = E1) -> list[SetpointRecord]:
     return await w.store.read(partial(reads.setpoints, evse=ref))
+
+
+def shares(w: World) -> tuple[int, bool]:
+    """What the newest decision allots to its event, and whether it falls short."""
+    assert w.system.dispatch.decision is not None
+    (share,) = w.system.dispatch.decision.events
+    return share.allotted_w, Reason.DR_SHORTFALL in share.reasons
 
 
 def setpoint(w: World) -> SetpointRecord:
@@ -170,14 +177,15 @@ async def test_a_permitted_vehicle_discharges_in_an_event_and_the_why_is_kept(w:
     assert Reason.DR_DISCHARGE in record.reasons
 
 
-async def test_an_upward_event_charges_and_what_is_missing_raises_its_request(w: World) -> None:
+async def test_an_upward_event_charges_and_falls_short_of_what_is_missing(w: World) -> None:
     """P12, G11: the sign is the event's."""
     await w.resource(Conditions(required_soc_percent=30, max_buy_per_kwh=Decimal(15)))
-    made = await event(w, direction=Direction.UP)
+    await event(w, direction=Direction.UP)
     assert await tick(w) == [4000]
     w.clock.pass_(10)
     await w.take(w.metered(power_import_w=1500.0))
-    assert raised(made, w.system.live).requested_w == 6500
+    assert await tick(w) == []
+    assert shares(w) == (4000, True)
 
 
 async def test_a_vehicle_without_permission_is_never_told_to_discharge(w: World) -> None:
@@ -405,41 +413,51 @@ async def test_power_that_does_not_come_is_asked_for_again_read_back_and_then_gi
 
 
 async def test_what_does_not_come_of_an_event_is_asked_of_others(tmp_path: Path) -> None:
-    """Issue item 6, design §4: re-allocation."""
-    async with world(tmp_path, station(), station(StationId("CS-2"))) as w:
+    """Issue item 6, design §4: re-allocation, to the second vehicle and not to the one that does not give it."""
+    async with world(tmp_path, station(evses=2)) as w:
         await w.person()
+        await w.person(KEN, VehicleId("v-ken"), None)
         await w.resource()
-        await event(w, 1000)
-        await tick(w)
+        await event(w)
+        assert await tick(w) == [-4000]
+        await w.plug(KEN, E2)
+        await w.say(conditions=LOW, ref=E2)
+        w.at(E2).probe_state = ProbeState.PASSED
+        await w.take(w.event(0, "tx-2", E2, token=CARD, charging_state="EVConnected"))
+        await w.take(w.metered(ref=E2, soc_percent=80.0, power_import_w=0.0))
+        w.at(E2).last_used_at = w.clock.now()  # asked second
         w.clock.pass_(10)
-        await w.take(w.metered(power_export_w=400.0, soc_percent=80.0))
-        snapshot = w.system.present.snapshot()
-        assert snapshot.events[0].requested_w == 1600
+        await w.take(w.metered(power_export_w=2000.0, soc_percent=80.0))
+        await w.system.dispatch.tick()
+        await w.quiet()
+        asked = [evse.setpoint.desired_w for evse in (w.evse, w.at(E2)) if evse.setpoint]
+        assert (asked, shares(w)) == ([-4000, -2000], (6000, False))
 
 
 async def test_what_is_missing_is_still_known_when_the_setpoint_is_renewed(w: World) -> None:
     """Design §4: the vehicles that stepped in are not sent away and called back."""
     await w.resource()
-    made = await event(w, 6000)
+    await event(w, 6000)
     await tick(w)
     w.clock.pass_(91)
     await w.take(w.metered(power_export_w=400.0, soc_percent=80.0))
     first = setpoint(w)
     assert await tick(w) == [-6000]
     assert setpoint(w).id != first.id
-    assert raised(made, w.system.live).requested_w == 11_600
+    await tick(w)
+    assert shares(w) == (6000, True)
 
 
-async def test_a_vehicle_that_has_left_or_stopped_raises_no_request(w: World) -> None:
+async def test_of_a_vehicle_that_has_left_or_stopped_nothing_is_missing(w: World) -> None:
     """The plan counts on others already: counting twice would take too much."""
     await w.resource()
-    made = await event(w)
+    await event(w)
     await tick(w)
     w.clock.pass_(10)
     await w.take(w.metered(power_export_w=400.0))
-    assert raised(made, w.system.live).requested_w == 7600
+    assert served_of(w.evse) == Served(DrEventId("dr-1"), -4000, -400)
     await w.take(w.ended(1), w.metered(power_import_w=0.0))
-    assert raised(made, w.system.live).requested_w == 4000
+    assert served_of(w.evse) is None
     assert w.evse.following.level is Level.FULL
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, DrEventId, EvseRef, SiteId, StationId
-from csms.domain.snapshot import Battery, EvseState, Site, Snapshot, Terms, Use
+from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use
 from csms.domain.station import Electrics
 from csms.domain.tariff import PriceSeries, PriceStep
 
@@ -110,6 +110,12 @@ def terms(draw: Callable[[st.SearchStrategy[Any]], Any], capacity_wh: int) -> Te
     )
 
 
+def served() -> st.SearchStrategy[Served]:
+    """Of one of the events that may be there, or of one that is over."""
+    names = st.integers(0, 3).map(lambda number: DrEventId(f"event{number}"))
+    return st.builds(Served, names, st.integers(-6000, 7000), st.sampled_from([-6000, -2500, 0, 1000, 3000, 7000]))
+
+
 @st.composite
 def evses(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: list[SiteId]) -> EvseState:
     battery = draw(st.none() | batteries() | batteries())
@@ -129,6 +135,7 @@ def evses(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: lis
         fixed_w=draw(st.sampled_from([None, None, None, None, -3000, 0, 500, 9000])),
         observed_w=draw(st.sampled_from([None, -3000, 0, 2000, 7000])),
         drawn_w=draw(st.sampled_from([None, None, 0, 900, 3000])),
+        served=draw(maybe(served())),
         last_used_at=draw(maybe(instants)),
     )
 
@@ -143,6 +150,7 @@ def willing(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: l
         site=draw(st.sampled_from(sites)),
         battery=battery,
         observed_w=draw(st.sampled_from([None, 0, 2000, 7000])),
+        served=draw(maybe(served())),
         terms=replace(
             draw(terms(battery.capacity_wh)), required_wh=required, discharge=True, min_sell_per_kwh=draw(per_kwh)
         ),

@@ -26,18 +26,29 @@ def response_schema(version: Version, action: str) -> Schema | None:
 
 
 @lru_cache(maxsize=3)
+def names(version: Version) -> frozenset[str]:
+    """The names of a version's schemas, such as "HeartbeatResponse"."""
+    return frozenset(entry.name.removesuffix(".json") for entry in _folder(version).iterdir())
+
+
+@lru_cache(maxsize=3)
 def actions(version: Version) -> frozenset[str]:
     """Every action that is confirmed in this version."""
-    names = (entry.name for entry in _folder(version).iterdir())
-    return frozenset(name.removesuffix("Response.json") for name in names if name.endswith("Response.json"))
+    return frozenset(name.removesuffix("Response") for name in names(version) if name.endswith("Response"))
 
 
-def _load(version: Version, name: str) -> Schema | None:
-    if name.removesuffix("Request").removesuffix("Response") not in actions(version):
-        return None
+def read(version: Version, name: str) -> Schema:
+    """One schema by its name, read anew. KeyError when there is none."""
+    if name not in names(version):
+        raise KeyError(name)
     text = (_folder(version) / f"{name}.json").read_bytes()
     schema: Schema = orjson.loads(text.removeprefix(b"\xef\xbb\xbf"))
     return schema
+
+
+def _load(version: Version, name: str) -> Schema | None:
+    known = name.removesuffix("Request").removesuffix("Response") in actions(version)
+    return read(version, name) if known else None
 
 
 def _folder(version: Version) -> Any:

@@ -3,15 +3,14 @@
 Draft 4 and without formats, which gives the verdicts of the ``ocpp`` package itself at a hundredth of the time.
 """
 
-import importlib.resources
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import jsonschema_rs
-import orjson
 
 from csms.domain.station import Version
 from csms.edge import frames
+from handlers import schemas
 
 
 class Codes(NamedTuple):
@@ -36,7 +35,6 @@ _CODES_2: Final = Codes(
 )
 CODES: Final[Mapping[Version, Codes]] = {Version.V16: _CODES_1, Version.V201: _CODES_2, Version.V21: _CODES_2}
 
-_FOLDERS: Final = {Version.V16: "v16", Version.V201: "v201", Version.V21: "v21"}
 _KEYWORD_CODE: Final[Mapping[str, str]] = {
     "type": "type",
     "required": "incomplete",
@@ -69,14 +67,13 @@ class Schemas:
     """The messages of one version: the ``ocpp`` package's schemas, each compiled when it is first needed."""
 
     def __init__(self, version: Version, *, strict_formats: bool = False) -> None:
-        self._folder = importlib.resources.files("ocpp") / _FOLDERS[version] / "schemas"
+        self._version = version
         self._codes = CODES[version]
         self._strict_formats = strict_formats
         self._requests: dict[str, jsonschema_rs.Draft4Validator] = {}
         self._responses: dict[str, jsonschema_rs.Draft4Validator] = {}
-        names = {entry.name.removesuffix(".json") for entry in self._folder.iterdir()}
-        self._calls = frozenset(name.removesuffix("Response") for name in names if name.endswith("Response"))
-        self._files = names
+        self._calls = schemas.actions(version)
+        self._names = schemas.names(version)
 
     def knows(self, action: str) -> bool:
         """Whether the version has such a CALL, in either direction. A SEND is none."""
@@ -86,7 +83,7 @@ class Schemas:
         """What is wrong with a CALL's (or SEND's) payload; None = it fits. KeyError when there is no such action."""
         validator = self._requests.get(action)
         if validator is None:
-            name = f"{action}Request" if f"{action}Request" in self._files else action
+            name = f"{action}Request" if f"{action}Request" in self._names else action
             validator = self._requests[action] = self._compile(name)
         return None if validator.is_valid(payload) else _fault_of(validator, payload, self._codes)
 
@@ -98,11 +95,8 @@ class Schemas:
         return None if validator.is_valid(payload) else _fault_of(validator, payload, self._codes)
 
     def _compile(self, name: str) -> jsonschema_rs.Draft4Validator:
-        if name not in self._files:
-            raise KeyError(name)
-        schema = orjson.loads((self._folder / f"{name}.json").read_bytes().removeprefix(b"\xef\xbb\xbf"))
         # Draft 4 whatever $schema says: later drafts take 51.0 for an integer, and the ocpp package checks by draft 4.
-        return jsonschema_rs.Draft4Validator(schema, validate_formats=self._strict_formats)
+        return jsonschema_rs.Draft4Validator(schemas.read(self._version, name), validate_formats=self._strict_formats)
 
 
 def _fault_of(validator: jsonschema_rs.Draft4Validator, payload: Any, codes: Codes) -> Fault:

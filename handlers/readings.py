@@ -1,4 +1,4 @@
-"""Meter values of every version, to Readings. Four messages of five are these: one cached lookup per sample.
+"""Meter values of every version, to Readings. Four messages of five are these.
 
 1.6: value is text, unit beside it. 2.x: value is a number, ``unitOfMeasure`` holds unit and power of ten.
 Which series counts: reference v2g-over-ocpp §4. Odd values: field lessons §8d.
@@ -6,61 +6,18 @@ Which series counts: reference v2g-over-ocpp §4. Odd values: field lessons §8d
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from csms.domain.facts import Reading
+from handlers.layouts import collect_known
+from handlers.slots import DEFAULT_CONTEXT, FIELDS, POWERS_OF_TEN, Collected, Sample, Values, slot_for
 from handlers.times import instant
 from handlers.wire import Context
 
-Sample = Mapping[str, Any]
-Values = dict[str, Any]
-
-DEFAULT_MEASURAND: Final = "Energy.Active.Import.Register"
-DEFAULT_CONTEXT: Final = "Sample.Periodic"
-
-_FIELDS: Final = {
-    "Energy.Active.Import.Register": "import_wh",
-    "Energy.Active.Export.Register": "export_wh",
-    "Power.Active.Import": "power_import_w",
-    "Power.Active.Export": "power_export_w",
-    "Power.Offered": "power_offered_w",
-    "Power.Import.Offered": "power_offered_w",
-    "Current.Import": "current_a",
-    "Voltage": "voltage_v",
-    "SoC": "soc_percent",
-    "Display.PresentSOC": "soc_percent",
-}
 _SUMMED: Final = ("import_wh", "export_wh", "power_import_w", "power_export_w", "power_offered_w")
-_MEASURANDS: Final = {field: measurand for measurand, field in reversed(_FIELDS.items())}
+_MEASURANDS: Final = {field: measurand for measurand, field in reversed(FIELDS.items())}
 _PHASES: Final = (("L1", "L1-N"), ("L2", "L2-N"), ("L3", "L3-N"))
-_THOUSANDS: Final = {"kwh": 1e3, "kw": 1e3, "kvarh": 1e3, "kvar": 1e3, "kva": 1e3, "kvah": 1e3, "ma": 1e-3, "mv": 1e-3}
-_POWERS_OF_TEN: Final = {power: 10.0**power for power in range(-12, 13)}
-_AT_THE_OUTLET: Final = (None, "Outlet")
-
-
-class Slot(NamedTuple):
-    """Where a sample goes: a field of Reading, or (None) to the extra values under its label. Factor to base units.
-
-    ``is_part``: it may stand for a total that is missing (a phase, the outlet's cable).
-    """
-
-    field: str | None
-    label: str
-    factor: float
-    is_part: bool
-
-
-@lru_cache(maxsize=4096)
-def slot_of(measurand: str | None, unit: str | None, phase: str | None, location: str | None) -> Slot:
-    """The slot for one kind of sample. Bounded cache: 2.x units are free text from outside."""
-    name = measurand or DEFAULT_MEASURAND
-    label = name + (f".{phase}" if phase else "") + (f"@{location}" if location not in _AT_THE_OUTLET else "")
-    field = _FIELDS.get(name)
-    plain = phase is None and (location in _AT_THE_OUTLET or field == "soc_percent")
-    factor = _THOUSANDS.get((unit or "").lower(), 1.0)
-    return Slot(field if plain else None, label, factor, is_part=field is not None and not plain)
 
 
 def readings(meter_values: Iterable[Mapping[str, Any]], context: Context) -> tuple[Reading, ...]:
@@ -68,44 +25,42 @@ def readings(meter_values: Iterable[Mapping[str, Any]], context: Context) -> tup
     signed = context.quirks.signed_power
     found: list[Reading] = []
     for meter_value in meter_values:
-        at = instant(meter_value["timestamp"], context.received_at)
         samples = meter_value["sampledValue"]
-        if len({sample.get("context") for sample in samples}) > 1:
-            found.extend(_reading(group, at, signed_power=signed) for group in _by_context(samples))
-        elif samples:
-            found.append(_reading(samples, at, signed_power=signed))
+        if samples:
+            at = instant(meter_value["timestamp"], context.received_at)
+            known = collect_known(samples)
+            groups = [known] if known is not None else _by_context(samples)
+            found += [_reading(group, at, signed_power=signed) for group in groups]
     return tuple(found)
 
 
-def _by_context(samples: Sequence[Sample]) -> Iterable[list[Sample]]:
+def _by_context(samples: Sequence[Sample]) -> list[Collected]:
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample.get("context") or DEFAULT_CONTEXT, []).append(sample)
-    return groups.values()
+    return [_collect(context, group) for context, group in groups.items()]
 
 
-def _reading(samples: Sequence[Sample], at: datetime, *, signed_power: bool) -> Reading:
-    fields: Values = {}
-    extra: Values = {}
-    if _collect(samples, fields, extra):
+def _reading(collected: Collected, at: datetime, *, signed_power: bool) -> Reading:
+    context, fields, extra, has_parts = collected
+    if has_parts:
         _complete(fields, extra)
     if fields.get("power_import_w", 0.0) < 0.0 or fields.get("power_export_w", 0.0) < 0.0:
         _straighten(fields, extra, signed_power=signed_power)
-    return Reading(at=at, context=samples[0].get("context") or DEFAULT_CONTEXT, extra=extra or None, **fields)
+    return Reading(at=at, context=context, extra=extra or None, **fields)
 
 
-def _collect(samples: Sequence[Sample], fields: Values, extra: Values) -> bool:
-    """Sort the samples in; whether there is one from which a missing total may be made."""
+def _collect(context: str, samples: Sequence[Sample]) -> Collected:
+    fields: Values = {}
+    extra: Values = {}
     has_parts = False
     for sample in samples:
-        get = sample.get
-        measure = get("unitOfMeasure")
-        unit = get("unit") if measure is None else measure.get("unit")
-        field, label, factor, is_part = slot_of(get("measurand"), unit, get("phase"), get("location"))
+        field, label, factor, is_part = slot_for(sample)
+        measure = sample.get("unitOfMeasure")
         try:
             value = float(sample["value"]) * factor
             if measure is not None and "multiplier" in measure:
-                value *= _POWERS_OF_TEN[measure["multiplier"]]
+                value *= POWERS_OF_TEN[measure["multiplier"]]
         except (ValueError, TypeError, KeyError):
             _keep_raw(extra, label, sample)
             continue
@@ -118,7 +73,7 @@ def _collect(samples: Sequence[Sample], fields: Values, extra: Values) -> bool:
             fields[field] = value
         if "signedMeterValue" in sample:
             extra[f"{label}#signed"] = sample["signedMeterValue"]
-    return has_parts
+    return Collected(context, fields, extra, has_parts)
 
 
 def _keep_raw(extra: Values, label: str, sample: Sample) -> None:

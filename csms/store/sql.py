@@ -48,19 +48,17 @@ def upsert(conn: Connection, table: Table, row: Mapping[str, Any], update: Seque
 def rows_into(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Bulk insert of whole rows; those whose natural key exists are skipped.
 
-    Each statement takes CHUNK rows: SQLite's driver lets another thread run at every statement and then has to wait for
-    its turn again, which for single rows costs more than the insert. What is left over goes in one by one.
+    Few statements, each with many rows: SQLite's driver lets another thread run at every statement and then has to
+    wait for its turn again, which for single rows costs more than the insert.
     """
-    if not rows:
-        return
-    dialect = conn.dialect.name
     values = list(map(_values(table), rows))
-    whole = len(values) - len(values) % CHUNK
-    if whole:
-        chunks = [tuple(chain.from_iterable(values[at : at + CHUNK])) for at in range(0, whole, CHUNK)]
-        conn.exec_driver_sql(bulk_insert(table, dialect, CHUNK), chunks)
-    if whole < len(values):
-        conn.exec_driver_sql(bulk_insert(table, dialect, 1), values[whole:])
+    done = 0
+    for size in CHUNKS:
+        until = len(values) - (len(values) - done) % size
+        if until > done:
+            chunks = [tuple(chain.from_iterable(values[at : at + size])) for at in range(done, until, size)]
+            conn.exec_driver_sql(bulk_insert(table, conn.dialect.name, size), chunks)
+            done = until
 
 
 @cache
@@ -88,7 +86,8 @@ def _values(table: Table) -> Callable[[Row], tuple[Any, ...]]:
     return itemgetter(*_stored_columns(table))
 
 
-CHUNK: Final = 16
+CHUNKS: Final = (32, 4, 1)
+"""Rows per statement, as many as go into the largest first. Each size is prepared once for each table."""
 
 _SPELT: Final[Mapping[str, tuple[Any, str]]] = {
     "sqlite": (sqlite.dialect, "?"),

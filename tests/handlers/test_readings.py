@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from csms.domain.facts import Reading
 from csms.domain.station import Quirks, Version
-from handlers.readings import DEFAULT_CONTEXT, DEFAULT_MEASURAND, readings
+from handlers.readings import readings
+from handlers.slots import DEFAULT_CONTEXT, DEFAULT_MEASURAND
 from handlers.wire import Context
 from tests.handlers.golden import RECEIVED_AT, STATION, request_validator
 

@@ -11,7 +11,7 @@ import structlog
 
 from csms.control.live import EvseLive, StationLive
 from csms.control.outbox import Outbox
-from csms.control.probing import Probing, broken_by
+from csms.control.probing import Probing, broken_by, is_permitted
 from csms.control.snapshots import Present
 from csms.domain.decision import Decision, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
@@ -87,12 +87,13 @@ class Dispatch:
         return decision
 
     def _end_forbidden_probes(self) -> None:
-        """The user has said no meanwhile, or no discharge: the setpoint that follows is sent at once (P4)."""
+        """The user has said no meanwhile, or is paid too little: the setpoint that follows is sent at once (P4, P5)."""
         if not any(evse.probe for _, evse in self._live.evses()):
             return
-        for state in self._present.snapshot().evses:
+        snapshot = self._present.snapshot()
+        for state in snapshot.evses:
             evse = self._live.evse(state.ref)
-            if evse and evse.probe and not (state.use is Use.RESOURCE and state.terms.discharge):
+            if evse and evse.probe and not is_permitted(state, snapshot):
                 evse.forget_setpoint()
 
     def _begin_probe(self) -> tuple[EvseLive, SetpointRecord] | None:

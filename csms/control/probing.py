@@ -51,9 +51,9 @@ class Probing:
         now = self._clock.now()
         evse.probe = probe.begin(now, _may_draw_w(evse, state), state.electrics.max_discharge_w)
         evse.probe_state = ProbeState.RUNNING
-        return self._setpoint(station, evse, evse.probe, snapshot)
+        return self._setpoint(station, evse, evse.probe, _permitted_until(state, snapshot))
 
-    def _setpoint(self, station: StationLive, evse: EvseLive, begun: probe.Probe, snapshot: Snapshot) -> SetpointRecord:
+    def _setpoint(self, station: StationLive, evse: EvseLive, begun: probe.Probe, until: datetime) -> SetpointRecord:
         now = begun.started_at
         return SetpointRecord(
             id=f"probe-{evse.ref}-{now:%Y%m%dT%H%M%S%f}",
@@ -64,7 +64,7 @@ class Probing:
             decided_at=now,
             desired_w=begun.setpoint_w,
             baseline_w=0,
-            expires_at=min(begun.deadline_at, now + timedelta(seconds=snapshot.horizon_s)),
+            expires_at=min(begun.deadline_at, until),
             driver=station.quirks.driver,
             reasons=(Reason.PROBE,),
         )
@@ -141,12 +141,23 @@ def _is_refused(evse: EvseLive) -> bool:
 def may_probe(state: EvseState, snapshot: Snapshot) -> bool:
     """The user allows discharge now, at this price, with charge to spare; site, EVSE and vehicle can feed back."""
     battery, terms = state.battery, state.terms
-    if state.use is not Use.RESOURCE or battery is None or not terms.discharge:
+    if battery is None or not is_permitted(state, snapshot):
         return False
     if min(state.electrics.max_discharge_w, battery.max_discharge_w) < PROBE_MAX_W:
         return False
     spare_wh = battery.energy_wh - battery.error_wh - terms.required_wh
-    return spare_wh > MARGIN_WH and _is_price_right(state, snapshot) and _is_export_allowed(state, snapshot)
+    return spare_wh > MARGIN_WH and _is_export_allowed(state, snapshot)
+
+
+def is_permitted(state: EvseState, snapshot: Snapshot) -> bool:
+    """The user allows discharge now and at this price."""
+    return state.use is Use.RESOURCE and state.terms.discharge and _is_price_right(state, snapshot)
+
+
+def _permitted_until(state: EvseState, snapshot: Snapshot) -> datetime:
+    """A probe's setpoint ends like every other: with its validity, the user's slot, and the event that pays for it."""
+    event, latest = _paying_event(state, snapshot), snapshot.now + timedelta(seconds=snapshot.horizon_s)
+    return min(latest, event.stops_at if event else latest, state.terms.permitted_until or latest)
 
 
 def _is_price_right(state: EvseState, snapshot: Snapshot) -> bool:

@@ -677,6 +677,17 @@ async def test_a_probe_that_would_break_a_hard_rule_is_known_before_it_is_sent(
         assert [one.rule for one in broken] == rules
 
 
+async def test_a_probe_ends_with_the_event_that_pays_for_it(w: World) -> None:
+    """P5: cut short, it has proven nothing."""
+    await w.resource(replace(LOW, min_sell_per_kwh=Decimal(31)))
+    made = await event(w, 100, ends_at=w.clock.now() + timedelta(seconds=30))
+    w.evse.probe_state = ProbeState.UNTRIED
+    assert await tick(w) == [-1000]
+    assert setpoint(w).expires_at == made.ends_at
+    assert await tick(w, 30) == [0]
+    assert w.evse.probe_state is ProbeState.UNTRIED
+
+
 async def test_a_probe_ends_with_the_users_no(w: World) -> None:
     """P4: the vehicle is not discharged until the probe's own end."""
     await probing(w)

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import secrets
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -57,6 +58,7 @@ class Admission:
         self._key = secrets.token_bytes(32)
         self._right: dict[StationId, bytes] = {}
         self._failures: dict[str, deque[datetime]] = {}
+        self.on_registered: Callable[[], None] = lambda: None
 
     async def admit(self, station: str, user: str | None, password: bytes | None) -> Admitted | Refused:
         id_ = StationId(station)
@@ -101,6 +103,7 @@ class Admission:
         station = Station(id=id_, site=site, evses=(Evse(ref=EvseRef(id_, 1), site=site),))
         await self._store.writer.run(partial(works.upsert_station, station=station, password_hash=None))
         self._live.add(station, Quirks())
+        self.on_registered()
         log.info("station.registered", station=id_)
 
     def _failed(self, station: str) -> None:

@@ -66,4 +66,21 @@ class NeedsKnown:
     evse: EvseLive
 
 
-Change = StationBooted | PluggedIn | Unplugged | TokenShown | TransactionBegan | TransactionOver | Sampled | NeedsKnown
+@dataclass(frozen=True, slots=True)
+class SocKnown:
+    """The state of charge that the vehicle came with is known."""
+
+    evse: EvseLive
+
+
+Change = (
+    StationBooted
+    | PluggedIn
+    | Unplugged
+    | TokenShown
+    | TransactionBegan
+    | TransactionOver
+    | Sampled
+    | NeedsKnown
+    | SocKnown
+)

@@ -74,6 +74,7 @@ class Desk:
         hashed = hash_password(password)
         await self._system.store.writer.run(partial(works.upsert_station, station=station, password_hash=hashed))
         self._system.live.add(station, self._system.quirks_of(station, None))
+        self._system.provisioning.level()
 
     async def change_station(self, station: StationId, registration: BootState | None, password: str | None) -> None:
         """Change what is given. A station whose registration changed is asked to boot, so that it hears of it."""

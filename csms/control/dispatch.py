@@ -92,7 +92,7 @@ class Dispatch:
             return
         snapshot = self._present.snapshot()
         for state in snapshot.evses:
-            evse = self._live.evse(state.ref)
+            evse = self._live.find(state.ref)
             if evse and evse.probe and not is_permitted(state, snapshot):
                 evse.forget_setpoint()
 
@@ -100,7 +100,7 @@ class Dispatch:
         """One at a time: the next is judged by a snapshot that counts this one in."""
         snapshot = self._present.snapshot() if self._settings.probe else None
         for state in snapshot.evses if snapshot else ():
-            station, evse = self._live.station(state.ref.station), self._live.evse(state.ref)
+            station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
             record = self._probing.begin(station, evse, state, snapshot) if station and evse and snapshot else None
             if evse is None or record is None:
                 continue
@@ -113,7 +113,7 @@ class Dispatch:
 
     def _send(self, snapshot: Snapshot, decision: Decision) -> None:
         for state, setpoint in zip(snapshot.evses, decision.setpoints, strict=True):
-            station, evse = self._live.station(state.ref.station), self._live.evse(state.ref)
+            station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
             if station is None or evse is None or not _is_reachable(station, evse):
                 continue
             if not self._present.still_holds(state, snapshot.now):
@@ -131,7 +131,7 @@ class Dispatch:
     def _close_uses(self, snapshot: Snapshot) -> None:
         for event in self._used.keys() - {event.id for event in snapshot.events}:
             for ref, used_at in self._used.pop(event).items():
-                if evse := self._live.evse(ref):
+                if evse := self._live.find(ref):
                     evse.last_used_at = used_at
 
 

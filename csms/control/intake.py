@@ -153,7 +153,7 @@ class Intake:
     def _last_reading_at(self, fact: Any) -> datetime | None:
         ref = getattr(fact, "evse", None)
         station = fact.origin.station
-        evse = self._live.evse(ref) if ref else self._live.of_transaction(station, fact.transaction)
+        evse = self._live.find(ref) if ref else self._live.of_transaction(station, fact.transaction)
         return evse.reading.at if evse and evse.reading else None
 
     def _note_parked(self, fact: StationFact, result: Any) -> None:

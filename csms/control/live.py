@@ -125,10 +125,12 @@ class StationLive:
 
 
 class Live:
-    """All stations and EVSEs, by id. Changed on the event loop only, after commits."""
+    """All stations and EVSEs, by id. Changed on the event loop only, after commits. ``on_discovered`` hears of every
+    station that turns out to have an EVSE more than it was provisioned with."""
 
     def __init__(self) -> None:
         self.stations: dict[StationId, StationLive] = {}
+        self.on_discovered: Callable[[StationLive], None] = lambda station: None
 
     def add(self, station: Station, quirks: Quirks) -> StationLive:
         """Put a station in, or renew what is known of it without touching what happens at its EVSEs."""
@@ -144,8 +146,13 @@ class Live:
     def station(self, id_: StationId) -> StationLive | None:
         return self.stations.get(id_)
 
-    def evse(self, ref: EvseRef) -> EvseLive | None:
-        """The EVSE; one that its station mentions for the first time comes into being with safe ratings."""
+    def find(self, ref: EvseRef) -> EvseLive | None:
+        """The EVSE; None when there is none."""
+        live = self.stations.get(ref.station)
+        return live.evses.get(ref.evse) if live else None
+
+    def discover(self, ref: EvseRef) -> EvseLive | None:
+        """The EVSE that its own station speaks of; one it never spoke of before comes into being with safe ratings."""
         live = self.stations.get(ref.station)
         known = live.evses.get(ref.evse) if live else None
         if known is not None or live is None or not 1 <= ref.evse <= MAX_EVSES:
@@ -153,6 +160,7 @@ class Live:
         found = Evse(ref=ref, site=live.station.site, electrics=Electrics())
         live.station = replace(live.station, evses=(*live.station.evses, found))
         live.evses[ref.evse] = EvseLive(found)
+        self.on_discovered(live)
         return live.evses[ref.evse]
 
     def evses(self) -> Iterator[tuple[StationLive, EvseLive]]:
@@ -183,10 +191,10 @@ def restore(live: Live, state: LiveState, is_accepted: Callable[[str | None], bo
     ``is_accepted``: whether a transaction's id token, if it has one, authorizes it.
     """
     for status in state.statuses:
-        if evse := live.evse(status.evse):
+        if evse := live.discover(status.evse):
             evse.statuses[status.connector] = status
     for ref, reading in state.readings.items():
-        if evse := live.evse(ref):
+        if evse := live.find(ref):
             evse.reading = reading
     _restore_plug_ins(live, state, is_accepted)
     _restore_probes(live, state)
@@ -194,16 +202,16 @@ def restore(live: Live, state: LiveState, is_accepted: Callable[[str | None], bo
 
 def _restore_plug_ins(live: Live, state: LiveState, is_accepted: Callable[[str | None], bool]) -> None:
     for plug_in in state.plug_ins:
-        if evse := live.evse(plug_in.evse):
+        if evse := live.discover(plug_in.evse):
             evse.plug_in = plug_in
     for record in state.transactions:
-        if record.evse and (evse := live.evse(record.evse)) and _runs(record, evse.plug_in):
+        if record.evse and (evse := live.find(record.evse)) and _runs(record, evse.plug_in):
             evse.transaction, evse.authorized = record.id, is_accepted(record.token)
     for _, evse in live.evses():
         _restore_soc(evse)
         _restore_end(evse)
     for setpoint in state.setpoints:
-        if (found := live.evse(setpoint.evse)) and found.plug_in and found.plug_in.id == setpoint.plug_in:
+        if (found := live.find(setpoint.evse)) and found.plug_in and found.plug_in.id == setpoint.plug_in:
             found.setpoint = setpoint
 
 
@@ -237,7 +245,7 @@ def _restore_end(evse: EvseLive) -> None:
 def _restore_probes(live: Live, state: LiveState) -> None:
     for probe in state.probes:
         station = live.station(probe.evse.station)
-        evse = live.evse(probe.evse)
+        evse = live.find(probe.evse)
         if station is None or evse is None or probe.state is ProbeState.RUNNING:
             continue
         if station.station.firmware == probe.firmware or probe.state is ProbeState.UNSAFE:

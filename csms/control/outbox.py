@@ -79,7 +79,7 @@ class Outbox:
             self._busy.discard(station)
 
     async def _send(self, station_id: StationId, record: SetpointRecord) -> None:
-        station, evse = self._live.station(station_id), self._live.evse(record.evse)
+        station, evse = self._live.station(station_id), self._live.find(record.evse)
         now = self._clock.now()
         if station is None or evse is None or record.expires_at - now < STALE_BEFORE_END:
             return

@@ -119,7 +119,7 @@ class Permissions:
 
     async def claim(self, user: UserId, ref: EvseRef) -> PlugIn | None:
         """A user stands at this EVSE. Returns the plug-in that waits there; without one the next is theirs."""
-        evse = self._live.evse(ref)
+        evse = self._live.find(ref)
         if evse is None:
             raise NotFound(f"there is no EVSE {ref}")
         if evse.plug_in is None:

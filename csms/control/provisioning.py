@@ -4,14 +4,16 @@ After a boot and never before it (field lesson 22).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any
 
 import structlog
 
 from csms.control.live import Live, StationLive
 from csms.control.outbox import Spawn
 from csms.domain.commands import Accepted, Configure, InstallFloor, Trigger, TriggerKind
-from csms.domain.ids import EvseRef, SiteId
+from csms.domain.ids import EvseRef, SiteId, StationId
 from csms.domain.ports import Stations
 from csms.domain.snapshot import Site
 from csms.domain.station import BootState, Electrics, ProbeState, Quirks
@@ -19,6 +21,9 @@ from csms.domain.station import BootState, Electrics, ProbeState, Quirks
 log = structlog.get_logger()
 
 FLOOR_PROFILE = 1
+BOOT_FOLLOWS_S = 2.0
+"""A station that was accepted before is only told to go on if it does not boot within this."""
+
 BOOT_AWAITED_S = 5.0
 """A station that connects without a boot is asked for one after this, unless it was accepted before."""
 
@@ -35,14 +40,19 @@ class Provisioning:
         self.spawn: Spawn = lambda coroutine: coroutine.close()
         self.pause: Callable[[float], Awaitable[object]] = asyncio.sleep
         self._underway: set[str] = set()
+        self._booted: set[StationId] = set()
+        self._floors: dict[StationId, int] = {}
+        self._is_uneven = self._is_levelling = False
 
     def booted(self, station: StationLive) -> None:
         """A boot was accepted: set the station up from the start."""
+        self._booted.add(station.station.id)
         self._renew(station)
         self.spawn(self._once(station, self._set_up))
 
     def returned(self, station: StationLive) -> None:
         """A socket is there again. An accepted station goes on where it was; another is asked to boot (lesson 22)."""
+        self._booted.discard(station.station.id)
         self._renew(station)
         is_accepted = station.station.boot_state is BootState.ACCEPTED
         self.spawn(self._once(station, self._reconcile if is_accepted else self._ask_to_boot))
@@ -58,13 +68,13 @@ class Provisioning:
             if before.driver is not station.quirks.driver and evse.probe_state is not ProbeState.UNSAFE:
                 evse.probe_state = ProbeState.UNTRIED
 
-    async def _once(self, station: StationLive, step: Callable[[StationLive], object]) -> None:
-        key = f"{station.station.id}:{getattr(step, '__name__', '')}"
+    async def _once(self, station: StationLive, step: Callable[[StationLive], Coroutine[Any, Any, None]]) -> None:
+        key = f"{station.station.id}:{step.__name__}"
         if key in self._underway:
             return
         self._underway.add(key)
         try:
-            await step(station)  # type: ignore[misc]  # every step is a coroutine function
+            await step(station)
         finally:
             self._underway.discard(key)
 
@@ -76,6 +86,9 @@ class Provisioning:
         log.info("station.set_up", station=id_, configured=repr(configured), floor=floor)
 
     async def _reconcile(self, station: StationLive) -> None:
+        await self.pause(BOOT_FOLLOWS_S)
+        if station.station.id in self._booted or station.version is None:
+            return  # it has been set up from the start, or has left again
         await self._install_floor(station)
         await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.STATUS))
 
@@ -84,8 +97,33 @@ class Provisioning:
         if station.station.boot_state is BootState.NEVER and station.version is not None:
             await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.BOOT))
 
+    def level(self) -> None:
+        """There are more EVSEs, or fewer, than the floors were made for: the connected stations get new ones."""
+        self._is_uneven = True
+        if not self._is_levelling:
+            self._is_levelling = True
+            self.spawn(self._level())
+
+    async def _level(self) -> None:
+        try:
+            while self._is_uneven:
+                self._is_uneven = False
+                await self._tell_changed(floors(self._sites, self._live))
+        finally:
+            self._is_levelling = False
+
+    async def _tell_changed(self, wanted: Mapping[StationId, int]) -> None:
+        """Who has to draw less comes first: the sum never grows on the way."""
+        online = [id_ for id_, live in self._live.stations.items() if live.version is not None and id_ in self._floors]
+        less = [id_ for id_ in online if wanted[id_] < self._floors[id_]]
+        more = [id_ for id_ in online if wanted[id_] > self._floors[id_]]
+        for changed in (less, more):
+            await asyncio.gather(*(self._tell_floor(self._live.stations[id_], wanted[id_]) for id_ in changed))
+
     async def _install_floor(self, station: StationLive) -> bool:
-        limit_w = floor_w(self._sites, self._live, station)
+        return await self._tell_floor(station, floor_w(self._sites, self._live, station))
+
+    async def _tell_floor(self, station: StationLive, limit_w: int) -> bool:
         electrics = _weakest(evse.evse.electrics for evse in station.evses.values())
         command = InstallFloor(
             evse=EvseRef(station.station.id, 0),
@@ -97,18 +135,26 @@ class Provisioning:
         outcome = await self._stations.send(command)
         if not isinstance(outcome, Accepted):
             log.warning("floor.refused", station=station.station.id, outcome=repr(outcome))
-        return isinstance(outcome, Accepted)
+            return False
+        self._floors[station.station.id] = limit_w
+        return True
+
+
+def floors(sites: Iterable[Site], live: Live) -> dict[StationId, int]:
+    """The floor of every station, W."""
+    by_id = {site.id: site for site in sites}
+    below = _evses_below(by_id, live)
+    return {id_: _floor_w(by_id, below, station) for id_, station in live.stations.items()}
 
 
 def floor_w(sites: Iterable[Site], live: Live, station: StationLive) -> int:
     """What every EVSE may draw at once with nobody steering: an even share of the tightest limit above."""
     by_id = {site.id: site for site in sites}
-    shares = []
-    node = by_id.get(station.station.site)
-    while node is not None:
-        below = _evses_below(by_id, live, node.id)
-        shares.append(node.import_limit_w // max(below, 1))
-        node = by_id.get(node.parent) if node.parent else None
+    return _floor_w(by_id, _evses_below(by_id, live), station)
+
+
+def _floor_w(by_id: Mapping[SiteId, Site], below: Mapping[SiteId, int], station: StationLive) -> int:
+    shares = [by_id[id_].import_limit_w // max(below[id_], 1) for id_ in _ancestry(by_id, station.station.site)]
     ratings = [evse.evse.electrics for evse in station.evses.values()]
     if not shares:
         return 0  # a site that the configuration does not name has no known fuse
@@ -117,11 +163,11 @@ def floor_w(sites: Iterable[Site], live: Live, station: StationLive) -> int:
     return share if share >= least else 0
 
 
-def _evses_below(by_id: dict[SiteId, Site], live: Live, ancestor: SiteId) -> int:
-    return sum(1 for _, evse in live.evses() if ancestor in _ancestry(by_id, evse.evse.site))
+def _evses_below(by_id: Mapping[SiteId, Site], live: Live) -> Counter[SiteId]:
+    return Counter(above for _, evse in live.evses() for above in _ancestry(by_id, evse.evse.site))
 
 
-def _ancestry(by_id: dict[SiteId, Site], site: SiteId) -> list[SiteId]:
+def _ancestry(by_id: Mapping[SiteId, Site], site: SiteId) -> list[SiteId]:
     path: list[SiteId] = []
     node: SiteId | None = site
     while node is not None and node in by_id:

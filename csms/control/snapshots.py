@@ -72,7 +72,7 @@ class Present:
 
     def still_holds(self, state: EvseState, now: datetime) -> bool:
         """Whether the same vehicle is there with the same answer as when the snapshot was taken."""
-        evse = self.live.evse(state.ref)
+        evse = self.live.find(state.ref)
         if evse is None or evse.plug_in is None or evse.plug_in.id != state.plug_in:
             return False
         return use_now(evse, self._settings.permission, now) is state.use

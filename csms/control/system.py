@@ -16,7 +16,7 @@ from csms.control.feed import Feed
 from csms.control.following import Following
 from csms.control.intake import Intake
 from csms.control.live import EvseLive, Live, StationLive, restore
-from csms.control.outbox import Outbox
+from csms.control.outbox import Outbox, nothing
 from csms.control.people import Links, People, link_secret
 from csms.control.permissions import Permissions
 from csms.control.prices import Prices
@@ -35,7 +35,7 @@ from csms.domain.ids import StationId
 from csms.domain.ports import Clock, Stations
 from csms.domain.station import Quirks, Station, Version
 from csms.settings import Settings
-from csms.store import Store, reads, works
+from csms.store import Store, Write, reads, works
 
 log = structlog.get_logger()
 
@@ -43,8 +43,10 @@ QuirksFor = Callable[[Version | None, str, str, str], Quirks]
 
 SWEEP_S = 1.0
 HEARD_FLUSH_S = 15.0
-SUSPECT_GRACE = timedelta(seconds=60)
-"""Available with a transaction still open is evidence, not proof: it is presumed over after this (field lesson 14)."""
+SUSPECT_GRACE_S = 60.0
+SUSPECT_SAMPLES = 2.5
+"""Available with a transaction still open is evidence, not proof: it is presumed over after so many sample intervals
+without power, and at least a minute (field lesson 14)."""
 
 
 class System:
@@ -87,6 +89,8 @@ class System:
         self.starting.validity = timedelta(seconds=self.settings.dispatch.setpoint_validity_s)
         for part in (self.permissions, self.starting, self.following, self.provisioning):
             part.spawn = self.spawn
+        self.live.on_discovered = self._discovered
+        self.admission.on_registered = self.provisioning.level
         self.provisioning.quirks_for = lambda station: self.quirks_of(station.station, station.version)
         self.permissions.on_decided = lambda evse: self._soon()
         self.permissions.on_matched = lambda plug_in: self.settling.reopen(plug_in.plugged_at)
@@ -186,6 +190,13 @@ class System:
         for _, evse in self.live.evses():
             self.feed.changed(evse.plug_in.user if evse.plug_in else None)
 
+    def _discovered(self, station: StationLive) -> None:
+        """A station spoke of an EVSE that nobody provisioned: it is kept, and the others make room for it."""
+        log.info("evse.discovered", station=station.station.id, evses=sorted(station.evses))
+        keep = partial(works.upsert_station, station=station.station, password_hash=None)
+        self.store.writer.put(Write((), keep, nothing))
+        self.provisioning.level()
+
     def _connection(self, station: StationLive, online: bool) -> None:  # noqa: FBT001  a state, not a switch
         log.info("station.online" if online else "station.offline", station=station.station.id)
         if online:
@@ -206,6 +217,8 @@ class System:
                 self.permissions.ended(plug_in)
                 self.settling.reopen(plug_in.unplugged_at or self.clock.now())
                 self.dispatch.wake()
+            case changes.SocKnown(evse):
+                self.permissions.noted(evse)
             case changes.TokenShown(evse, token):
                 self.permissions.token_shown(evse, token)
             case changes.TransactionBegan() | changes.TransactionOver() | changes.NeedsKnown():
@@ -234,5 +247,6 @@ class System:
                     self._changed(change)
 
     def _is_gone(self, since: datetime | None, in_transaction: bool, now: datetime) -> bool:  # noqa: FBT001
-        grace = SUSPECT_GRACE if in_transaction else timedelta(seconds=self.settings.permission.debounce_s)
-        return since is not None and now - since >= grace
+        suspect_s = max(SUSPECT_GRACE_S, SUSPECT_SAMPLES * self.settings.metering.sample_interval_s)
+        grace_s = suspect_s if in_transaction else self.settings.permission.debounce_s
+        return since is not None and now - since >= timedelta(seconds=grace_s)

@@ -84,7 +84,7 @@ def _forget_probes(station: StationLive) -> None:
 
 
 def _status(live: Live, fact: StatusReported, _committed: Committed) -> Iterator[changes.Change]:
-    evse = live.evse(fact.evse)
+    evse = live.discover(fact.evse)
     if evse is None:
         return
     evse.statuses[fact.connector] = StoredStatus(
@@ -153,7 +153,7 @@ def _card(live: Live, fact: AuthorizeAsked, committed: Committed) -> Iterator[ch
 
 
 def _started(live: Live, fact: TransactionStarted, committed: Committed) -> Iterator[changes.Change]:
-    evse = live.evse(fact.evse)
+    evse = live.discover(fact.evse)
     transaction = TransactionId(str(committed.result))
     if evse is None or transaction == evse.ended or _is_history(evse, fact.at):
         return
@@ -206,7 +206,7 @@ def end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
 
 
 def _reported(live: Live, fact: TransactionReported, committed: Committed) -> Iterator[changes.Change]:
-    evse = live.evse(fact.evse) if fact.evse else live.of_transaction(fact.origin.station, fact.transaction)
+    evse = live.discover(fact.evse) if fact.evse else live.of_transaction(fact.origin.station, fact.transaction)
     if evse is None or not committed.result or fact.transaction == evse.ended:
         return
     if not fact.offline and fact.phase is not TransactionPhase.ENDED:
@@ -237,14 +237,20 @@ def _running(evse: EvseLive, fact: TransactionReported, committed: Committed) ->
 
 
 def _metered(live: Live, fact: Metered, _committed: Committed) -> Iterator[changes.Change]:
-    evse = live.evse(fact.evse)
+    evse = live.discover(fact.evse)
     if evse is None or (fact.transaction and fact.transaction == evse.ended):
         return iter(())  # values for a transaction that is over never revive it (field lesson 15)
     return _sampled(evse, fact.readings)
 
 
 def _sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:
-    return iter([changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)])
+    before = evse.plug_in
+    happened: list[changes.Change] = [
+        changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)
+    ]
+    if before is not None and before.soc_at_start_percent is None and evse.plug_in is not before:
+        happened.append(changes.SocKnown(evse))
+    return iter(happened)
 
 
 def _remember(evse: EvseLive, reading: Reading) -> bool:
@@ -287,7 +293,7 @@ def _note_soc(evse: EvseLive, plug_in: PlugIn, reading: Reading) -> None:
 
 
 def _needs(live: Live, fact: NeedsReported, _committed: Committed) -> Iterator[changes.Change]:
-    evse = live.evse(fact.evse)
+    evse = live.discover(fact.evse)
     if evse is None:
         return
     evse.needs = fact

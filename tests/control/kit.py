@@ -156,7 +156,7 @@ class World:
         return self.at(E1)
 
     def at(self, ref: EvseRef) -> EvseLive:
-        found = self.system.live.evse(ref)
+        found = self.system.live.find(ref)
         assert found is not None
         return found
 

@@ -10,7 +10,7 @@ import pytest
 
 from csms.control.live import Live, StationLive
 from csms.control.provisioning import FLOOR_PROFILE, Provisioning, floor_w
-from csms.domain.commands import Configure, InstallFloor, Rejected, Trigger, TriggerKind
+from csms.domain.commands import Accepted, Configure, InstallFloor, Rejected, Trigger, TriggerKind
 from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId
 from csms.domain.snapshot import Site
 from csms.domain.station import BootState, Quirks, Version
@@ -45,6 +45,7 @@ class Scene:
 
         async def pause(seconds: float) -> None:
             assert seconds > 0
+            await asyncio.sleep(0)
             after()
 
         async def run() -> None:
@@ -76,6 +77,21 @@ def test_a_station_that_was_accepted_before_goes_on_where_it_was() -> None:
     """V2G-61, V2G-62: floor and statuses, no configuration."""
     scene = Scene()
     assert scene.sent(scene.provisioning.returned) == [InstallFloor, Trigger]
+
+
+def test_a_station_that_boots_right_after_it_came_back_is_set_up_once() -> None:
+    """Field lesson 22: nothing before its boot, and nothing twice."""
+    scene = Scene()
+    assert scene.sent(scene.provisioning.returned, scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+
+
+def test_a_station_that_came_back_and_left_again_is_told_nothing() -> None:
+    scene = Scene()
+
+    def leave() -> None:
+        scene.station.version = None
+
+    assert scene.sent(scene.provisioning.returned, after=leave) == []
 
 
 def test_a_station_that_never_booted_is_asked_to_after_a_while_and_told_nothing_before() -> None:
@@ -156,6 +172,40 @@ def test_the_floor_is_an_even_share_of_the_tightest_limit_above(places: list[tup
     """Must hold 1: with nobody steering, every site stays inside its fuse."""
     live = fleet(*places)
     assert floor_w(TREE, live, live.stations[StationId("s0")]) == limit_w
+
+
+def test_the_floors_make_room_for_an_evse_that_comes_later() -> None:
+    """Must hold 1: 50 kW for 6 EVSEs at 7.36 kW, then for 8; whoever draws less is told, once, the others nothing."""
+    scene = Scene()
+    scene.live.add(station(StationId("CS-6"), 5), Quirks())
+    scene.stations.answer = lambda command: Accepted()
+    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+    del scene.stations.sent[:], scene.tasks[:]
+    scene.live.add(station(StationId("CS-8"), 2), Quirks())
+    assert scene.sent(lambda _: scene.provisioning.level(), lambda _: scene.provisioning.level()) == [InstallFloor]
+    (floor,) = scene.stations.of(InstallFloor)
+    assert floor.limit_w == 50_000 // 8
+    del scene.stations.sent[:], scene.tasks[:]
+    assert scene.sent(lambda _: scene.provisioning.level()) == []
+
+
+async def test_whoever_has_to_draw_less_is_told_first() -> None:
+    """Must hold 1: the sum never grows on the way."""
+    live = fleet(("house", 1), ("house", 1), ("house", 1))
+    stations = ScriptedStations(dict.fromkeys(live.stations, Version.V16))
+    provisioning = Provisioning(live, stations, TREE, 60)
+    tasks: list[asyncio.Task[None]] = []
+    provisioning.spawn = lambda coroutine: tasks.append(asyncio.get_running_loop().create_task(coroutine))
+    provisioning._floors = {StationId("s0"): 1000, StationId("s1"): 9000, StationId("s2"): 7360}
+    for one in live.stations.values():
+        one.version = Version.V16
+    provisioning.level()
+    await asyncio.gather(*tasks)
+    assert [(sent.evse.station, sent.limit_w) for sent in stations.of(InstallFloor)] == [
+        (StationId("s1"), 20_000 // 3),
+        (StationId("s2"), 20_000 // 3),
+        (StationId("s0"), 20_000 // 3),
+    ]
 
 
 def test_all_floors_together_stay_inside_every_limit() -> None:

@@ -1,7 +1,10 @@
 """A restart in the middle of everything: what was committed is there again, and nothing else. Must hold 3."""
 
+import pytest
+
 from csms.domain.answers import TokenStatus
 from csms.domain.commands import StartTransaction
+from csms.domain.errors import NotFound
 from csms.domain.facts import IdToken
 from csms.domain.ids import EvseRef
 from csms.domain.people import IdTokenRecord
@@ -51,7 +54,7 @@ async def test_an_open_transaction_of_a_vehicle_long_gone_does_not_hold_up_the_n
     """Field lesson 13: its stop never came."""
     await w.take(w.started())
     await w.take(w.status(ConnectorStatus.AVAILABLE))
-    w.clock.pass_(61)
+    w.clock.pass_(151)
     await w.system.sweep()
     w.clock.pass_(3600)
     await w.plug()
@@ -99,9 +102,30 @@ async def test_a_plug_in_at_an_evse_that_the_station_brought_along_survives_a_re
     """An EVSE that was never provisioned comes into being when its station names it."""
     found = EvseRef(S, 5)
     await w.plug(AOI, found)
-    before = w.at(found).plug_in
+    await w.take(w.metered(ref=found, import_wh=7.0, power_import_w=0.0))
+    before, statuses = w.at(found).plug_in, w.at(found).statuses
     await w.restart()
-    assert w.at(found).plug_in == before
+    assert w.station.station.evses[-1].ref == found
+    assert (w.at(found).plug_in, w.at(found).statuses) == (before, statuses)
+    reading = w.at(found).reading
+    assert reading is not None
+    assert (reading.at, reading.import_wh) == (w.clock.now(), 7.0)
+
+
+async def test_an_evse_comes_into_being_by_its_station_only(w: World) -> None:
+    """Neither a link that somebody made up nor an API call makes one."""
+    with pytest.raises(NotFound):
+        await w.system.permissions.claim(AOI, EvseRef(S, 5))
+    assert list(w.station.evses) == [1]
+
+
+async def test_the_state_of_charge_a_vehicle_came_with_survives_a_restart(w: World) -> None:
+    """P7: stored once it is known, though later samples are not."""
+    await w.take(w.started(), w.metered(soc_percent=80.0))
+    w.clock.pass_(600)
+    await w.take(w.metered(soc_percent=60.0))
+    await w.restart()
+    assert (w.plug_in.soc_at_start_percent, w.plug_in.soc_percent) == (80.0, 60.0)
 
 
 async def test_a_station_that_comes_back_in_another_version_keeps_its_plug_in(w: World) -> None:

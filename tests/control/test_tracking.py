@@ -46,7 +46,7 @@ class Track:
 
     @property
     def evse(self) -> Any:
-        return self.live.evse(E1)
+        return self.live.find(E1)
 
     def later(self, seconds: float) -> datetime:
         self.now += timedelta(seconds=seconds)
@@ -127,7 +127,7 @@ def test_statuses_in_one_notify_event_are_plug_ins_each_at_its_evse() -> None:
     t = Track(evses=2)
     t.tell(StatusesReported(origin=t.origin(), statuses=(t.status(S_.OCCUPIED), t.status(S_.OCCUPIED, E2))))
     assert t.seen == ["PluggedIn", "PluggedIn"]
-    assert t.live.evse(E2).plug_in.evse == E2  # type: ignore[union-attr]
+    assert t.live.find(E2).plug_in.evse == E2  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("how", [{"trigger": "CablePluggedIn"}, {"charging_state": "EVConnected"}])
@@ -392,7 +392,7 @@ def test_two_evses_never_mix() -> None:
     t.tell(t.started(evse=E2, token=IdToken("B")), Committed(result=8))
     t.tell(t.metered(8, E2, power_import_w=2000.0, soc_percent=70.0))
     t.stop(7)
-    other = t.live.evse(E2)
+    other = t.live.find(E2)
     assert other is not None
     assert (other.transaction, other.power_w, other.soc_percent) == ("8", 2000, 70.0)
     assert (t.evse.transaction, t.evse.soc_percent) == (None, None)

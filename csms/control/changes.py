@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from csms.control.live import EvseLive, StationLive
 from csms.domain.facts import IdToken, Reading
+from csms.domain.ids import TransactionId
 from csms.domain.permission import PlugIn
 
 
@@ -73,6 +74,14 @@ class SocKnown:
     evse: EvseLive
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignSeen:
+    """The EVSE meters a transaction that we know nothing of; the store may."""
+
+    evse: EvseLive
+    transaction: TransactionId
+
+
 Change = (
     StationBooted
     | PluggedIn
@@ -83,4 +92,5 @@ Change = (
     | Sampled
     | NeedsKnown
     | SocKnown
+    | ForeignSeen
 )

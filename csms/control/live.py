@@ -206,7 +206,8 @@ def _restore_plug_ins(live: Live, state: LiveState, is_accepted: Callable[[str |
             evse.plug_in = plug_in
     for record in state.transactions:
         if record.evse and (evse := live.find(record.evse)) and _runs(record, evse.plug_in):
-            evse.transaction, evse.authorized = record.id, is_accepted(record.token)
+            evse.transaction = record.id
+            evse.authorized = is_accepted(record.token) or _is_adopted(live.stations[evse.ref.station], record)
     for _, evse in live.evses():
         _restore_soc(evse)
         _restore_end(evse)
@@ -221,6 +222,12 @@ def _runs(record: TransactionRecord, plug_in: PlugIn | None) -> bool:
         return plug_in is not None
     is_new = record.started_at is None or record.started_at >= plug_in.plugged_at - CLOCKS_DIFFER
     return plug_in.transaction is None and is_new
+
+
+def _is_adopted(station: StationLive, record: TransactionRecord) -> bool:
+    """It ran before we knew of it, and nothing is known of its start; 2.x says itself whether energy flows."""
+    is_unknown = record.started_at is None and record.token is None
+    return is_unknown and station.station.version is Version.V16
 
 
 def _restore_soc(evse: EvseLive) -> None:

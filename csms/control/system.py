@@ -31,7 +31,7 @@ from csms.control.transaction_ids import IDS_PER_BLOCK
 from csms.domain.commands import Command
 from csms.domain.dr import DrEvent
 from csms.domain.facts import Reading
-from csms.domain.ids import StationId
+from csms.domain.ids import StationId, TransactionId
 from csms.domain.ports import Clock, Stations
 from csms.domain.station import Quirks, Station, Version
 from csms.settings import Settings
@@ -217,6 +217,8 @@ class System:
                 self.permissions.ended(plug_in)
                 self.settling.reopen(plug_in.unplugged_at or self.clock.now())
                 self.dispatch.wake()
+            case changes.ForeignSeen(evse, transaction):
+                self._consider_foreign(evse, transaction)
             case changes.SocKnown(evse):
                 self.permissions.noted(evse)
             case changes.TokenShown(evse, token):
@@ -225,6 +227,17 @@ class System:
                 self.permissions.noted(change.evse)
                 self.dispatch.wake()
                 self.feed.changed(change.evse.plug_in.user if change.evse.plug_in else None)
+
+    def _consider_foreign(self, evse: EvseLive, transaction: TransactionId) -> None:
+        """Adopt it once it is kept, unless it is known to have ended."""
+
+        def kept(runs: bool) -> None:  # noqa: FBT001  the work's result
+            now = self.clock.now()
+            for change in tuple(tracking.adopt(evse, transaction, now)) if runs else ():
+                self._changed(change)
+
+        work = partial(works.adopt_transaction, evse=evse.ref, transaction=transaction, at=self.clock.now())
+        self.store.writer.put(Write((), work, kept))
 
     def _sampled(self, evse: EvseLive, reading: Reading) -> None:
         if evse.plug_in is None and evse.probe is None:

@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 
 from csms.control import changes
-from csms.control.live import EvseLive, Live, StationLive
+from csms.control.live import CLOCKS_DIFFER, EvseLive, Live, StationLive
 from csms.domain.facts import (
     AuthorizeAsked,
     Booted,
@@ -38,6 +39,7 @@ SOC_JUMP_PERCENT = 10.0
 _CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
 _CABLE_OUT = frozenset({"EVDeparted", "EVDisconnected"})
 _CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
+_IN_TRANSACTION = frozenset({ConnectorStatus.CHARGING, ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
 FLOWING_W = 100.0
 """Metered power above this is proof of a cable, whatever the status says (field lesson 14)."""
 
@@ -240,7 +242,30 @@ def _metered(live: Live, fact: Metered, _committed: Committed) -> Iterator[chang
     evse = live.discover(fact.evse)
     if evse is None or (fact.transaction and fact.transaction == evse.ended):
         return iter(())  # values for a transaction that is over never revive it (field lesson 15)
-    return _sampled(evse, fact.readings)
+    happened = _sampled(evse, fact.readings)
+    if fact.transaction is not None and evse.transaction is None and _is_foreign(evse, fact, fact.transaction):
+        return chain(happened, (changes.ForeignSeen(evse, fact.transaction),))
+    return happened
+
+
+def _is_foreign(evse: EvseLive, fact: Metered, transaction: TransactionId) -> bool:
+    """Whether these are fresh values of a 1.6 transaction that runs here without our knowledge (field lesson 25)."""
+    is_number = transaction.isdecimal() and int(transaction) > 0  # else its start was never answered (V2G-55)
+    at = fact.readings[-1].at if fact.readings else None
+    if not is_number or at is None or fact.origin.received_at - at > CLOCKS_DIFFER:
+        return False
+    if evse.plug_in is not None:
+        return at > evse.plug_in.plugged_at and evse.available_since is None
+    return any(status.status in _IN_TRANSACTION for status in evse.statuses.values())
+
+
+def adopt(evse: EvseLive, transaction: TransactionId, at: datetime) -> Iterator[changes.Change]:
+    """A transaction nobody told us of becomes the EVSE's. Energy may flow in it; what more, only its user can say."""
+    if evse.transaction is not None or transaction == evse.ended:
+        return
+    if evse.plug_in is None:
+        yield from _plug_in(evse, 1, at)
+    yield from _begin(evse, transaction, authorized=True)
 
 
 def _sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:

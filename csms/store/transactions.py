@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from csms.domain.errors import Conflict
 from csms.domain.facts import IdToken, Origin, TransactionStarted, TransactionStopped
-from csms.domain.ids import StationId, TransactionId
+from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.store.readings import reading_rows
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.sql import insert_new, rows_into
@@ -30,6 +30,9 @@ def start(conn: Connection, fact: TransactionStarted, transaction: int | None) -
     if known is not None:
         return known
     number = reserve_transaction_ids(conn, 1) if transaction is None else transaction
+    if insert_new(conn, TRANSACTION, _start_row(fact, number)):
+        return number
+    number = reserve_transaction_ids(conn, 1)  # another server gave that id to a transaction we adopted
     if insert_new(conn, TRANSACTION, _start_row(fact, number)):
         return number
     raise Conflict(f"transaction id {number} of {fact.evse.station} is taken by another transaction")
@@ -58,6 +61,17 @@ def _start_row(fact: TransactionStarted, transaction: int) -> dict[str, Any]:
         "meter_start_wh": fact.meter_start_wh,
         "received_at": micros(fact.origin.received_at),
     }
+
+
+def adopt(conn: Connection, evse: EvseRef, transaction: TransactionId, at: datetime) -> bool:
+    """A 1.6 transaction that runs although nobody told us of its start (lesson 25): kept as an incomplete record.
+
+    Whether it runs: False when it is known to have ended, or as another EVSE's.
+    """
+    row = {"station": evse.station, "transaction": transaction, "evse": evse.evse, "connector": 1}
+    insert_new(conn, TRANSACTION, row | {"received_at": micros(at)})
+    known = _transaction_row(conn, evse.station, transaction)
+    return known is not None and known.ended_at is None and known.evse == evse.evse
 
 
 def stop(conn: Connection, fact: TransactionStopped) -> TransactionId | None:

@@ -1,5 +1,8 @@
 """A restart in the middle of everything: what was committed is there again, and nothing else. Must hold 3."""
 
+from datetime import timedelta
+from functools import partial
+
 import pytest
 
 from csms.domain.answers import TokenStatus
@@ -10,7 +13,8 @@ from csms.domain.ids import EvseRef
 from csms.domain.people import IdTokenRecord
 from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Use
-from csms.domain.station import ConnectorStatus, ProbeState, Version
+from csms.domain.station import BootState, ConnectorStatus, ProbeState, Version
+from csms.store import reads, works
 from tests.control.kit import AOI, CARD, E1, LEAF, STRANGER, S, World, state_of
 
 
@@ -61,6 +65,59 @@ async def test_an_open_transaction_of_a_vehicle_long_gone_does_not_hold_up_the_n
     await w.restart()
     assert (w.evse.transaction, w.evse.authorized) == (None, False)
     assert w.plug_in.user == AOI
+
+
+async def test_a_transaction_that_we_know_nothing_of_is_taken_over_as_it_runs(w: World) -> None:
+    """Field lesson 25: an empty database, or another server's customer. Plain charging, until its user says more."""
+    w.system.intake.connected(S, Version.V16)
+    await w.take(w.metered(transaction=4711, power_import_w=3000.0))
+    assert w.evse.transaction is None, "no cable, no status that speaks of one"
+    await w.take(w.status(ConnectorStatus.CHARGING))
+    w.clock.pass_(60)
+    await w.take(w.metered(transaction=4711, power_import_w=3000.0, soc_percent=50.0))
+    assert (w.evse.transaction, w.evse.authorized, w.plug_in.transaction) == ("4711", True, "4711")
+    assert w.system.present.snapshot().evses[0].use is Use.PLAIN
+    (record,) = await w.store.read(reads.open_transactions)
+    assert (record.id, record.evse, record.started_at, record.meter_start_wh) == ("4711", E1, None, None)
+    assert record.incomplete
+    await w.store.writer.run(partial(works.save_boot, fact=w.boot(), version=Version.V16, state=BootState.ACCEPTED))
+    await w.restart()
+    assert (w.evse.transaction, w.evse.authorized) == ("4711", True)
+    await w.system.permissions.claim(AOI, E1)
+    await w.quiet()
+    assert w.system.present.snapshot().evses[0].use is Use.HELD
+    await w.take(w.stopped(4711))
+    assert w.evse.transaction is None
+    assert await w.store.read(reads.open_transactions) == []
+    w.clock.pass_(60)
+    await w.take(w.metered(transaction=4711, power_import_w=3000.0))
+    assert w.evse.transaction is None
+
+
+@pytest.mark.parametrize(
+    ("transaction", "late_s", "after_s"),
+    [("-1", 0, 60), ("0", 0, 60), ("x", 0, 60), ("4711", 301, 400), ("4711", 100, 60)],
+    ids=["never answered", "zero", "no number", "from a queue", "before the cable"],
+)
+async def test_other_values_make_no_transaction(w: World, transaction: str, late_s: float, after_s: float) -> None:
+    """Field lessons 11 and 15, V2G-55."""
+    await w.plug(None)
+    now = w.clock.pass_(after_s)
+    await w.take(w.metered(transaction=transaction, at=now - timedelta(seconds=late_s), power_import_w=3000.0))
+    assert w.evse.transaction is None
+    assert await w.store.read(reads.open_transactions) == []
+
+
+async def test_a_start_gets_an_id_that_no_adopted_transaction_has(w: World) -> None:
+    """V2G-55: another server's ids are no part of our sequence."""
+    await w.plug(None)
+    taken = await w.store.writer.run(partial(works.reserve_transaction_ids, count=1)) - 1000
+    w.clock.pass_(60)
+    await w.take(w.metered(transaction=taken, power_import_w=3000.0))
+    assert w.evse.transaction == str(taken)
+    (answer,) = await w.take(w.started(ref=EvseRef(S, 2)))
+    assert answer.transaction != taken  # type: ignore[union-attr]
+    assert answer.transaction > 0  # type: ignore[union-attr]
 
 
 async def test_a_refused_token_is_not_accepted_by_a_restart(w: World) -> None:

@@ -1,6 +1,7 @@
 """What can be written: functions of a connection, to be run by the writer. They may run again before their commit."""
 
 from csms.store.sequence import reserve_transaction_ids
+from csms.store.transactions import adopt as adopt_transaction
 from csms.store.transactions import presume_ended, reconcile_stops
 from csms.store.works.dispatch import save_decision, save_dr_event, save_plug_in, save_prices, save_setpoint
 from csms.store.works.ledger import post_entries
@@ -21,6 +22,7 @@ __all__ = [
     "add_terminal",
     "add_user",
     "add_vehicle",
+    "adopt_transaction",
     "post_entries",
     "presume_ended",
     "put_secret",

@@ -13,7 +13,7 @@ from csms.domain.snapshot import Snapshot
 from policies.baseline import baseline, parties
 from policies.corridor import discharge_limit, is_price_within
 from policies.pricing import least_sell
-from policies.response import Offer, Party, Response, candidates, offer_of, respond
+from policies.response import Before, Offer, Party, Response, candidates, offer_of, respond
 from policies.shortfall import missing_w
 from policies.tree import SiteTree, Watts, site_tree
 
@@ -63,7 +63,7 @@ def _with_event(plan: Plan, tree: SiteTree, members: Sequence[Party], event: DrE
         for party, power, is_candidate in zip(members, taken.tolist(), may, strict=True)
     ]
     fixed = {place: -power for place, power in _discharging_anyway(members, may, event)}
-    response, missing_w = _respond(tree, members, taken, offers, event, sum(fixed.values()))
+    response, missing_w = _respond(tree, members, Before(plan.powers, taken), offers, event, sum(fixed.values()))
     is_moved = response.powers != taken
     moved = is_moved.nonzero()[0].tolist()
     return Plan(
@@ -75,14 +75,14 @@ def _with_event(plan: Plan, tree: SiteTree, members: Sequence[Party], event: DrE
 
 
 def _respond(
-    tree: SiteTree, members: Sequence[Party], powers: Watts, offers: Sequence[Offer], event: DrEvent, already_w: int
+    tree: SiteTree, members: Sequence[Party], before: Before, offers: Sequence[Offer], event: DrEvent, already_w: int
 ) -> tuple[Response, int]:
     """The response, and what will not come of it by what was seen. That much more is asked for, of others; each time
     some of it may fall to vehicles that do not give it either."""
     missing_w = 0
     for _ in range(MOST_ROUNDS):
-        response = respond(tree, members, powers, offers, event, already_w - missing_w)
-        found_w = min(_missing_w(members, powers, response.powers, event), event.requested_w)
+        response = respond(tree, members, before, offers, event, already_w - missing_w)
+        found_w = min(_missing_w(members, before.taken, response.powers, event), event.requested_w)
         if found_w <= missing_w:
             break
         missing_w = found_w

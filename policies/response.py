@@ -52,6 +52,14 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """W per place before the event: what is ``given`` to the vehicles, and what they ``take`` of it."""
+
+    given: Watts
+    taken: Watts
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """``powers``: W per place after the event. ``capacity_w``: what could have been moved."""
 
@@ -113,18 +121,19 @@ def _discharge_cost(party: Party) -> float:
 
 
 def respond(
-    tree: SiteTree, parties: Sequence[Party], powers: Watts, offers: Sequence[Offer], event: DrEvent, already_w: int
+    tree: SiteTree, parties: Sequence[Party], before: Before, offers: Sequence[Offer], event: DrEvent, already_w: int
 ) -> Response:
     """Move the cheapest offers until the request is met. ``already_w``: what flows for the event whatever is decided,
     less what is known not to come.
 
     ``parties`` and ``offers`` are in the tree's order. The marginal vehicle absorbs the rounding to the least power.
     """
+    powers = before.taken
     step = np.array([party.corridor.step_w for party in parties], dtype=np.int64)
     sign = 1 if event.direction is Direction.UP else -1
     quantity, cost = _steps(parties, powers, offers, event.direction)
     rank = merit_order(cost, _ties(parties, event))
-    room = _room(tree, parties, powers, event.direction)
+    room = _room(tree, parties, before, event.direction)
     offered = _whole(within_caps(tree, quantity, rank, room), powers, step, sign)
     used = cheapest(offered, rank, max(0, event.requested_w - already_w))
     moved = powers + sign * used.sum(axis=1)
@@ -167,12 +176,14 @@ def _whole(offered: Steps, powers: Watts, step: Watts, sign: int) -> Steps:
     return whole
 
 
-def _room(tree: SiteTree, parties: Sequence[Party], powers: Watts, direction: Direction) -> list[int]:
+def _room(tree: SiteTree, parties: Sequence[Party], before: Before, direction: Direction) -> list[int]:
     """W each node's power can still move. Neither a fuse nor an export limit relies on what may stop by itself: a
-    discharge that makes room for charging, a charging that is not metered, a station that does not follow."""
+    discharge that makes room for charging, a charging that is not metered, a station that does not follow, a vehicle
+    that takes less than it is given."""
+    powers = before.taken
     fixed = np.array([party.corridor.fixed_w or 0 for party in parties], dtype=np.int64)
     if direction is Direction.UP:
-        load = np.maximum(powers, 0) + np.maximum(fixed, 0)
+        load = np.maximum(np.maximum(before.given, powers), 0) + np.maximum(fixed, 0)
         return [node.import_limit_w - power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]
     load = np.minimum(powers, 0) + _sure_charging(parties, powers) + np.minimum(fixed, 0)
     return [node.export_limit_w + power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]

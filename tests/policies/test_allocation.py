@@ -95,6 +95,15 @@ def test_an_event_that_raises_demand_takes_no_limit_down() -> None:
     assert powers(decide(snapshot(resource(1, drawn_w=2000), events=(wanted,)))) == [7000]
 
 
+def test_an_event_that_raises_demand_leaves_the_fuse_to_a_vehicle_that_does_not_use_its_limit() -> None:
+    """Must hold 1: it may begin to draw what it is given at any time."""
+    wanted = event(Direction.UP, 5000)
+    cheap = replace(resource(2).terms, max_buy_per_kwh=wanted.price_per_kwh)
+    fleet = [resource(1, drawn_w=2000), resource(2, terms=cheap)]
+    decision = decide(snapshot(*fleet, sites=(site(limit_w=10_000),), events=(wanted,)))
+    assert powers(decision) == [7000, 3000]
+
+
 def test_an_export_limit_of_the_tree_caps_the_discharge_and_is_named() -> None:
     sites = (site("house"), replace(site("room", "house"), export_limit_w=2_000))
     decision = decide(snapshot(resource(1, site="room"), resource(2, site="house"), sites=sites, events=(event(),)))

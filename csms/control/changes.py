@@ -1,11 +1,19 @@
 """What a fact changed, in words that no version and no message name appears in (V2G-24)."""
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from csms.control.live import EvseLive, StationLive
 from csms.domain.facts import IdToken, Reading
 from csms.domain.ids import TransactionId
 from csms.domain.permission import PlugIn
+
+
+class Committed(NamedTuple):
+    """What the store made of a fact (see store.facts.write_of), and whether the token in it, if any, was accepted."""
+
+    result: Any = None
+    token_accepted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from csms.control import changes, tracking
+from csms.control import changes, tracking, transactions
 from csms.control.live import Live, StationLive
 from csms.control.skew import ClockSkew, corrected
 from csms.control.tokens import Tokens
@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 INVALID = TokenAnswer(status=TokenStatus.INVALID)
 NOTED = Noted()
-PLAINLY = tracking.Committed()
+PLAINLY = changes.Committed()
 
 FREQUENT = frozenset({Metered, StatusReported, StatusesReported})
 """Stored as rows, without a work, a token or an id to be given: their answer says no more than that they are kept."""
@@ -122,7 +122,7 @@ class Intake:
             done(self._answer(fact, result, token))
             self._note_readings(fact)
             accepted = token is None or token.status is TokenStatus.ACCEPTED
-            self._follow_up(tracking.apply(self._live, fact, tracking.Committed(result, accepted)))
+            self._follow_up(tracking.apply(self._live, fact, changes.Committed(result, accepted)))
             self._note_parked(fact, result)
 
         if rows or work:
@@ -166,10 +166,10 @@ class Intake:
             self._store.writer.put(Write((), partial(works.reconcile_stops, station=station), self._closed(fact)))
 
     def _closed(self, started: TransactionStarted) -> Callable[[tuple[TransactionId, ...]], None]:
-        def ended(transactions: tuple[TransactionId, ...]) -> None:
-            for transaction in transactions:
+        def ended(closed: tuple[TransactionId, ...]) -> None:
+            for transaction in closed:
                 if evse := self._live.of_transaction(started.origin.station, transaction):
-                    self._follow_up(tracking.end(evse, self._clock.now()))
+                    self._follow_up(transactions.end(evse, self._clock.now()))
 
         return ended
 

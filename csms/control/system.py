@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from csms.control import changes, tracking
+from csms.control import cables, changes, transactions
 from csms.control.admission import Admission
 from csms.control.dispatch import Dispatch
 from csms.control.events import Events
@@ -233,7 +233,7 @@ class System:
 
         def kept(runs: bool) -> None:  # noqa: FBT001  the work's result
             now = self.clock.now()
-            for change in tuple(tracking.adopt(evse, transaction, now)) if runs else ():
+            for change in tuple(transactions.adopt(evse, transaction, now)) if runs else ():
                 self._changed(change)
 
         work = partial(works.adopt_transaction, evse=evse.ref, transaction=transaction, at=self.clock.now())
@@ -256,7 +256,7 @@ class System:
             if evse.probe is not None and self.probing.judge(station, evse, None):
                 self.dispatch.wake()
             if self._is_gone(evse.available_since, evse.transaction is not None, now):
-                for change in tracking.unplug(evse, now):
+                for change in cables.unplug(evse, now):
                     self._changed(change)
 
     def _is_gone(self, since: datetime | None, in_transaction: bool, now: datetime) -> bool:  # noqa: FBT001

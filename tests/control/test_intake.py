@@ -153,6 +153,14 @@ async def test_everything_else_is_noted_or_answered_as_it_must_be(w: World) -> N
     assert await w.take(w.stopped("-1"), w.ended(0, "never-seen")) == [TransactionAnswer(None)] * 2
 
 
+async def test_a_stop_that_came_before_its_start_ends_what_that_start_began(w: World) -> None:
+    """V2G-55: from a queue in the wrong order; also in the live state."""
+    w.clock.pass_(60)
+    await w.take(w.stopped("-1"), w.started(at=START))
+    assert w.evse.transaction is None
+    assert await w.store.read(reads.open_transactions) == []
+
+
 async def test_a_fact_of_a_station_that_is_gone_is_dropped(w: World) -> None:
     answers: list[Answer] = []
     w.system.intake.receive(w.status(ConnectorStatus.PREPARING, EvseRef(StationId("gone"), 1)), answers.append)

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.control import changes
+from csms.control.cables import unplug
+from csms.control.changes import Committed
 from csms.control.live import Live
-from csms.control.tracking import Committed, apply, unplug
+from csms.control.tracking import apply
 from csms.domain.facts import (
     AuthorizeAsked,
     IdToken,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from csms.domain.commands import CallFailed, CallResult, Offline, TimedOut
 from csms.domain.errors import BadRequest
 from csms.domain.ids import PlugInId, UserId
-from csms.domain.ledger import ENERGY_BOUGHT, EntryKind, LedgerEntry, Posting, user_account
+from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting, user_account
 from csms.edge.http.limits import MAX_BODY_BYTES
 from csms.store import works
 from tests.http.fakes import EVSE, NOON, STATION, FakeControl, asked, bearer, registration
@@ -310,6 +311,38 @@ async def test_a_balance_covers_the_period_asked_for(phone: httpx.AsyncClient, c
     assert (part["sold_wh"], part["amount_minor"]) == (1000, 50)
     history = (await phone.get("/d/api/history")).json()
     assert [line["amount_minor"] for line in history["entries"]] == [50, 50, 50]
+
+
+async def test_what_is_taken_back_and_booked_anew_counts_once(phone: httpx.AsyncClient, control: FakeControl) -> None:
+    """P13: a sale at 50 that was worth 40, and a purchase of which half never flowed; signs and Wh stay right."""
+    sale = _sale(1)
+    taken = replace(_correction(sale, -1000, -50), revision=1)
+    anew = replace(_correction(sale, 1000, 40), revision=2, price_per_kwh=Decimal(40))
+    bought = replace(
+        _correction(sale, 1000, -30), cause=sale.cause.replace("sale", "purchase"), kind=EntryKind.PURCHASE
+    )
+    less = replace(_correction(bought, -500, 15), revision=1)
+    await control.store.writer.run(lambda conn: works.save_plug_in(conn, asked("u-1", NOON - timedelta(hours=3))))
+    await control.store.writer.run(lambda conn: works.post_entries(conn, [sale, taken, anew, bought, less]))
+    balance = (await phone.get("/api/v1/users/u-1/balance", headers=bearer("driver"))).json()
+    names = ("sold_wh", "earned_minor", "bought_wh", "spent_minor", "amount_minor")
+    assert [balance[name] for name in names] == [1000, 40, 500, 15, 25]
+    history = (await phone.get("/d/api/history")).json()
+    assert [(line["sale"], line["energy_wh"], line["amount_minor"]) for line in history["entries"]] == [
+        (True, 1000, 50),
+        (True, -1000, -50),
+        (True, 1000, 40),
+        (False, 1000, -30),
+        (False, -500, 15),
+    ]
+    (mine,) = history["plug_ins"]
+    assert (mine["sold_wh"], mine["bought_wh"], mine["amount_minor"]) == (1000, 500, 25)
+
+
+def _correction(entry: LedgerEntry, energy_wh: int, minor: int) -> LedgerEntry:
+    other = ENERGY_SOLD if minor < 0 < energy_wh else entry.postings[1].account
+    postings = (Posting(user_account(entry.user), minor), Posting(other, -minor))
+    return replace(entry, kind=EntryKind.CORRECTION, energy_wh=energy_wh, postings=postings)
 
 
 async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, control: FakeControl) -> None:

@@ -41,7 +41,8 @@ def _most_w(case: Case) -> int:
 def clamped(snapshot: Snapshot, decision: Decision) -> Decision:
     """The decision with every power that breaks a rule replaced by the nearest plain one, under the caps.
 
-    Needed charging is served first, then the rest of the charging, then discharging, each in the snapshot's order.
+    Needed charging is served first, and of it what was decided (a fuse that is too small for all was shared well), then
+    the rest of the charging, then discharging, each in the snapshot's order.
     """
     cases = [_within_rules(case) for case in cases_of(snapshot, _complete(snapshot, decision))]
     above = chains(snapshot.sites)
@@ -83,7 +84,10 @@ def _with_charging(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...
     powers = [0 if case.evse.fixed_w is not None else case.unavoidable_w for case in cases]
     for case, power in zip(cases, powers, strict=True):
         _take(room, above[case.evse.site], max(power, case.inevitable_load_w, 0))
-    for wanted in ([_needed_w(case) for case in cases], [case.power_w for case in cases]):
+    needed = [_needed_w(case) for case in cases]
+    decided = [case.power_w for case in cases]
+    shared = [min(pair) for pair in zip(needed, decided, strict=True)]
+    for wanted in (shared, needed, decided):
         for index, case in enumerate(cases):
             if case.evse.fixed_w is None:
                 powers[index] += _granted(case, powers[index], wanted[index], room, above[case.evse.site])

@@ -11,7 +11,7 @@ import structlog
 
 from csms.control.live import EvseLive, StationLive
 from csms.control.outbox import Outbox
-from csms.control.probing import Probing, broken_by, is_permitted
+from csms.control.probing import Probing, broken_by, is_candidate, is_permitted
 from csms.control.snapshots import Present
 from csms.domain.decision import Decision, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
@@ -98,10 +98,13 @@ class Dispatch:
 
     def _begin_probe(self) -> tuple[EvseLive, SetpointRecord] | None:
         """One at a time: the next is judged by a snapshot that counts this one in."""
-        snapshot = self._present.snapshot() if self._settings.probe else None
-        for state in snapshot.evses if snapshot else ():
+        now = self._present.clock.now()
+        if not self._settings.probe or not any(is_candidate(*place, now) for place in self._live.evses()):
+            return None
+        snapshot = self._present.snapshot()
+        for state in snapshot.evses:
             station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
-            record = self._probing.begin(station, evse, state, snapshot) if station and evse and snapshot else None
+            record = self._probing.begin(station, evse, state, snapshot) if station and evse else None
             if evse is None or record is None:
                 continue
             if not (broken := broken_by(record, self._present.snapshot())):

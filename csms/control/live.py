@@ -68,6 +68,11 @@ class EvseLive:
         return self.evse.ref
 
     @property
+    def is_in_use(self) -> bool:
+        """A vehicle is there, or something runs."""
+        return self.plug_in is not None or self.transaction is not None
+
+    @property
     def power_w(self) -> int | None:
         power = self.reading.power_w if self.reading else None
         return None if power is None else round(power)

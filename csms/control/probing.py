@@ -44,9 +44,7 @@ class Probing:
     ) -> SetpointRecord | None:
         """Begin a probe where it is due and nobody's conditions forbid it; its setpoint, which is yet to be sent."""
         busy = any(other.probe is not None for other in station.evses.values())
-        if busy or not is_due(evse, snapshot.now) or not station.quirks.driver.can_discharge:
-            return None
-        if station.version is None or not evse.authorized or not may_probe(state, snapshot):
+        if busy or not is_candidate(station, evse, snapshot.now) or not may_probe(state, snapshot):
             return None
         now = self._clock.now()
         evse.probe = probe.begin(now, _may_draw_w(evse, state), state.electrics.max_discharge_w)
@@ -95,6 +93,12 @@ class Probing:
         self._store.writer.put(Write((), work, nothing))
         log.info("probe.ended", evse=str(evse.ref), state=state)
         return True
+
+
+def is_candidate(station: StationLive, evse: EvseLive, now: datetime) -> bool:
+    """A vehicle that may flow, at a station that is there, could discharge and has not shown it."""
+    could = station.quirks.driver.can_discharge and station.version is not None
+    return could and evse.authorized and is_due(evse, now)
 
 
 def is_due(evse: EvseLive, now: datetime) -> bool:

@@ -53,7 +53,8 @@ class Present:
     def snapshot(self) -> Snapshot:
         """Everything a decision is made from, now.
 
-        An EVSE at a site that the configuration does not name has no known limits and takes no part.
+        An EVSE without a vehicle has nothing to decide; one at a site that the configuration does not name has no known
+        limits. Neither takes part.
         """
         now = self.clock.now()
         rules = self._settings.permission
@@ -64,7 +65,7 @@ class Present:
             evses=tuple(
                 state_of(station, evse, rules, now)
                 for station, evse in self.live.evses()
-                if evse.evse.site in self._known
+                if evse.is_in_use and evse.evse.site in self._known
             ),
             events=tuple(event for event in self.events() if event.is_active(now)),
             prices={area: self._prices.series(area, now) for area in self._prices.areas},

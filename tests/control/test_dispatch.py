@@ -573,7 +573,8 @@ async def test_no_probe_breaks_a_sites_export_limit_nor_do_two_together(tmp_path
         await w.resource()
         w.evse.probe_state = ProbeState.UNTRIED
         snapshot = w.system.present.snapshot()
-        mine, other = snapshot.evses
+        (mine,) = snapshot.evses
+        other = replace(mine, ref=EvseRef(StationId("CS-2"), 1))
         assert may_probe(mine, snapshot)
         feeding = replace(snapshot, evses=(mine, replace(other, fixed_w=-1000)))
         assert not may_probe(mine, feeding)

@@ -4,8 +4,9 @@ After a boot and never before it (field lesson 22).
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,6 +28,16 @@ BOOT_FOLLOWS_S = 2.0
 BOOT_AWAITED_S = 5.0
 """A station that connects without a boot is asked for one after this, unless it was accepted before."""
 
+STATIONS_AT_ONCE = 100
+"""So many are talked to at a time when a whole fleet comes back (field lesson 25)."""
+
+Step = Callable[[StationLive], Coroutine[Any, Any, None]]
+
+
+def call_later(seconds: float, callback: Callable[[], None]) -> object:
+    """A timer of the running loop."""
+    return asyncio.get_running_loop().call_later(seconds, callback)
+
 
 class Provisioning:
     """Talks to each station after it booted or came back."""
@@ -38,8 +49,10 @@ class Provisioning:
         self._sample_interval_s = sample_interval_s
         self.quirks_for: Callable[[StationLive], Quirks] = lambda station: station.quirks
         self.spawn: Spawn = lambda coroutine: coroutine.close()
-        self.pause: Callable[[float], Awaitable[object]] = asyncio.sleep
-        self._underway: set[str] = set()
+        self.later: Callable[[float, Callable[[], None]], object] = call_later
+        self._underway: set[tuple[StationId, str]] = set()
+        self._queue: deque[tuple[StationLive, Step]] = deque()
+        self._workers = 0
         self._booted: set[StationId] = set()
         self._floors: dict[StationId, int] = {}
         self._is_uneven = self._is_levelling = False
@@ -48,14 +61,16 @@ class Provisioning:
         """A boot was accepted: set the station up from the start."""
         self._booted.add(station.station.id)
         self._renew(station)
-        self.spawn(self._once(station, self._set_up))
+        self._take_up(station, self._set_up, 0.0)
 
     def returned(self, station: StationLive) -> None:
         """A socket is there again. An accepted station goes on where it was; another is asked to boot (lesson 22)."""
         self._booted.discard(station.station.id)
         self._renew(station)
-        is_accepted = station.station.boot_state is BootState.ACCEPTED
-        self.spawn(self._once(station, self._reconcile if is_accepted else self._ask_to_boot))
+        if station.station.boot_state is BootState.ACCEPTED:
+            self._take_up(station, self._reconcile, BOOT_FOLLOWS_S)
+        else:
+            self._take_up(station, self._ask_to_boot, BOOT_AWAITED_S)
 
     def _renew(self, station: StationLive) -> None:
         """V2G-62: the station may have missed or forgotten anything; what it is told is told again (V2G-12).
@@ -68,15 +83,38 @@ class Provisioning:
             if before.driver is not station.quirks.driver and evse.probe_state is not ProbeState.UNSAFE:
                 evse.probe_state = ProbeState.UNTRIED
 
-    async def _once(self, station: StationLive, step: Callable[[StationLive], Coroutine[Any, Any, None]]) -> None:
-        key = f"{station.station.id}:{step.__name__}"
+    def _take_up(self, station: StationLive, step: Step, seconds: float) -> None:
+        """Do a step after some time, once. What waits is a timer, no task: a fleet comes back at the same moment."""
+        key = (station.station.id, step.__name__)
         if key in self._underway:
             return
         self._underway.add(key)
+        if seconds:
+            self.later(seconds, partial(self._enqueue, station, step))
+        else:
+            self._enqueue(station, step)
+
+    def _enqueue(self, station: StationLive, step: Step) -> None:
+        self._queue.append((station, step))
+        if self._workers < STATIONS_AT_ONCE:
+            self._workers += 1
+            self.spawn(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                station, step = self._queue.popleft()
+                await self._do(station, step)
+        finally:
+            self._workers -= 1
+
+    async def _do(self, station: StationLive, step: Step) -> None:
         try:
             await step(station)
+        except Exception:  # one station's trouble is not the next one's
+            log.exception("station.not_set_up", station=station.station.id)
         finally:
-            self._underway.discard(key)
+            self._underway.discard((station.station.id, step.__name__))
 
     async def _set_up(self, station: StationLive) -> None:
         id_ = station.station.id
@@ -86,14 +124,12 @@ class Provisioning:
         log.info("station.set_up", station=id_, configured=repr(configured), floor=floor)
 
     async def _reconcile(self, station: StationLive) -> None:
-        await self.pause(BOOT_FOLLOWS_S)
         if station.station.id in self._booted or station.version is None:
             return  # it has been set up from the start, or has left again
         await self._install_floor(station)
         await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.STATUS))
 
     async def _ask_to_boot(self, station: StationLive) -> None:
-        await self.pause(BOOT_AWAITED_S)
         if station.station.boot_state is BootState.NEVER and station.version is not None:
             await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.BOOT))
 

@@ -43,13 +43,13 @@ class Scene:
     def sent(self, *steps: Callable[[StationLive], None], after: Callable[[], None] = lambda: None) -> list[object]:
         """What is sent when these happen one after another; ``after`` happens while the first of them wait."""
 
-        async def pause(seconds: float) -> None:
+        def later(seconds: float, begin: Callable[[], None]) -> None:
             assert seconds > 0
-            await asyncio.sleep(0)
-            after()
+            asyncio.get_running_loop().call_soon(after)
+            asyncio.get_running_loop().call_soon(begin)
 
         async def run() -> None:
-            self.provisioning.pause = pause
+            self.provisioning.later = later
             for step in steps:
                 step(self.station)
             for _ in range(5):

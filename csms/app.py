@@ -78,7 +78,7 @@ def quirks_lookup() -> Callable[[Version | None, str, str, str], Quirks]:
 def spare_the_collector() -> None:
     """What exists now lives as long as the process, and messages make no cycles: the collector need not look often.
 
-    By default it counts every batch that waits for its commit as garbage to be: 8 µs a message.
+    By default it looks again and again at every batch that waits for its commit.
     """
     gc.collect()
     gc.freeze()

@@ -76,10 +76,6 @@ class Demand:
     setpoint_w: float | None = None
     mode: str = CHARGING_ONLY
 
-    @property
-    def is_negative(self) -> bool:
-        return (self.limit_w or 0.0) < 0 or (self.setpoint_w or 0.0) < 0
-
 
 def installed(profiles: Sequence[Profile], new: Profile) -> tuple[Profile, ...]:
     """The stack with ``new`` in it: the same id, or the same level of the same purpose and EVSE, is replaced."""

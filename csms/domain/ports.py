@@ -80,11 +80,3 @@ class Stations(Protocol):
         Raises BadRequest when the payload does not fit the schema or the version has no such action.
         """
         ...
-
-
-class Hashing(Protocol):
-    """Slow, salted hashes for stations' passwords."""
-
-    def hash(self, secret: str) -> str: ...
-
-    def verify(self, secret: bytes, hashed: str) -> bool: ...

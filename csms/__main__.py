@@ -14,14 +14,14 @@ import typer
 from csms import app as daemon
 from csms import log, settings
 from csms.clock import SystemClock
-from csms.control.admission import hash_password
-from csms.control.people import hash_token
+from csms.control.permission.people import hash_token
+from csms.control.stations.admission import hash_password
 from csms.domain.errors import CsmsError
 from csms.domain.ids import EvseRef, SiteId, StationId
-from csms.domain.station import Electrics, Evse, Station
+from csms.domain.station import Evse, Ratings, Station
 from csms.edge.http.auth import Scope
 from csms.store import migrate as migrate_database
-from csms.store import open_store, works
+from csms.store import open_store, writes
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 token_cli = typer.Typer(no_args_is_help=True, help="Tokens of the HTTP API.")
@@ -72,7 +72,7 @@ def create_token(
     """Make a token and print it; only its hash is kept."""
     token = secrets.token_urlsafe(32)
     work = partial(
-        works.add_api_token, token_hash=hash_token(token), scope=scope.value, name=name, at=SystemClock().now()
+        writes.add_api_token, token_hash=hash_token(token), scope=scope.value, name=name, at=SystemClock().now()
     )
     write_once(load(config), work)
     typer.echo(token)
@@ -94,10 +94,10 @@ def add_station(  # noqa: PLR0913, PLR0917  options of a command
         raise CsmsError(f"--site {site}: there is no [[site]] with this id in the configuration")
     made = password or secrets.token_hex(10)
     id_ = StationId(station)
-    electrics = Electrics(max_charge_w=max_charge_w, max_discharge_w=max_discharge_w)
-    numbered = tuple(Evse(ref=EvseRef(id_, n), site=SiteId(site), electrics=electrics) for n in range(1, evses + 1))
+    ratings = Ratings(max_charge_w=max_charge_w, max_discharge_w=max_discharge_w)
+    numbered = tuple(Evse(ref=EvseRef(id_, n), site=SiteId(site), ratings=ratings) for n in range(1, evses + 1))
     record = Station(id=id_, site=SiteId(site), evses=numbered)
-    write_once(loaded, partial(works.upsert_station, station=record, password_hash=hash_password(made)))
+    write_once(loaded, partial(writes.upsert_station, station=record, password_hash=hash_password(made)))
     typer.echo(json.dumps({"id": station, "password": made}))
 
 

@@ -83,7 +83,7 @@ class PermissionSettings(_Section):
 
 
 class Dispatch(_Section):
-    """``setpoint_validity_s``: a station left alone falls to its safe floor after this.
+    """``setpoint_validity_s``: a station left alone falls to its failsafe limit after this.
 
     ``settle_s``: time for a vehicle to ramp before its meter is held against the setpoint.
     """

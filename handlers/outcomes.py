@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from csms.domain.commands import Accepted, ClearProfile, Command, Configure, ReadSchedule, Rejected, StartTransaction
-from csms.domain.station import Electrics, Version
+from csms.domain.station import Ratings, Version
 from handlers.encoding import encode
 from handlers.power import watts_of
 from handlers.wire import WireCall
@@ -23,7 +23,7 @@ def outcome(version: Version, command: Command, results: Sequence[Result]) -> Ac
         case Configure():
             return _configured(encode(version, command), results)
         case ReadSchedule() if results and _said_yes(results[0]):
-            return Accepted({"periods": _periods(results[0], command.electrics)})
+            return Accepted({"periods": _periods(results[0], command.ratings)})
         case ClearProfile() if results and _status(results[0]).lower() == "unknown":
             return Accepted({"status": "Unknown"})  # nothing was installed: what was wanted (SteVe #963)
         case StartTransaction() if results and _said_yes(results[0]) and "transactionId" in results[0]:
@@ -56,10 +56,10 @@ def _reason(result: Result) -> str:
     return f"{reason} ({info['additionalInfo']})" if info.get("additionalInfo") else reason
 
 
-def _periods(result: Result, electrics: Electrics) -> list[list[float]]:
+def _periods(result: Result, ratings: Ratings) -> list[list[float]]:
     """1.6 answers with ``chargingSchedule``, 2.x with ``schedule``; either may be missing or empty."""
     schedule = result.get("chargingSchedule") or result.get("schedule") or {}
-    return watts_of(schedule.get("chargingSchedulePeriod") or [], schedule.get("chargingRateUnit", "W"), electrics)
+    return watts_of(schedule.get("chargingSchedulePeriod") or [], schedule.get("chargingRateUnit", "W"), ratings)
 
 
 def _configured(calls: Sequence[WireCall], results: Sequence[Result]) -> Accepted:

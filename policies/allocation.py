@@ -123,7 +123,7 @@ def _discharging_anyway(members: Sequence[Party], may: Sequence[bool], event: Dr
     return [
         (place, max(fixed, -discharge_limit(party.evse, party.market, event)[0]))
         for place, party in enumerate(members)
-        if may[place] and (fixed := party.corridor.fixed_w or 0) < 0
+        if may[place] and (fixed := party.corridor.uncontrolled_w or 0) < 0
         if discharge_limit(party.evse, party.market, event)[0] > 0
     ]
 
@@ -148,24 +148,24 @@ def _share(event: DrEvent, before: Watts, response: Response, already_w: int, mi
 
 def _setpoint(snapshot: Snapshot, members: Sequence[Party], base: Watts, plan: Plan, place: int) -> Setpoint:
     party, event = members[place], plan.moved_by.get(place)
-    power, baseline_w = int(plan.powers[place]), int(base[place])
+    power, counterfactual_w = int(plan.powers[place]), int(base[place])
     if event is not None and party.evse.drawn_w is not None:
-        baseline_w = min(baseline_w, party.evse.drawn_w)
-    if party.corridor.fixed_w is not None:
-        power, baseline_w = _of_fixed(party, event)
+        counterfactual_w = min(counterfactual_w, party.evse.drawn_w)
+    if party.corridor.uncontrolled_w is not None:
+        power, counterfactual_w = _of_uncontrolled(party, event)
     return Setpoint(
         evse=party.evse.ref,
         setpoint_w=power,
-        baseline_w=baseline_w,
+        counterfactual_w=counterfactual_w,
         expires_at=_expiry(snapshot, party, event),
-        reasons=_reasons(party, power, baseline_w, event, plan.why_not.get(place)),
+        reasons=_reasons(party, power, counterfactual_w, event, plan.why_not.get(place)),
         event=event.id if event else None,
     )
 
 
-def _of_fixed(party: Party, event: DrEvent | None) -> tuple[int, int]:
+def _of_uncontrolled(party: Party, event: DrEvent | None) -> tuple[int, int]:
     """What a station that does not follow is told: the permitted power nearest to what it takes."""
-    fixed = party.corridor.fixed_w or 0
+    fixed = party.corridor.uncontrolled_w or 0
     charging = min(max(fixed, party.corridor.least_w), party.corridor.wanted_w)
     if event is None or fixed >= 0:
         return charging, charging
@@ -194,10 +194,10 @@ def _price_ends_at(party: Party, event: DrEvent) -> datetime | None:
 
 
 def _reasons(
-    party: Party, power_w: int, baseline_w: int, event: DrEvent | None, why_not: Reason | None
+    party: Party, power_w: int, counterfactual_w: int, event: DrEvent | None, why_not: Reason | None
 ) -> tuple[Reason, ...]:
     reasons = party.corridor.reasons
-    if baseline_w < party.corridor.wanted_w and party.corridor.fixed_w is None:
+    if counterfactual_w < party.corridor.wanted_w and party.corridor.uncontrolled_w is None:
         reasons = (*reasons, Reason.SITE_IMPORT_LIMIT)
     if event is not None:
         reasons = (*reasons, _dr_reason(power_w, event))

@@ -32,19 +32,19 @@ def baseline(tree: SiteTree, members: Sequence[Party], snapshot: Snapshot) -> Wa
 
     Stations that do not follow are counted with what they take and get 0 here.
     """
-    taken = _watts(members, lambda party: max(0, party.corridor.fixed_w or 0))
-    is_free = _watts(members, lambda party: party.corridor.fixed_w is None).astype(bool)
-    step = _watts(members, lambda party: party.corridor.step_w)
+    taken = _watts(members, lambda party: max(0, party.corridor.uncontrolled_w or 0))
+    is_free = _watts(members, lambda party: party.corridor.uncontrolled_w is None).astype(bool)
+    step = _watts(members, lambda party: party.corridor.minimum_w)
     turn = _turn(members, snapshot)
     power = np.where(is_free, _watts(members, lambda party: party.corridor.least_w), taken)
-    for tier in (_must_w, _wanted_by_resources_w, _wanted_w):
+    for tier in (_required_w, _wanted_by_resources_w, _wanted_w):
         target = np.where(is_free, np.maximum(power, _watts(members, tier)), power)
         power = fill(tree, power, target, step, turn)
     return np.where(is_free, power, 0)
 
 
-def _must_w(party: Party) -> int:
-    return party.corridor.must_w
+def _required_w(party: Party) -> int:
+    return party.corridor.required_w
 
 
 def _wanted_by_resources_w(party: Party) -> int:

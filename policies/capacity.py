@@ -85,7 +85,7 @@ def _energy_wh(evse: EvseState, setpoint: Setpoint, period: Period) -> float:
     """Over the time the vehicle is there, as far as its battery goes."""
     ends_at = min(period.ends_at, evse.terms.departure_at or period.ends_at)
     hours = max(0.0, (ends_at - period.starts_at).total_seconds() / 3600)
-    change_w = setpoint.setpoint_w - setpoint.baseline_w
+    change_w = setpoint.setpoint_w - setpoint.counterfactual_w
     battery = evse.battery
     if battery is None:
         return abs(change_w) * hours
@@ -94,4 +94,4 @@ def _energy_wh(evse: EvseState, setpoint: Setpoint, period: Period) -> float:
         return min(change_w * hours, charge_room_wh)
     sure_wh = battery.energy_wh - battery.error_wh - evse.terms.required_wh
     given_wh = min(max(0, -setpoint.setpoint_w) * hours, max(0.0, sure_wh * battery.discharge_efficiency))
-    return given_wh + min((setpoint.baseline_w - max(0, setpoint.setpoint_w)) * hours, charge_room_wh)
+    return given_wh + min((setpoint.counterfactual_w - max(0, setpoint.setpoint_w)) * hours, charge_room_wh)

@@ -31,24 +31,24 @@ class Case:
 
     @property
     def charge_power_w(self) -> int:
-        rated = self.evse.electrics.max_charge_w
+        rated = self.evse.ratings.max_charge_w
         return rated if self.evse.battery is None else min(rated, self.evse.battery.max_charge_w)
 
     @property
-    def step_w(self) -> int:
+    def minimum_w(self) -> int:
         """The least power that is not zero."""
-        return min(self.evse.electrics.min_charge_w, self.charge_power_w)
+        return min(self.evse.ratings.min_charge_w, self.charge_power_w)
 
     @property
     def unavoidable_w(self) -> int:
         """Flows whatever is asked, because 0 W would end the transaction."""
-        return self.step_w if self.evse.use in _IN_USE and not self.evse.can_pause else 0
+        return self.minimum_w if self.evse.use in _IN_USE and not self.evse.can_pause else 0
 
     @property
     def load_w(self) -> int:
         """What the fuse sees: a station that does not follow takes what it takes."""
-        ignores = self.evse.fixed_w is not None and self.evse.use is not Use.IDLE
-        return self.evse.fixed_w or 0 if ignores else self.power_w
+        ignores = self.evse.uncontrolled_w is not None and self.evse.use is not Use.IDLE
+        return self.evse.uncontrolled_w or 0 if ignores else self.power_w
 
     @property
     def sure_load_w(self) -> int:
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def inevitable_load_w(self) -> int:
-        return self.load_w if self.evse.fixed_w is not None else self.unavoidable_w
+        return self.load_w if self.evse.uncontrolled_w is not None else self.unavoidable_w
 
     @property
     def lacking_wh(self) -> float:
@@ -70,14 +70,14 @@ class Case:
         return max(0.0, (self.evse.terms.required_wh - battery.energy_wh) / battery.charge_efficiency)
 
     @property
-    def must_w(self) -> float:
+    def required_w(self) -> float:
         """Power without which the required charge cannot be reached before departure."""
         lacking = self.lacking_wh - self.charge_power_w * self._hours_afterwards
         if lacking <= 0:
             return 0.0
-        power = max(min(lacking / self.horizon_h, self.charge_power_w), self.step_w)
+        power = max(min(lacking / self.horizon_h, self.charge_power_w), self.minimum_w)
         room_w = self.room_wh / self.horizon_h
-        return min(power, room_w) if room_w >= self.step_w else 0.0
+        return min(power, room_w) if room_w >= self.minimum_w else 0.0
 
     @property
     def room_wh(self) -> float:

@@ -9,10 +9,10 @@ from itertools import chain
 from csms.domain.decision import Decision, Violation
 from csms.domain.snapshot import Snapshot
 from policies.cases import Case, cases_of, chains, sums
-from policies.floor import clamped, safe_floor
+from policies.failsafe import clamped, failsafe
 from policies.rules import broken_rules
 
-__all__ = ["clamped", "safe_floor", "violations"]
+__all__ = ["clamped", "failsafe", "violations"]
 
 
 def violations(snapshot: Snapshot, decision: Decision) -> tuple[Violation, ...]:
@@ -66,17 +66,17 @@ def _missed(snapshot: Snapshot, cases: Sequence[Case]) -> Iterator[Violation]:
     above = chains(snapshot.sites)
     needed = sums(cases, [_needed_w(case) for case in cases], above)
     for case in cases:
-        lacking = case.must_w - case.power_w
-        if case.evse.fixed_w is not None or case.must_w <= 0 or lacking <= 1:
+        lacking = case.required_w - case.power_w
+        if case.evse.uncontrolled_w is not None or case.required_w <= 0 or lacking <= 1:
             continue
         room = min(site.import_limit_w - needed[site.id] for site in above[case.evse.site])
-        if room >= (1 if case.power_w > 0 else max(case.step_w, 1)):
-            text = f"{case.power_w} W < {case.must_w:.0f} W with {room:.0f} W free"
+        if room >= (1 if case.power_w > 0 else max(case.minimum_w, 1)):
+            text = f"{case.power_w} W < {case.required_w:.0f} W with {room:.0f} W free"
             yield Violation(rule="required_charge_missed", text=text, evse=case.evse.ref)
 
 
 def _needed_w(case: Case) -> float:
     """The part of an EVSE's power that nothing goes before."""
-    if case.evse.fixed_w is not None:
+    if case.evse.uncontrolled_w is not None:
         return max(0, case.load_w)
-    return max(case.unavoidable_w, min(case.power_w, -(-case.must_w // 1)))
+    return max(case.unavoidable_w, min(case.power_w, -(-case.required_w // 1)))

@@ -34,16 +34,16 @@ RESTING = {
 class Corridor:
     """Bounds of one EVSE's power without any DR event, and where in them it would be.
 
-    ``least_w``: what flows whatever is asked (a station that cannot pause). ``must_w``: charging needed now to reach
-    the required charge in time. ``wanted_w``: charging wanted while the price is within the conditions, >= must.
-    ``step_w``: the least power that is not zero. ``fixed_w``: the station takes this, whatever it is told.
+    ``least_w``: what flows whatever is asked (a station that cannot pause). ``required_w``: charging needed now to
+    reach the required charge in time. ``wanted_w``: charging wanted while the price is within the conditions, >= must.
+    ``minimum_w``: the least power that is not zero. ``uncontrolled_w``: the station takes this, whatever it is told.
     """
 
     least_w: int = 0
-    must_w: int = 0
+    required_w: int = 0
     wanted_w: int = 0
-    step_w: int = 0
-    fixed_w: int | None = None
+    minimum_w: int = 0
+    uncontrolled_w: int | None = None
     reasons: tuple[Reason, ...] = ()
 
 
@@ -51,38 +51,38 @@ def corridor(evse: EvseState, market: Market) -> Corridor:
     """The corridor of one EVSE without DR."""
     if evse.use is Use.IDLE:
         return Corridor(reasons=(Reason.NO_VEHICLE,))
-    step_w = max(1, least_power_w(evse))
+    minimum_w = max(1, least_power_w(evse))
     least_w = 0 if evse.can_pause or evse.use is Use.NOTHING else least_power_w(evse)
-    must = _stepped(must_w(evse, market), step_w, up_to_w=most_w(evse, market))
+    must = _at_least_minimum(required_w(evse, market), minimum_w, up_to_w=most_w(evse, market))
     wanted, reason = wanted_charge(evse, market)
     reasons = (Reason.REQUIRED_CHARGE, reason) if must else (reason,)
-    if evse.fixed_w is not None:
+    if evse.uncontrolled_w is not None:
         reasons = (Reason.NOT_FOLLOWING, *reasons)
     return Corridor(
         least_w=least_w,
-        must_w=max(must, least_w),
+        required_w=max(must, least_w),
         wanted_w=max(wanted, must, least_w),
-        step_w=step_w,
-        fixed_w=evse.fixed_w,
+        minimum_w=minimum_w,
+        uncontrolled_w=evse.uncontrolled_w,
         reasons=reasons,
     )
 
 
-def _stepped(power_w: int, step_w: int, *, up_to_w: int) -> int:
+def _at_least_minimum(power_w: int, minimum_w: int, *, up_to_w: int) -> int:
     """A required power is rounded up to the least one there is, unless the battery has no room for it."""
-    stepped = max(power_w, step_w) if power_w > 0 else 0
+    stepped = max(power_w, minimum_w) if power_w > 0 else 0
     return stepped if stepped <= up_to_w else 0
 
 
 def charge_power_w(evse: EvseState) -> int:
     """Rated charging power of EVSE and vehicle together."""
-    rated = evse.electrics.max_charge_w
+    rated = evse.ratings.max_charge_w
     return min(rated, evse.battery.max_charge_w) if evse.battery else rated
 
 
 def least_power_w(evse: EvseState) -> int:
     """The least charging power that is not zero."""
-    return min(evse.electrics.min_charge_w, charge_power_w(evse))
+    return min(evse.ratings.min_charge_w, charge_power_w(evse))
 
 
 def most_w(evse: EvseState, market: Market) -> int:
@@ -111,7 +111,7 @@ def spare_hours(terms: Terms, market: Market) -> float:
     return max(0.0, left_h - market.horizon_h - min(MARGIN_H, MARGIN_SHARE * left_h))
 
 
-def must_w(evse: EvseState, market: Market) -> int:
+def required_w(evse: EvseState, market: Market) -> int:
     """Charging power needed during this horizon so that the required charge is reached before departure."""
     later_wh = charge_power_w(evse) * spare_hours(evse.terms, market)
     lacking_wh = need_wh(evse) - later_wh
@@ -190,7 +190,7 @@ def discharge_limit(evse: EvseState, market: Market, event: DrEvent) -> tuple[in
     why_not = _why_no_discharge(evse, market, event)
     if why_not is not None or evse.battery is None:
         return 0, why_not
-    rated = min(evse.electrics.max_discharge_w, evse.battery.max_discharge_w)
+    rated = min(evse.ratings.max_discharge_w, evse.battery.max_discharge_w)
     sure_wh = evse.battery.energy_wh - evse.battery.error_wh - evse.terms.required_wh
     sustained = floor(evse.battery.discharge_efficiency * sure_wh / market.horizon_h)
     power = min(rated, sustained)
@@ -200,7 +200,7 @@ def discharge_limit(evse: EvseState, market: Market, event: DrEvent) -> tuple[in
 def _why_no_discharge(evse: EvseState, market: Market, event: DrEvent) -> Reason | None:
     if evse.use is not Use.RESOURCE or not evse.terms.discharge or not is_slot_open(evse.terms, market.now):
         return RESTING.get(evse.use, Reason.NOT_PERMITTED)
-    if not evse.can_discharge or not evse.can_pause or evse.electrics.max_discharge_w <= 0:
+    if not evse.can_discharge or not evse.can_pause or evse.ratings.max_discharge_w <= 0:
         return Reason.CANNOT_DISCHARGE
     if evse.battery is None:
         return Reason.SOC_UNKNOWN

@@ -47,8 +47,8 @@ def _hours(start: datetime, end: datetime) -> Decimal:
 def _result(event: DrEvent, energy: WindowEnergy, held: Sequence[Held]) -> DrResult:
     """The mean baseline over the time that setpoints held is taken for all of it. What was not metered did not come."""
     held_h = sum((hours for _, hours in held), Decimal(0))
-    mean_w = sum((record.baseline_w * hours for record, hours in held), Decimal(0)) / held_h
-    baseline_wh = mean_w * _hours(energy.start, energy.end)
+    mean_w = sum((record.counterfactual_w * hours for record, hours in held), Decimal(0)) / held_h
+    counterfactual_wh = mean_w * _hours(energy.start, energy.end)
     sign = -1 if event.direction is Direction.DOWN else 1
     is_metered = energy.quality is not Quality.MISSING
     return DrResult(
@@ -56,13 +56,13 @@ def _result(event: DrEvent, energy: WindowEnergy, held: Sequence[Held]) -> DrRes
         evse=energy.evse,
         period_start=energy.start,
         period_end=energy.end,
-        baseline_wh=baseline_wh,
+        counterfactual_wh=counterfactual_wh,
         metered_wh=energy.net_wh,
-        delivered_wh=sign * (energy.net_wh - baseline_wh) if is_metered else Decimal(0),
+        delivered_wh=sign * (energy.net_wh - counterfactual_wh) if is_metered else Decimal(0),
         allotted_wh=sign * sum(_moved_wh(event, held), Decimal(0)),
         quality=str(energy.quality),
     )
 
 
 def _moved_wh(event: DrEvent, held: Sequence[Held]) -> list[Decimal]:
-    return [(record.desired_w - record.baseline_w) * hours for record, hours in held if record.event == event.id]
+    return [(record.desired_w - record.counterfactual_w) * hours for record, hours in held if record.event == event.id]

@@ -72,7 +72,7 @@ def offer_of(party: Party, power_w: int, event: DrEvent) -> Offer:
     """What a vehicle at ``power_w`` can do for the event. Only a resource does anything (P4)."""
     if party.evse.use is not Use.RESOURCE or not is_slot_open(party.evse.terms, party.market.now):
         return Offer(why_not=RESTING.get(party.evse.use, Reason.NOT_PERMITTED))
-    if party.corridor.fixed_w is not None:
+    if party.corridor.uncontrolled_w is not None:
         return Offer(why_not=Reason.NOT_FOLLOWING)
     offer = _up(party, power_w, event) if event.direction is Direction.UP else _down(party, power_w, event)
     most_w = most_to_ask_w(party.evse, power_w, event)
@@ -98,13 +98,13 @@ def _up(party: Party, power_w: int, event: DrEvent) -> Offer:
 
 def _down(party: Party, power_w: int, event: DrEvent) -> Offer:
     """Stop charging, then discharge. Charging that costs more to shift than the event pays goes on."""
-    must_w = party.corridor.must_w
+    required_w = party.corridor.required_w
     stop_cost = _shift_cost(party)
-    if power_w > must_w and stop_cost > float(event.unit_price(party.market.tariff_per_kwh)):
+    if power_w > required_w and stop_cost > float(event.unit_price(party.market.tariff_per_kwh)):
         return Offer(why_not=Reason.CHARGING_WITHIN_PRICE)
     discharge_w, why_not = discharge_limit(party.evse, party.market, event)
     costs = (stop_cost, max(stop_cost, _discharge_cost(party)))
-    return Offer((max(0, power_w - must_w), 0 if must_w else discharge_w), costs, why_not)
+    return Offer((max(0, power_w - required_w), 0 if required_w else discharge_w), costs, why_not)
 
 
 def _shift_cost(party: Party) -> float:
@@ -129,7 +129,7 @@ def respond(
     ``parties`` and ``offers`` are in the tree's order. The marginal vehicle absorbs the rounding to the least power.
     """
     powers = before.taken
-    step = np.array([party.corridor.step_w for party in parties], dtype=np.int64)
+    step = np.array([party.corridor.minimum_w for party in parties], dtype=np.int64)
     sign = 1 if event.direction is Direction.UP else -1
     quantity, cost = _steps(parties, powers, offers, event.direction)
     rank = merit_order(cost, _ties(parties, event))
@@ -181,7 +181,7 @@ def _room(tree: SiteTree, parties: Sequence[Party], before: Before, direction: D
     discharge that makes room for charging, a charging that is not metered, a station that does not follow, a vehicle
     that takes less than it is given."""
     powers = before.taken
-    fixed = np.array([party.corridor.fixed_w or 0 for party in parties], dtype=np.int64)
+    fixed = np.array([party.corridor.uncontrolled_w or 0 for party in parties], dtype=np.int64)
     if direction is Direction.UP:
         load = np.maximum(np.maximum(before.given, powers), 0) + np.maximum(fixed, 0)
         return [node.import_limit_w - power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]

@@ -13,12 +13,12 @@ SLACK_WH = 1e-6
 
 
 def _evse_import_limit(case: Case) -> str | None:
-    limit = case.evse.electrics.max_charge_w
+    limit = case.evse.ratings.max_charge_w
     return f"{case.power_w} W > {limit} W" if case.power_w > limit else None
 
 
 def _evse_export_limit(case: Case) -> str | None:
-    limit = -case.evse.electrics.max_discharge_w
+    limit = -case.evse.ratings.max_discharge_w
     return f"{case.power_w} W < {limit} W" if case.power_w < min(limit, 0) else None
 
 
@@ -52,7 +52,7 @@ def _exceeds_required(case: Case) -> bool:
     """Charging beyond the required charge. Its last step may be made at the least power, and to the next whole watt."""
     if case.lacking_wh <= 0:
         return case.power_w > 0
-    return case.power_w > case.step_w and (case.power_w - 1) * case.horizon_h > case.lacking_wh + SLACK_WH
+    return case.power_w > case.minimum_w and (case.power_w - 1) * case.horizon_h > case.lacking_wh + SLACK_WH
 
 
 def _discharge_below_required(case: Case) -> str | None:
@@ -102,12 +102,12 @@ def _overfill(case: Case) -> str | None:
 
 
 def _below_minimum_power(case: Case) -> str | None:
-    is_broken = case.evse.fixed_w is None and 0 < case.power_w < case.step_w
-    return f"{case.power_w} W < {case.step_w} W" if is_broken else None
+    is_broken = case.evse.uncontrolled_w is None and 0 < case.power_w < case.minimum_w
+    return f"{case.power_w} W < {case.minimum_w} W" if is_broken else None
 
 
 def _pause_ends_transaction(case: Case) -> str | None:
-    is_broken = case.evse.fixed_w is None and case.power_w < case.unavoidable_w and case.unavoidable_w > 0
+    is_broken = case.evse.uncontrolled_w is None and case.power_w < case.unavoidable_w and case.unavoidable_w > 0
     return f"{case.power_w} W < {case.unavoidable_w} W" if is_broken else None
 
 

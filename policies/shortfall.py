@@ -2,7 +2,7 @@
 
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.snapshot import EvseState
-from policies.setpoints import tolerance_w
+from policies.compliance import tolerance_w
 
 
 def misses(evse: EvseState, event: DrEvent) -> bool:

@@ -8,9 +8,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from csms.control import performance, reports, summary
-from csms.control.admission import hash_password
-from csms.control.feed import Wakeups
+from csms.control import reports
+from csms.control.settlement import audit, performance
+from csms.control.state.feed import Wakeups
+from csms.control.stations.admission import hash_password
 from csms.control.system import System
 from csms.control.views import DriverState, DrReport, Registered, StationView
 from csms.domain.commands import Trigger, TriggerKind
@@ -24,7 +25,7 @@ from csms.domain.ports import Clock, Stations
 from csms.domain.station import BootState, Station
 from csms.domain.tariff import PriceStep
 from csms.settings import Settings
-from csms.store import Store, works
+from csms.store import Store, writes
 
 Frames = Callable[[StationId], Sequence[tuple[datetime, str, str]]]
 Counters = Callable[[StationId], Mapping[str, int]]
@@ -72,7 +73,7 @@ class Desk:
         if station.site not in {site.id for site in self._system.settings.site}:
             raise NotFound(f"site: there is no [[site]] {station.site}", field="site")
         hashed = hash_password(password)
-        await self._system.store.writer.run(partial(works.upsert_station, station=station, password_hash=hashed))
+        await self._system.store.writer.run(partial(writes.upsert_station, station=station, password_hash=hashed))
         self._system.live.add(station, self._system.quirks_of(station, None))
         self._system.provisioning.level()
 
@@ -83,7 +84,7 @@ class Desk:
             raise NotFound(f"there is no station {station}")
         changed = replace(live.station, registration=registration or live.station.registration)
         hashed = hash_password(password) if password else None
-        await self.store.writer.run(partial(works.upsert_station, station=changed, password_hash=hashed))
+        await self.store.writer.run(partial(writes.upsert_station, station=changed, password_hash=hashed))
         is_new = changed.registration is not live.station.registration
         live.station = replace(live.station, registration=changed.registration)
         if hashed:
@@ -129,9 +130,9 @@ class Desk:
             self._system.store, self._system.settling, await self._system.events.get(event), self._system.clock.now()
         )
 
-    async def audit(self) -> summary.Audit:
+    async def audit(self) -> audit.Audit:
         """What must be zero, from the store."""
-        return await summary.audit(self._system.store, self._system.clock)
+        return await audit.audit(self._system.store, self._system.clock)
 
     async def put_prices(self, area: AreaId, steps: Sequence[PriceStep], until: datetime | None) -> None:
         await self._system.prices.put(area, steps, until)
@@ -144,7 +145,7 @@ class Desk:
         return series.at(now), series.currency
 
     async def put_id_token(self, record: IdTokenRecord) -> None:
-        await self._system.store.writer.run(partial(works.upsert_id_token, record=record))
+        await self._system.store.writer.run(partial(writes.upsert_id_token, record=record))
         self._system.tokens.put(record)
 
     def driver_state(self, user: UserId) -> DriverState:

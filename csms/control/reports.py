@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from csms.control.live import EvseLive, StationLive
+from csms.control.state.live import EvseLive, StationLive
 from csms.control.views import DriverState, EvseView, StationView
 from csms.domain.dr import DrEvent
 
@@ -31,7 +31,7 @@ def evse_view(station: StationLive, evse: EvseLive) -> EvseView:
         plug_in=evse.plug_in,
         driver=station.driver_of(evse),
         probe=evse.probe_state,
-        level=evse.following.level.value,
+        level=evse.compliance.level.value,
         setpoint_w=evse.setpoint.desired_w if evse.setpoint else None,
     )
 

@@ -8,26 +8,28 @@ from typing import Any
 
 import structlog
 
-from csms.control import cables, changes, transactions
-from csms.control.admission import Admission
-from csms.control.dispatch import Dispatch
-from csms.control.events import Events
-from csms.control.feed import Feed
-from csms.control.following import Following
-from csms.control.intake import Intake
-from csms.control.live import EvseLive, Live, StationLive, restore
-from csms.control.outbox import Outbox, nothing
-from csms.control.people import Links, People, link_secret
-from csms.control.permissions import Permissions
-from csms.control.prices import Prices
-from csms.control.probing import Probing
-from csms.control.provisioning import Provisioning
-from csms.control.settling import Settling
-from csms.control.snapshots import Present, sites_of
-from csms.control.starting import Starting
+from csms.control.dispatch.compliance import Compliance
+from csms.control.dispatch.dispatch import Dispatch
+from csms.control.dispatch.probing import Probing
+from csms.control.dispatch.setpoint_queue import SetpointQueue
+from csms.control.dispatch.snapshots import Snapshots, sites_of
+from csms.control.intake import cables, transactions
+from csms.control.intake.intake import Intake
+from csms.control.intake.transaction_ids import IDS_PER_BLOCK
+from csms.control.permission.people import Links, People, link_secret
+from csms.control.permission.permissions import Permissions
+from csms.control.permission.remote_start import RemoteStarts
+from csms.control.settlement.settlement import Settlement
+from csms.control.state import changes
+from csms.control.state.events import Events
+from csms.control.state.feed import Feed
+from csms.control.state.id_tokens import IdTokens
+from csms.control.state.live import EvseLive, Live, StationLive, restore
+from csms.control.state.prices import Prices
+from csms.control.state.tasks import nothing
+from csms.control.stations.admission import Admission
+from csms.control.stations.setup import StationSetup
 from csms.control.timetable import Timetable
-from csms.control.tokens import Tokens
-from csms.control.transaction_ids import IDS_PER_BLOCK
 from csms.domain.commands import Command
 from csms.domain.dr import DrEvent
 from csms.domain.facts import Reading
@@ -35,7 +37,7 @@ from csms.domain.ids import StationId, TransactionId
 from csms.domain.ports import Clock, Stations
 from csms.domain.station import Quirks, Station, Version
 from csms.settings import Settings
-from csms.store import Store, Write, reads, works
+from csms.store import Store, Write, reads, writes
 
 log = structlog.get_logger()
 
@@ -54,7 +56,7 @@ class System:
 
     def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
         self.settings, self.store, self.clock = settings, store, clock
-        self.live, self.tokens, self.feed = Live(), Tokens(), Feed()
+        self.live, self.tokens, self.feed = Live(), IdTokens(), Feed()
         self.timetable = Timetable()
         self.prices = Prices(settings, store, clock)
         self.people = People(store, clock)
@@ -62,7 +64,7 @@ class System:
         self.admission = Admission(store, self.live, clock, settings.ocpp, settings.security)
         self.permissions = Permissions(store, self.live, self.tokens, self.feed, clock)
         self.events = Events(store, clock, self.prices.areas)
-        self.settling = Settling(store, self.prices, clock, settings)
+        self.settling = Settlement(store, self.prices, clock, settings)
         self.is_ready = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard: dict[StationId, datetime] = {}
@@ -71,14 +73,14 @@ class System:
         """Give the control its stations to command, and the registry of quirks (vendor, model, firmware → Quirks)."""
         self.stations = stations
         dispatch = self.settings.dispatch
-        self.outbox = Outbox(self.store, self.live, stations, self.clock, self.spawn)
+        self.outbox = SetpointQueue(self.store, self.live, stations, self.clock, self.spawn)
         self.probing = Probing(self.store, self.outbox, self.clock)
-        self.present = Present(self.live, self.prices, self.settings, self.clock)
+        self.present = Snapshots(self.live, self.prices, self.settings, self.clock)
         self.dispatch = Dispatch(self.store, self.present, self.outbox, self.probing, dispatch)
-        self.starting = Starting(self.store, self.live, self.tokens, stations, self.clock)
-        self.following = Following(self.outbox, stations, self.clock, dispatch, self.dispatch.wake)
+        self.starting = RemoteStarts(self.store, self.live, self.tokens, stations, self.clock)
+        self.compliance = Compliance(self.outbox, stations, self.clock, dispatch, self.dispatch.wake)
         sites = sites_of(self.settings)
-        self.provisioning = Provisioning(self.live, stations, sites, self.settings.metering.sample_interval_s)
+        self.provisioning = StationSetup(self.live, stations, sites, self.settings.metering.sample_interval_s)
         self._quirks_for = quirks_for
         self._wire()
 
@@ -87,7 +89,7 @@ class System:
         rules = self.settings.permission
         self.permissions.rules = self.starting.rules = rules
         self.starting.validity = timedelta(seconds=self.settings.dispatch.setpoint_validity_s)
-        for part in (self.permissions, self.starting, self.following, self.provisioning):
+        for part in (self.permissions, self.starting, self.compliance, self.provisioning):
             part.spawn = self.spawn
         self.live.on_discovered = self._discovered
         self.admission.on_registered = self.provisioning.level
@@ -160,7 +162,7 @@ class System:
         self.spawn(self._reserve_ids())
 
     async def _reserve_ids(self) -> None:
-        first = await self.store.writer.run(partial(works.reserve_transaction_ids, count=IDS_PER_BLOCK))
+        first = await self.store.writer.run(partial(writes.reserve_transaction_ids, count=IDS_PER_BLOCK))
         self.intake.ids.feed(first, IDS_PER_BLOCK)
 
     async def _forget_tokens(self) -> None:
@@ -174,7 +176,7 @@ class System:
         }
         if heard:
             self._heard.update(heard)
-            await self.store.writer.run(partial(works.touch_stations, heard=heard))
+            await self.store.writer.run(partial(writes.touch_stations, heard=heard))
 
     def quirks_of(self, station: Station, version: Version | None) -> Quirks:
         """How this station behaves, as far as the registry knows its model."""
@@ -193,7 +195,7 @@ class System:
     def _discovered(self, station: StationLive) -> None:
         """A station spoke of an EVSE that nobody provisioned: it is kept, and the others make room for it."""
         log.info("evse.discovered", station=station.station.id, evses=sorted(station.evses))
-        keep = partial(works.upsert_station, station=station.station, password_hash=None)
+        keep = partial(writes.upsert_station, station=station.station, password_hash=None)
         self.store.writer.put(Write((), keep, nothing))
         self.provisioning.level()
 
@@ -236,7 +238,7 @@ class System:
             for change in tuple(transactions.adopt(evse, transaction, now)) if runs else ():
                 self._changed(change)
 
-        work = partial(works.adopt_transaction, evse=evse.ref, transaction=transaction, at=self.clock.now())
+        work = partial(writes.adopt_transaction, evse=evse.ref, transaction=transaction, at=self.clock.now())
         self.store.writer.put(Write((), work, kept))
 
     def _sampled(self, evse: EvseLive, reading: Reading) -> None:
@@ -244,7 +246,7 @@ class System:
             return  # nobody to tell, and nothing was asked of the EVSE
         if self.probing.judge(self.live.stations[evse.ref.station], evse, reading):
             self.dispatch.wake()
-        self.following.sampled(evse, reading)
+        self.compliance.sampled(evse, reading)
         self.feed.changed(evse.plug_in.user if evse.plug_in else None)
 
     async def sweep(self) -> None:

@@ -88,7 +88,7 @@ class EvseReport:
     desired_w: int
     acknowledged_w: int | None
     observed_w: int | None
-    baseline_w: int
+    counterfactual_w: int
     delivered_wh: int
     state: SetpointState
     reasons: tuple[Reason, ...]

@@ -86,8 +86,10 @@ class DataAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class Acknowledged:
     """A plain acknowledgement."""
 
 
-Answer = TokenAnswer | BootAnswer | TimeAnswer | StartAnswer | TransactionAnswer | NeedsAnswer | DataAnswer | Noted
+Answer = (
+    TokenAnswer | BootAnswer | TimeAnswer | StartAnswer | TransactionAnswer | NeedsAnswer | DataAnswer | Acknowledged
+)

@@ -11,7 +11,7 @@ from typing import Any
 
 from csms.domain.facts import IdToken
 from csms.domain.ids import EvseRef, StationId, TransactionId
-from csms.domain.station import Electrics, RateUnit, SetpointDriver
+from csms.domain.station import RateUnit, Ratings, SetpointDriver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class ApplySetpoint:
     expires_at: datetime
     driver: SetpointDriver
     rate_unit: RateUnit
-    electrics: Electrics
+    ratings: Ratings
     profile: int
     stack_level: int
 
@@ -43,13 +43,13 @@ class UpdateSetpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstallFloor:
-    """The safe floor: TxDefaultProfile, stack 0, charging only, no end (V2G-6). EVSE 0 = all of the station."""
+class InstallFailsafeLimit:
+    """The failsafe limit: TxDefaultProfile, stack 0, charging only, no end (V2G-6). EVSE 0 = all of the station."""
 
     evse: EvseRef
     limit_w: int
     rate_unit: RateUnit
-    electrics: Electrics
+    ratings: Ratings
     profile: int
 
 
@@ -67,7 +67,7 @@ class ReadSchedule:
 
     evse: EvseRef
     duration_s: int
-    electrics: Electrics
+    ratings: Ratings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ class Reset:
 Command = (
     ApplySetpoint
     | UpdateSetpoint
-    | InstallFloor
+    | InstallFailsafeLimit
     | ClearProfile
     | ReadSchedule
     | StartTransaction

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from zoneinfo import ZoneInfo
+
+
+class SlotMode(StrEnum):
+    """How a vehicle is used within a time slot (P9)."""
+
+    CONDITIONS = "conditions"
+    ENTRUST = "entrust"
+    CHARGE_ONLY = "charge_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +28,7 @@ class TimeSlot:
     days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     once: date | None = None
     zone: str = "Asia/Tokyo"
+    mode: SlotMode = SlotMode.CONDITIONS
 
     def span_containing(self, at: datetime) -> tuple[datetime, datetime] | None:
         """The [start, end) of this slot around an instant, or None."""
@@ -50,13 +60,15 @@ class Conditions:
     """One user's conditions. Prices are in major currency units per kWh; None = no such limit.
 
     ``required_soc_percent`` holds by ``depart_at`` (a time of day in ``zone``): charged up to it whatever the price,
-    never discharged below it. ``entrust``: the aggregator decides prices and times; the required charge still holds.
-    ``slots``: empty = any time; plugging in within one needs no question.
+    never discharged below it. ``required_kwh``: the same as energy to be added since the plug-in, AC side, where the
+    state of charge is not known; it then stands instead of the percentage. ``entrust``: the aggregator decides prices
+    and times; the required charge still holds. ``slots``: empty = any time; plugging in within one needs no question.
     """
 
     min_sell_per_kwh: Decimal | None = None
     max_buy_per_kwh: Decimal | None = None
     required_soc_percent: float = 50.0
+    required_kwh: Decimal | None = None
     depart_at: time | None = None
     zone: str = "Asia/Tokyo"
     entrust: bool = False

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from csms.domain.ids import DrEventId, EvseRef, SiteId
+from csms.domain.snapshot import Virtual
 
 
 class Reason(StrEnum):
@@ -31,21 +33,25 @@ class Reason(StrEnum):
     DR_DISCHARGE = "dr_discharge"
     DR_CHARGE = "dr_charge"
     DR_SHORTFALL = "dr_shortfall"
-    SAFE_FLOOR = "safe_floor"
+    FAILSAFE_LIMIT = "failsafe"
     PROBE = "probe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setpoint:
-    """Power wanted at one EVSE, W, + into the vehicle. ``baseline_w`` is what it would be without any DR event;
-    ``event`` is the DR event that moved it from there."""
+    """Power wanted at one EVSE, W, + into the vehicle. ``counterfactual_w``: what would flow without any DR event.
+
+    ``event``: the DR event that moved it from there. ``price_per_kwh``: the unit price of what that event moves, frozen
+    now (P11); None = the tariff.
+    """
 
     evse: EvseRef
     setpoint_w: int
-    baseline_w: int
+    counterfactual_w: int
     expires_at: datetime
     reasons: tuple[Reason, ...] = ()
     event: DrEventId | None = None
+    price_per_kwh: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +67,17 @@ class EventShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One setpoint per EVSE of the snapshot, in its order."""
+    """One setpoint per EVSE of the snapshot, in its order.
+
+    ``virtual``: the counterfactual, to be given to the next snapshot. ``policies``: names and versions of the plugs
+    that decided, as ``"objective=merit-1 baseline=frozen-1 …"``.
+    """
 
     at: datetime
     setpoints: tuple[Setpoint, ...]
     events: tuple[EventShare, ...] = ()
+    virtual: tuple[Virtual, ...] = ()
+    policies: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,10 @@ class SetpointState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetpointRecord:
-    """One setpoint sent to one EVSE, with the why. ``observed_w`` is metered net power, + into the vehicle."""
+    """One setpoint sent to one EVSE, with the why. ``observed_w`` is metered net power, + into the vehicle.
+
+    ``price_per_kwh``: see ``decision.Setpoint``.
+    """
 
     id: str
     evse: EvseRef
@@ -32,7 +35,7 @@ class SetpointRecord:
     event: DrEventId | None
     decided_at: datetime
     desired_w: int
-    baseline_w: int
+    counterfactual_w: int
     expires_at: datetime
     driver: SetpointDriver
     reasons: tuple[Reason, ...]
@@ -41,6 +44,7 @@ class SetpointRecord:
     refusal: str = ""
     observed_w: int | None = None
     observed_at: datetime | None = None
+    price_per_kwh: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,7 @@ class DrResult:
     evse: EvseRef
     period_start: datetime
     period_end: datetime
-    baseline_wh: Decimal
+    counterfactual_wh: Decimal
     metered_wh: Decimal
     delivered_wh: Decimal
     quality: str

@@ -20,7 +20,7 @@ class DrEvent:
     """A request to change a region's demand by ``requested_w`` (> 0) over [starts_at, ends_at).
 
     One is given of ``incentive_per_kwh`` (on top of the tariff) and ``price_per_kwh`` (instead of both).
-    ``areas`` empty = everywhere.
+    ``areas`` empty = everywhere. ``priority``: 0 is served first (OpenADR 3: the smaller, the more important).
     """
 
     id: DrEventId
@@ -31,6 +31,7 @@ class DrEvent:
     areas: frozenset[AreaId] = frozenset()
     incentive_per_kwh: Decimal | None = None
     price_per_kwh: Decimal | None = None
+    priority: int = 0
     created_at: datetime
     cancelled_at: datetime | None = None
 
@@ -46,12 +47,9 @@ class DrEvent:
         return min(self.ends_at, self.cancelled_at) if self.cancelled_at else self.ends_at
 
     def unit_price(self, tariff_per_kwh: Decimal) -> Decimal:
-        """Per kWh: what is paid for discharged energy (DOWN), what charging costs, never below 0 (UP). P11."""
-        if self.price_per_kwh is not None:
-            return self.price_per_kwh
+        """Per kWh: what is paid for discharged energy (DOWN); what charging costs (UP), never above the tariff. P11."""
         incentive = self.incentive_per_kwh or Decimal(0)
-        return (
-            tariff_per_kwh + incentive
-            if self.direction is Direction.DOWN
-            else max(tariff_per_kwh - incentive, Decimal(0))
-        )
+        if self.direction is Direction.DOWN:
+            return tariff_per_kwh + incentive if self.price_per_kwh is None else self.price_per_kwh
+        wanted = max(tariff_per_kwh - incentive, Decimal(0)) if self.price_per_kwh is None else self.price_per_kwh
+        return min(wanted, tariff_per_kwh)

@@ -79,7 +79,7 @@ class Reading:
 
 
 @frequent
-class Heard:
+class Heartbeat:
     """Heartbeat: the station lives. Memory only."""
 
     origin: Origin
@@ -234,7 +234,7 @@ class Unintelligible:
 
 
 StationFact = (
-    Heard
+    Heartbeat
     | Booted
     | StatusReported
     | StatusesReported

@@ -20,7 +20,10 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vehicle:
-    """A vehicle and its battery, as its user told us. Efficiencies are one way, AC side to battery and back."""
+    """A vehicle and its battery, as its user told us. Efficiencies are one way, AC side to battery and back.
+
+    ``plate`` and ``vin``: how it is known besides the ids it shows over OCPP (P1); empty = not told.
+    """
 
     id: VehicleId
     user: UserId
@@ -30,6 +33,8 @@ class Vehicle:
     max_discharge_w: int = 6_000
     charge_efficiency: float = 0.9
     discharge_efficiency: float = 0.9
+    plate: str = ""
+    vin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

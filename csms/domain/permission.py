@@ -43,7 +43,10 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlugIn:
-    """From cable in to cable out, at one EVSE. ``transaction`` is the one that runs in it, when one does."""
+    """From cable in to cable out, at one EVSE. ``transaction`` is the one that runs in it, when one does.
+
+    ``stated_soc_percent``: the state of charge at the plug-in as the user said it, where the station tells none.
+    """
 
     id: PlugInId
     evse: EvseRef
@@ -57,3 +60,4 @@ class PlugIn:
     soc_at_start_percent: float | None = None
     soc_percent: float | None = None
     soc_at: datetime | None = None
+    stated_soc_percent: float | None = None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from csms.domain.ids import EvseRef, SiteId, StationId
+from csms.domain.ids import EvseRef, SiteId, StationId, UserId
 
 
 class Version(StrEnum):
@@ -107,7 +107,7 @@ class Quirks:
     hold: HoldMethod = HoldMethod.NONE_START
     rate_unit: RateUnit = RateUnit.W
     stack_level: int = 1
-    """Stack level of setpoints; the safe floor is always level 0."""
+    """Stack level of setpoints; the failsafe limit is always level 0."""
     zero_ends_transaction: bool = False
     """A limit below the minimum ends the transaction (field lesson 24): pause at the minimum instead."""
     assume_version: Version | None = None
@@ -117,7 +117,7 @@ class Quirks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Electrics:
+class Ratings:
     """Ratings of one EVSE at its AC connection point.
 
     ``max_discharge_w`` is a magnitude. ``min_charge_w``: the least power that is not zero (IEC 61851: 6 A a phase).
@@ -133,13 +133,20 @@ class Electrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evse:
-    """One configured EVSE and where it stands."""
+    """One configured EVSE and where it stands.
+
+    ``on_refusal``, ``on_no_answer``: what its host gives without a permission, "charge" or "nothing"; None = the
+    server's setting (P4). ``allowed``: users who may use a private EVSE besides its owner, the station's host.
+    """
 
     ref: EvseRef
     site: SiteId
-    electrics: Electrics = Electrics()
+    ratings: Ratings = Ratings()
     connectors: int = 1
     public: bool = True
+    on_refusal: str | None = None
+    on_no_answer: str | None = None
+    allowed: tuple[UserId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

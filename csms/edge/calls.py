@@ -60,9 +60,9 @@ class Calls:
         if outgoing is not None:
             outgoing.finish(outcome)
         while self._queue and self._open is None:
-            following = self._queue.popleft()
-            if not following.future.done():
-                self._start(following)
+            compliance = self._queue.popleft()
+            if not compliance.future.done():
+                self._start(compliance)
         if not self._queue:
             self._queue = None
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from csms.domain.answers import Answer, BootAnswer, Noted, StartAnswer
+from csms.domain.answers import Acknowledged, Answer, BootAnswer, StartAnswer
 from csms.domain.commands import CallFailed, CallOutcome, CallResult
 from csms.domain.facts import Booted, Metered, Origin, StatusReported, Unintelligible
 from csms.domain.ports import Admitted
@@ -168,7 +168,7 @@ class Session:
     def _answer_bare(self, message_id: str, action: str) -> None:
         """We failed on a fact that is stored: confirm it where it must be, else say that the fault is ours."""
         if action in self._desk.translation.MUST_CONFIRM:
-            self._confirm(message_id, action, Noted())
+            self._confirm(message_id, action, Acknowledged())
         else:
             self._refuse(message_id, self._rpc.codes.internal, "The central system failed")
 

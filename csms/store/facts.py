@@ -40,7 +40,7 @@ def write_of(  # noqa: PLR0911  one case per kind of fact
 
     Result of the work: TransactionStarted -> the transaction id (the one given, or that of the same start before;
     reserved on the spot when none is given). TransactionReported -> whether it is new. TransactionStopped -> the
-    TransactionId it closed, or None when it is parked. Heard, Booted and AuthorizeAsked store nothing here.
+    TransactionId it closed, or None when it is parked. Heartbeat, Booted and AuthorizeAsked store nothing here.
     """
     match fact:
         case Metered():

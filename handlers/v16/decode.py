@@ -6,7 +6,7 @@ from csms.domain.facts import (
     AuthorizeAsked,
     Booted,
     DataSent,
-    Heard,
+    Heartbeat,
     Metered,
     StatusReported,
     TransactionStarted,
@@ -43,9 +43,9 @@ def boot(payload: Payload, context: Context, message_id: str) -> Booted:
     )
 
 
-def heartbeat(payload: Payload, context: Context, message_id: str) -> Heard:
+def heartbeat(payload: Payload, context: Context, message_id: str) -> Heartbeat:
     """§4.6 Heartbeat."""
-    return Heard(origin=context.origin(message_id))
+    return Heartbeat(origin=context.origin(message_id))
 
 
 def authorize(payload: Payload, context: Context, message_id: str) -> AuthorizeAsked:

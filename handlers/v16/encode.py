@@ -8,7 +8,7 @@ from csms.domain.commands import (
     ClearProfile,
     Command,
     Configure,
-    InstallFloor,
+    InstallFailsafeLimit,
     ReadSchedule,
     Reset,
     StartTransaction,
@@ -52,8 +52,8 @@ def _bounded_profile(command: ApplySetpoint, purpose: str) -> dict[str, Any]:
     }
 
 
-def install_floor(command: InstallFloor) -> tuple[WireCall, ...]:
-    """The safe floor: Relative, so it needs no start, and it has no end. Connector 0 = all connectors."""
+def install_floor(command: InstallFailsafeLimit) -> tuple[WireCall, ...]:
+    """The failsafe limit: Relative, so it needs no start, and it has no end. Connector 0 = all connectors."""
     profile = {
         "chargingProfileId": command.profile,
         "stackLevel": 0,
@@ -64,11 +64,11 @@ def install_floor(command: InstallFloor) -> tuple[WireCall, ...]:
     return (_set_profile(command.evse.evse, profile),)
 
 
-def _schedule(command: ApplySetpoint | InstallFloor, power_w: int) -> dict[str, Any]:
-    unit = rate_unit(command.rate_unit, command.electrics)
+def _schedule(command: ApplySetpoint | InstallFailsafeLimit, power_w: int) -> dict[str, Any]:
+    unit = rate_unit(command.rate_unit, command.ratings)
     return {
         "chargingRateUnit": unit.value,
-        "chargingSchedulePeriod": [limit_period(power_w, unit, command.electrics)],
+        "chargingSchedulePeriod": [limit_period(power_w, unit, command.ratings)],
     }
 
 
@@ -140,7 +140,7 @@ ENCODERS: Final[Mapping[type, Callable[[Any], tuple[WireCall, ...]]]] = {
     ApplySetpoint: apply_setpoint,
     ClearProfile: clear,
     Configure: configure,
-    InstallFloor: install_floor,
+    InstallFailsafeLimit: install_floor,
     ReadSchedule: read_schedule,
     Reset: reset,
     StartTransaction: start,

@@ -8,7 +8,7 @@ from csms.domain.facts import (
     AuthorizeAsked,
     Booted,
     DataSent,
-    Heard,
+    Heartbeat,
     Metered,
     StatusesReported,
     StatusReported,
@@ -44,9 +44,9 @@ def boot(payload: Payload, context: Context, message_id: str) -> Booted:
     )
 
 
-def heartbeat(payload: Payload, context: Context, message_id: str) -> Heard:
+def heartbeat(payload: Payload, context: Context, message_id: str) -> Heartbeat:
     """G02 Heartbeat."""
-    return Heard(origin=context.origin(message_id))
+    return Heartbeat(origin=context.origin(message_id))
 
 
 def authorize(payload: Payload, context: Context, message_id: str) -> AuthorizeAsked:

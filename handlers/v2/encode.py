@@ -8,7 +8,7 @@ from csms.domain.commands import (
     ClearProfile,
     Command,
     Configure,
-    InstallFloor,
+    InstallFailsafeLimit,
     ReadSchedule,
     Reset,
     StartTransaction,
@@ -38,8 +38,8 @@ def apply_limit(command: ApplySetpoint, version: Version) -> tuple[WireCall, ...
 
 def limit_profile(command: ApplySetpoint) -> Json:
     """A bounded profile of one limit."""
-    unit = rate_unit(command.rate_unit, command.electrics)
-    return bounded_profile(command, unit, limit_period(command.setpoint_w, unit, command.electrics))
+    unit = rate_unit(command.rate_unit, command.ratings)
+    return bounded_profile(command, unit, limit_period(command.setpoint_w, unit, command.ratings))
 
 
 def bounded_profile(command: ApplySetpoint, unit: RateUnit, period: Json) -> Json:
@@ -72,15 +72,15 @@ def set_profile(evse: int, profile: Json) -> WireCall:
     return WireCall("SetChargingProfile", {"evseId": evse, "chargingProfile": profile})
 
 
-def install_floor(command: InstallFloor, version: Version) -> tuple[WireCall, ...]:
-    """The safe floor (V2G-6): Relative, which must not carry a start (K01.FR.41), and without an end."""
-    unit = rate_unit(command.rate_unit, command.electrics)
+def install_floor(command: InstallFailsafeLimit, version: Version) -> tuple[WireCall, ...]:
+    """The failsafe limit (V2G-6): Relative, which must not carry a start (K01.FR.41), and without an end."""
+    unit = rate_unit(command.rate_unit, command.ratings)
     profile = {
         "id": command.profile,
         "stackLevel": 0,
         "chargingProfilePurpose": "TxDefaultProfile",
         "chargingProfileKind": "Relative",
-        "chargingSchedule": [schedule(unit, limit_period(command.limit_w, unit, command.electrics), {})],
+        "chargingSchedule": [schedule(unit, limit_period(command.limit_w, unit, command.ratings), {})],
     }
     return (set_profile(command.evse.evse, profile),)
 
@@ -149,7 +149,7 @@ ENCODERS: Final[Mapping[type, Callable[[Any, Version], tuple[WireCall, ...]]]] =
     ApplySetpoint: apply_limit,
     ClearProfile: clear,
     Configure: configure,
-    InstallFloor: install_floor,
+    InstallFailsafeLimit: install_floor,
     ReadSchedule: read_schedule,
     Reset: reset,
     StartTransaction: start,

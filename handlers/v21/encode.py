@@ -10,7 +10,7 @@ from handlers.window import seconds_between
 from handlers.wire import WireCall
 
 OFFLINE: Final = {"maxOfflineDuration": 120, "invalidAfterOfflineDuration": True}
-"""Alone for two minutes, a station leaves the setpoint and falls to its safe floor (V2G-5)."""
+"""Alone for two minutes, a station leaves the setpoint and falls to its failsafe limit (V2G-5)."""
 
 
 def encode(command: Command) -> tuple[WireCall, ...]:

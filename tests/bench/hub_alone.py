@@ -19,12 +19,12 @@ import orjson
 import uvloop
 
 from csms.clock import SystemClock
-from csms.domain.answers import BootAnswer, Noted
+from csms.domain.answers import Acknowledged, BootAnswer
 from csms.domain.commands import Accepted, ApplySetpoint
 from csms.domain.facts import Booted
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.ports import Admitted
-from csms.domain.station import BootState, Electrics, Quirks, RateUnit, SetpointDriver
+from csms.domain.station import BootState, Quirks, RateUnit, Ratings, SetpointDriver
 from csms.edge.hub import Hub
 from csms.settings import Ocpp
 
@@ -46,7 +46,11 @@ class Nothing:
 
     def receive(self, fact, done):
         now = datetime.now(UTC)
-        done(BootAnswer(state=BootState.ACCEPTED, now=now, interval_s=300) if isinstance(fact, Booted) else Noted())
+        done(
+            BootAnswer(state=BootState.ACCEPTED, now=now, interval_s=300)
+            if isinstance(fact, Booted)
+            else Acknowledged()
+        )
 
     def connected(self, station, version):
         pass
@@ -65,7 +69,7 @@ def setpoint(number: int, limit_w: int) -> ApplySetpoint:
         expires_at=now + timedelta(minutes=3),
         driver=SetpointDriver.CHARGE_ONLY,
         rate_unit=RateUnit.W,
-        electrics=Electrics(),
+        ratings=Ratings(),
         profile=100,
         stack_level=1,
     )

@@ -132,7 +132,7 @@ def throughput(pid: int, url: str, stations: int, seconds: float) -> dict[str, f
 def memory_per_station(stations: int) -> dict[str, int]:
     """Bytes of RSS per idle station: its connection alone; in a server that knows it; in one that registers it first.
 
-    In the server the set-up of each station that connects (configuration, safe floor, log of frames) is in it.
+    In the server the set-up of each station that connects (configuration, failsafe limit, log of frames) is in it.
     """
     with tempfile.TemporaryDirectory() as directory:
         with our_server(directory) as (pid, url):

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from csms.control.live import EvseLive, StationLive, restore
+from csms.control.state.live import EvseLive, StationLive, restore
 from csms.control.system import System
 from csms.domain.answers import Answer
 from csms.domain.commands import Accepted, CallOutcome, CallResult, Command, Offline, Outcome, station_of
@@ -35,16 +35,16 @@ from csms.domain.permission import Channel, PermissionState, PlugIn
 from csms.domain.station import (
     BootState,
     ConnectorStatus,
-    Electrics,
     Evse,
     ProbeState,
     Quirks,
+    Ratings,
     SetpointDriver,
     Station,
     Version,
 )
 from csms.settings import Settings
-from csms.store import Store, open_store, reads, works
+from csms.store import Store, open_store, reads, writes
 
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 S = StationId("CS-1")
@@ -57,7 +57,7 @@ CARD = IdToken("CARD-AOI")
 STRANGER = IdToken("STRANGER")
 
 V2G = Quirks(name="v2g", driver=SetpointDriver.OCPP21_SETPOINT)
-RATED = Electrics(max_charge_w=7360, max_discharge_w=6000)
+RATED = Ratings(max_charge_w=7360, max_discharge_w=6000)
 ACCEPTED = Accepted()
 LOW = Conditions(required_soc_percent=30, max_buy_per_kwh=Decimal(1))
 """Nothing is bought at the tariff of 30: what flows is an event's doing."""
@@ -111,7 +111,7 @@ def station(id_: StationId = S, evses: int = 1, *, site: str = "default", **chan
     made = Station(
         id=id_,
         site=SiteId(site),
-        evses=tuple(Evse(ref=EvseRef(id_, n + 1), site=SiteId(site), electrics=RATED) for n in range(evses)),
+        evses=tuple(Evse(ref=EvseRef(id_, n + 1), site=SiteId(site), ratings=RATED) for n in range(evses)),
         boot_state=BootState.ACCEPTED,
         version=Version.V21,
     )
@@ -181,7 +181,7 @@ class World:
         raise AssertionError("it does not come to rest")
 
     async def add(self, known: Station, *, online: bool = True) -> None:
-        await self.store.writer.run(partial(works.upsert_station, station=known, password_hash=None))
+        await self.store.writer.run(partial(writes.upsert_station, station=known, password_hash=None))
         live = self.system.live.add(known, self.quirks)
         if online:
             live.version = Version.V21
@@ -190,15 +190,15 @@ class World:
     async def person(self, user: UserId = AOI, vehicle: VehicleId | None = LEAF, card: IdToken | None = CARD) -> None:
         """A user, with a 40 kWh vehicle and a card where they are given."""
         added = User(id=user, name=user, created_at=START)
-        await self.store.writer.run(partial(works.add_user, user=added))
+        await self.store.writer.run(partial(writes.add_user, user=added))
         if vehicle:
             owned = Vehicle(id=vehicle, user=user, name="Leaf")
-            await self.store.writer.run(partial(works.add_vehicle, vehicle=owned))
+            await self.store.writer.run(partial(writes.add_vehicle, vehicle=owned))
         if card:
             await self.token(IdTokenRecord(token=card.value, user=user, vehicle=vehicle))
 
     async def token(self, record: IdTokenRecord) -> None:
-        await self.store.writer.run(partial(works.upsert_id_token, record=record))
+        await self.store.writer.run(partial(writes.upsert_id_token, record=record))
         self.system.tokens.put(record)
 
     async def take(self, *facts: StationFact) -> list[Answer]:

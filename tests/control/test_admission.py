@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.admission import hash_password
+from csms.control.stations.admission import hash_password
 from csms.domain.errors import BadRequest, BadSettings
 from csms.domain.ids import StationId
 from csms.domain.ports import Admitted, Refused
 from csms.domain.station import BootState
 from csms.settings import load
-from csms.store import reads, works
+from csms.store import reads, writes
 from tests.control.kit import S, World, station, world
 
 SECRET = b"0123456789abcdef0123456789ABCDEF"
@@ -20,7 +20,7 @@ SECRET = b"0123456789abcdef0123456789ABCDEF"
 
 async def guard(w: World, password: bytes = SECRET) -> None:
     hashed = hash_password(password.decode())
-    await w.store.writer.run(partial(works.upsert_station, station=station(), password_hash=hashed))
+    await w.store.writer.run(partial(writes.upsert_station, station=station(), password_hash=hashed))
 
 
 async def status(w: World, password: bytes | None = SECRET, user: str | None = S, name: str = S) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from csms.control.snapshots import SOC_STALE_AFTER
+from csms.control.dispatch.snapshots import SOC_STALE_AFTER
 from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
@@ -73,7 +73,7 @@ async def test_an_evse_that_cannot_be_reached_is_planned_with_the_power_it_takes
     await w.take(w.metered(power_import_w=3000.0))
     w.station.version = None
     seen = w.system.present.snapshot().evses[0]
-    assert (seen.fixed_w, seen.can_discharge) == (3000, False)
+    assert (seen.uncontrolled_w, seen.can_discharge) == (3000, False)
     assert await tick(w) == []
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from csms.control.outbox import after, profile_of
-from csms.control.snapshots import served_of
+from csms.control.dispatch.setpoint_queue import after, profile_of
+from csms.control.dispatch.snapshots import served_of
 from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
@@ -23,7 +23,7 @@ from csms.domain.dispatch import SetpointState
 from csms.domain.ids import DrEventId, EvseRef, StationId, VehicleId
 from csms.domain.snapshot import Served
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
-from policies.setpoints import Level
+from policies.compliance import Level
 from tests.control.dispatching import event, setpoint, shares, stored, tick
 from tests.control.kit import CARD, E1, E2, KEN, LOW, World, station, world
 
@@ -54,7 +54,7 @@ async def test_a_station_that_refuses_to_discharge_is_told_so_no_more(w: World) 
     await event(w)
     w.stations.answer = lambda command: Rejected("negative")
     assert await tick(w) == [-4000]
-    assert w.evse.following.level is Level.NO_DISCHARGE
+    assert w.evse.compliance.level is Level.NO_DISCHARGE
     assert (await stored(w))[0].refusal == "negative"
     w.stations.answer = lambda command: Accepted()
     (sent,) = await tick(w, 1)
@@ -85,7 +85,7 @@ async def test_a_dynamic_profile_is_installed_once_and_then_updated(tmp_path: Pa
         (update,) = w.stations.of(UpdateSetpoint)
         assert update.profile == profile_of(E1) == 1001
         assert setpoint(w).state is SetpointState.ACKNOWLEDGED
-        assert w.evse.following.level is Level.FULL
+        assert w.evse.compliance.level is Level.FULL
 
 
 async def test_the_others_make_room_for_an_evse_that_does_not_follow(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_the_others_make_room_for_an_evse_that_does_not_follow(tmp_path: P
         await w.take(w.event(0, "tx-9", other.ref, charging_state="Charging"))
         await w.take(w.metered(ref=other.ref, power_import_w=7000.0))
         assert (await w.system.dispatch.tick()).setpoints[0].setpoint_w > 0
-        other.following = replace(other.following, level=Level.FIXED)
+        other.compliance = replace(other.compliance, level=Level.UNCONTROLLED)
         decision = await w.system.dispatch.tick()
         await w.quiet()
         assert [one.setpoint_w for one in decision.setpoints] == [0, 7000]
@@ -133,7 +133,7 @@ async def test_power_that_does_not_come_is_asked_for_again_read_back_and_then_gi
         w.clock.pass_(6)
     assert len(w.stations.of(ApplySetpoint)) == 2
     assert len(w.stations.of(ReadSchedule)) == 1
-    assert w.evse.following.level is Level.NO_DISCHARGE
+    assert w.evse.compliance.level is Level.NO_DISCHARGE
     assert w.system.dispatch._due.is_set()
     assert (await stored(w))[0].decided_at == decided_at
 
@@ -184,4 +184,4 @@ async def test_of_a_vehicle_that_has_left_or_stopped_nothing_is_missing(w: World
     assert served_of(w.evse) == Served(DrEventId("dr-1"), -4000, -400)
     await w.take(w.ended(1), w.metered(power_import_w=0.0))
     assert served_of(w.evse) is None
-    assert w.evse.following.level is Level.FULL
+    assert w.evse.compliance.level is Level.FULL

@@ -7,22 +7,22 @@ from functools import partial
 
 import pytest
 
-from csms.control.tokens import Tokens
-from csms.control.transaction_ids import IDS_PER_BLOCK, TransactionIds
+from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
+from csms.control.state.id_tokens import IdTokens
 from csms.domain.answers import (
+    Acknowledged,
     Answer,
     BootAnswer,
     DataAnswer,
     NeedsAnswer,
     NeedsStatus,
-    Noted,
     StartAnswer,
     TimeAnswer,
     TokenAnswer,
     TokenStatus,
     TransactionAnswer,
 )
-from csms.domain.facts import DataSent, Heard, IdToken, NeedsReported, Reading, TokenType, Unintelligible
+from csms.domain.facts import DataSent, Heartbeat, IdToken, NeedsReported, Reading, TokenType, Unintelligible
 from csms.domain.ids import EvseRef, StationId
 from csms.domain.people import IdTokenRecord
 from csms.domain.station import BootState, ConnectorStatus, Version
@@ -47,7 +47,7 @@ async def test_a_heartbeat_is_answered_from_memory_with_the_time(w: World) -> No
     """Scenario 4: a write would only wear the disk."""
     answers: list[Answer] = []
     w.clock.pass_(5)
-    w.system.intake.receive(Heard(origin=w.origin()), answers.append)
+    w.system.intake.receive(Heartbeat(origin=w.origin()), answers.append)
     assert answers == [TimeAnswer(w.clock.now())]
     assert w.station.last_heard_at == w.clock.now()
 
@@ -90,7 +90,7 @@ async def test_a_start_that_nobody_understands_is_kept_and_gets_an_id_of_its_own
     assert 0 < one.transaction < two.transaction
     assert one.token.status is TokenStatus.INVALID
     other = replace(bad, origin=w.origin(), action="MeterValues")
-    assert await w.take(other) == [Noted()]
+    assert await w.take(other) == [Acknowledged()]
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ async def test_a_token_is_judged_by_what_is_known_of_it(
 
 def test_a_station_that_authorizes_nobody_is_let_be() -> None:
     """2.x NoAuthorization: its host wants that charge."""
-    verdict = Tokens().verdict(IdToken("", TokenType.NONE), START)
+    verdict = IdTokens().verdict(IdToken("", TokenType.NONE), START)
     assert verdict.status is TokenStatus.ACCEPTED
 
 
 def test_our_own_tokens_are_forgotten_when_they_have_expired_and_no_others() -> None:
-    tokens = Tokens()
+    tokens = IdTokens()
     tokens.load(
         [
             IdTokenRecord(token="A", type=TokenType.CENTRAL, expires_at=START),
@@ -143,8 +143,8 @@ async def test_everything_else_is_noted_or_answered_as_it_must_be(w: World) -> N
     facts = [w.status(ConnectorStatus.PREPARING), start, w.metered(power_import_w=1.0), needs, data]
     answers = await w.take(*facts, replace(needs, origin=w.origin(), bidirectional=False))
     assert [answers[0], *answers[2:]] == [
-        Noted(),
-        Noted(),
+        Acknowledged(),
+        Acknowledged(),
         NeedsAnswer(NeedsStatus.PROCESSING),
         DataAnswer("UnknownVendorId"),
         NeedsAnswer(NeedsStatus.NO_PROFILE),

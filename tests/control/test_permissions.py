@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.people import Links, People, hash_token, link_secret
+from csms.control.permission.people import Links, People, hash_token, link_secret
 from csms.domain.conditions import Conditions, TimeSlot
 from csms.domain.errors import NotFound
 from csms.domain.ids import EvseRef, PlugInId, StationId, UserId

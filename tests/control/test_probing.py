@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.probing import broken_by, may_probe
+from csms.control.dispatch.probing import broken_by, may_probe
 from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
@@ -144,9 +144,9 @@ async def test_no_probe_breaks_a_sites_export_limit_nor_do_two_together(tmp_path
         (mine,) = snapshot.evses
         other = replace(mine, ref=EvseRef(StationId("CS-2"), 1))
         assert may_probe(mine, snapshot)
-        feeding = replace(snapshot, evses=(mine, replace(other, fixed_w=-1000)))
+        feeding = replace(snapshot, evses=(mine, replace(other, uncontrolled_w=-1000)))
         assert not may_probe(mine, feeding)
-        drawing = replace(snapshot, evses=(mine, replace(other, fixed_w=3000)))
+        drawing = replace(snapshot, evses=(mine, replace(other, uncontrolled_w=3000)))
         assert may_probe(mine, drawing)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from csms.control.live import Live, StationLive
-from csms.control.provisioning import FLOOR_PROFILE, Provisioning, floor_w
-from csms.domain.commands import Accepted, Configure, InstallFloor, Rejected, Trigger, TriggerKind
+from csms.control.state.live import Live, StationLive
+from csms.control.stations.setup import FAILSAFE_PROFILE, StationSetup, failsafe_limit_w
+from csms.domain.commands import Accepted, Configure, InstallFailsafeLimit, Rejected, Trigger, TriggerKind
 from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId
 from csms.domain.snapshot import Site
 from csms.domain.station import BootState, Quirks, Version
@@ -33,7 +33,7 @@ class Scene:
         self.stations = ScriptedStations({S: Version.V16})
         self.tasks: list[asyncio.Task[None]] = []
         site = Site(id=SiteId("default"), import_limit_w=50_000)
-        self.provisioning = Provisioning(self.live, self.stations, (site,), 60)
+        self.provisioning = StationSetup(self.live, self.stations, (site,), 60)
         self.provisioning.spawn = self._spawn
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> object:
@@ -63,26 +63,30 @@ class Scene:
 
 
 def test_a_booted_station_is_set_up_from_the_start() -> None:
-    """V2G-6, V2G-25: metering, then the safe floor, then the statuses."""
+    """V2G-6, V2G-25: metering, then the failsafe limit, then the statuses."""
     scene = Scene()
-    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFailsafeLimit, Trigger]
     configure, floor, trigger = scene.stations.sent
     assert configure == Configure(station=S, sample_interval_s=60)
-    assert isinstance(floor, InstallFloor)
-    assert (floor.evse, floor.limit_w, floor.profile) == (EvseRef(S, 0), 7360, FLOOR_PROFILE)
+    assert isinstance(floor, InstallFailsafeLimit)
+    assert (floor.evse, floor.limit_w, floor.profile) == (EvseRef(S, 0), 7360, FAILSAFE_PROFILE)
     assert trigger == Trigger(evse=EvseRef(S, 0), kind=TriggerKind.STATUS)
 
 
 def test_a_station_that_was_accepted_before_goes_on_where_it_was() -> None:
     """V2G-61, V2G-62: floor and statuses, no configuration."""
     scene = Scene()
-    assert scene.sent(scene.provisioning.returned) == [InstallFloor, Trigger]
+    assert scene.sent(scene.provisioning.returned) == [InstallFailsafeLimit, Trigger]
 
 
 def test_a_station_that_boots_right_after_it_came_back_is_set_up_once() -> None:
     """Field lesson 22: nothing before its boot, and nothing twice."""
     scene = Scene()
-    assert scene.sent(scene.provisioning.returned, scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+    assert scene.sent(scene.provisioning.returned, scene.provisioning.booted) == [
+        Configure,
+        InstallFailsafeLimit,
+        Trigger,
+    ]
 
 
 def test_a_station_that_came_back_and_left_again_is_told_nothing() -> None:
@@ -120,18 +124,18 @@ def test_the_same_step_is_never_underway_twice() -> None:
     scene = Scene()
     scene.stations.gate.clear()
     steps = scene.provisioning.returned, scene.provisioning.returned
-    assert scene.sent(*steps, after=scene.stations.gate.set) == [InstallFloor, Trigger]
+    assert scene.sent(*steps, after=scene.stations.gate.set) == [InstallFailsafeLimit, Trigger]
 
 
 def test_a_refused_floor_does_not_stop_the_rest() -> None:
     scene = Scene()
     scene.stations.answer = lambda command: Rejected("no")
-    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFailsafeLimit, Trigger]
 
 
-@pytest.mark.parametrize("step", [Provisioning.returned, Provisioning.booted])
+@pytest.mark.parametrize("step", [StationSetup.returned, StationSetup.booted])
 def test_what_a_station_was_told_before_it_went_away_is_told_again(
-    step: Callable[[Provisioning, StationLive], None],
+    step: Callable[[StationSetup, StationLive], None],
 ) -> None:
     """V2G-12: it may have forgotten."""
     scene = Scene()
@@ -171,7 +175,7 @@ def fleet(*places: tuple[str, int]) -> Live:
 def test_the_floor_is_an_even_share_of_the_tightest_limit_above(places: list[tuple[str, int]], limit_w: int) -> None:
     """Must hold 1: with nobody steering, every site stays inside its fuse."""
     live = fleet(*places)
-    assert floor_w(TREE, live, live.stations[StationId("s0")]) == limit_w
+    assert failsafe_limit_w(TREE, live, live.stations[StationId("s0")]) == limit_w
 
 
 def test_the_floors_make_room_for_an_evse_that_comes_later() -> None:
@@ -179,11 +183,13 @@ def test_the_floors_make_room_for_an_evse_that_comes_later() -> None:
     scene = Scene()
     scene.live.add(station(StationId("CS-6"), 5), Quirks())
     scene.stations.answer = lambda command: Accepted()
-    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFloor, Trigger]
+    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFailsafeLimit, Trigger]
     del scene.stations.sent[:], scene.tasks[:]
     scene.live.add(station(StationId("CS-8"), 2), Quirks())
-    assert scene.sent(lambda _: scene.provisioning.level(), lambda _: scene.provisioning.level()) == [InstallFloor]
-    (floor,) = scene.stations.of(InstallFloor)
+    assert scene.sent(lambda _: scene.provisioning.level(), lambda _: scene.provisioning.level()) == [
+        InstallFailsafeLimit
+    ]
+    (floor,) = scene.stations.of(InstallFailsafeLimit)
     assert floor.limit_w == 50_000 // 8
     del scene.stations.sent[:], scene.tasks[:]
     assert scene.sent(lambda _: scene.provisioning.level()) == []
@@ -193,15 +199,15 @@ async def test_whoever_has_to_draw_less_is_told_first() -> None:
     """Must hold 1: the sum never grows on the way."""
     live = fleet(("house", 1), ("house", 1), ("house", 1))
     stations = ScriptedStations(dict.fromkeys(live.stations, Version.V16))
-    provisioning = Provisioning(live, stations, TREE, 60)
+    provisioning = StationSetup(live, stations, TREE, 60)
     tasks: list[asyncio.Task[None]] = []
     provisioning.spawn = lambda coroutine: tasks.append(asyncio.get_running_loop().create_task(coroutine))
-    provisioning._floors = {StationId("s0"): 1000, StationId("s1"): 9000, StationId("s2"): 7360}
+    provisioning._failsafe_limits = {StationId("s0"): 1000, StationId("s1"): 9000, StationId("s2"): 7360}
     for one in live.stations.values():
         one.version = Version.V16
     provisioning.level()
     await asyncio.gather(*tasks)
-    assert [(sent.evse.station, sent.limit_w) for sent in stations.of(InstallFloor)] == [
+    assert [(sent.evse.station, sent.limit_w) for sent in stations.of(InstallFailsafeLimit)] == [
         (StationId("s1"), 20_000 // 3),
         (StationId("s2"), 20_000 // 3),
         (StationId("s0"), 20_000 // 3),
@@ -211,6 +217,6 @@ async def test_whoever_has_to_draw_less_is_told_first() -> None:
 def test_all_floors_together_stay_inside_every_limit() -> None:
     """Must hold 1."""
     live = fleet(("house", 3), ("house", 2), ("other", 4), ("street", 1))
-    floors = {id_: floor_w(TREE, live, one) * len(one.evses) for id_, one in live.stations.items()}
+    floors = {id_: failsafe_limit_w(TREE, live, one) * len(one.evses) for id_, one in live.stations.items()}
     assert floors[StationId("s0")] + floors[StationId("s1")] <= 20_000
     assert sum(floors.values()) <= 40_000

@@ -14,7 +14,7 @@ from csms.domain.people import IdTokenRecord
 from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, ConnectorStatus, ProbeState, Version
-from csms.store import reads, works
+from csms.store import reads, writes
 from tests.control.kit import AOI, CARD, E1, LEAF, STRANGER, S, World, state_of
 
 
@@ -80,7 +80,7 @@ async def test_a_transaction_that_we_know_nothing_of_is_taken_over_as_it_runs(w:
     (record,) = await w.store.read(reads.open_transactions)
     assert (record.id, record.evse, record.started_at, record.meter_start_wh) == ("4711", E1, None, None)
     assert record.incomplete
-    await w.store.writer.run(partial(works.save_boot, fact=w.boot(), version=Version.V16, state=BootState.ACCEPTED))
+    await w.store.writer.run(partial(writes.save_boot, fact=w.boot(), version=Version.V16, state=BootState.ACCEPTED))
     await w.restart()
     assert (w.evse.transaction, w.evse.authorized) == ("4711", True)
     await w.system.permissions.claim(AOI, E1)
@@ -111,7 +111,7 @@ async def test_other_values_make_no_transaction(w: World, transaction: str, late
 async def test_a_start_gets_an_id_that_no_adopted_transaction_has(w: World) -> None:
     """V2G-55: another server's ids are no part of our sequence."""
     await w.plug(None)
-    taken = await w.store.writer.run(partial(works.reserve_transaction_ids, count=1)) - 1000
+    taken = await w.store.writer.run(partial(writes.reserve_transaction_ids, count=1)) - 1000
     w.clock.pass_(60)
     await w.take(w.metered(transaction=taken, power_import_w=3000.0))
     assert w.evse.transaction == str(taken)

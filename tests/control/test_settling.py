@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
-from csms.control import performance, summary
-from csms.control.settling import Settling
+from csms.control.settlement import performance
+from csms.control.settlement.audit import audit as audit_of
+from csms.control.settlement.settlement import Settlement
 from csms.domain.conditions import Conditions
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import Reading
@@ -188,7 +189,7 @@ async def test_a_no_takes_nothing_back_of_what_was_delivered_before_it(w: World)
     assert [(entry.energy_wh, entry.period_start, entry.period_end) for entry in sold] == [
         (1000, HALF_PAST, minute(45))
     ]
-    assert (await summary.audit(w.store, w.clock)).discharged_without_permission_wh == 1000 - 333
+    assert (await audit_of(w.store, w.clock)).discharged_without_permission_wh == 1000 - 333
 
 
 async def test_an_answer_in_the_middle_of_an_interval_is_paid_from_then_on(w: World) -> None:
@@ -210,7 +211,7 @@ async def test_the_audit_does_not_count_what_flows_until_a_discharge_can_be_over
     await w.say(granted=False)
     await w.take(w.metered(at=minute(50), import_wh=1000.0, export_wh=1160.0, power_export_w=0.0))
     await w.take(w.metered(at=minute(60), import_wh=1000.0, export_wh=1160.0, power_export_w=0.0))
-    assert (await summary.audit(w.store, w.clock)).discharged_without_permission_wh == 0
+    assert (await audit_of(w.store, w.clock)).discharged_without_permission_wh == 0
 
 
 async def test_a_price_that_supersedes_a_booked_one_is_settled_at_once(w: World) -> None:
@@ -237,13 +238,13 @@ async def test_a_second_yes_takes_nothing_away_from_what_the_first_allowed(w: Wo
     await w.say()
     await metered(w, (60,))
     assert await settled(w, 72) == THE_HOUR
-    audit = await summary.audit(w.store, w.clock)
+    audit = await audit_of(w.store, w.clock)
     assert audit.discharged_without_permission_wh == 0
 
 
 async def test_a_start_skips_the_days_on_which_nothing_was_plugged_in(w: World) -> None:
     """One look instead of one per interval."""
-    settling = Settling(w.store, w.system.prices, w.clock, w.settings)
+    settling = Settlement(w.store, w.system.prices, w.clock, w.settings)
     assert await settling.run() == 0
     assert settling._settled_until == START - timedelta(minutes=30)
 
@@ -321,7 +322,7 @@ async def test_the_audit_counts_what_was_discharged_without_a_yes(w: World, gran
     await w.say(granted=granted)
     await w.take(w.event(0, token=CARD, charging_state="Charging"))
     await metered(w, ALL)
-    assert (await summary.audit(w.store, w.clock)).discharged_without_permission_wh == exported_wh
+    assert (await audit_of(w.store, w.clock)).discharged_without_permission_wh == exported_wh
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ async def test_the_audit_counts_vehicles_that_left_with_too_little_by_our_doing(
     """P7, must hold 1."""
     plug_in = await left(w, came_with, left_with, hours)
     assert plug_in is PermissionState.GRANTED
-    assert (await summary.audit(w.store, w.clock)).below_required_charge == expected
+    assert (await audit_of(w.store, w.clock)).below_required_charge == expected
 
 
 async def left(w: World, came_with: float, left_with: float, hours: float) -> PermissionState:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.outbox import profile_of
+from csms.control.dispatch.setpoint_queue import profile_of
 from csms.domain.commands import Accepted, ApplySetpoint, Command, Outcome, Rejected, StartTransaction
 from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Use

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.dispatch import Dispatch
-from csms.control.events import new_event_id
-from csms.control.feed import Feed
+from csms.control.dispatch.dispatch import Dispatch
+from csms.control.state.events import new_event_id
+from csms.control.state.feed import Feed
 from csms.control.system import System
 from csms.control.timetable import Timetable
 from csms.domain.dr import Direction, DrEvent
@@ -146,7 +146,7 @@ async def test_a_part_that_fails_harms_no_other(w: World) -> None:
 
 
 async def test_one_tick_that_fails_is_not_the_last(w: World) -> None:
-    """Setpoints expire into the safe floor meanwhile."""
+    """Setpoints expire into the failsafe limit meanwhile."""
     ticks = asyncio.Queue[int]()
 
     class Failing(Dispatch):

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.control import changes
-from csms.control.cables import unplug
-from csms.control.changes import Committed
-from csms.control.live import Live
-from csms.control.tracking import apply
+from csms.control.intake.cables import unplug
+from csms.control.intake.projection import apply
+from csms.control.state import changes
+from csms.control.state.changes import Committed
+from csms.control.state.live import Live
 from csms.domain.facts import (
     AuthorizeAsked,
     IdToken,

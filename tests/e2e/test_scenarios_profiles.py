@@ -181,7 +181,7 @@ async def check_ignoring(world: World, version: str) -> None:
     await driver.answer(granted=True, max_buy_per_kwh="1", required_soc_percent=10)  # should not charge, but does
 
     async def is_fixed() -> bool:
-        return (await world.evse(station.spec.id))["level"] == "fixed"
+        return (await world.evse(station.spec.id))["level"] == "uncontrolled"
 
     await until(is_fixed, "the last rung")
     assert asked(station, "GetCompositeSchedule")

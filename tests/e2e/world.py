@@ -13,10 +13,10 @@ import httpx
 import orjson
 
 from csms.app import Daemon, running
-from csms.control.people import hash_token
+from csms.control.permission.people import hash_token
 from csms.domain.ports import Clock
 from csms.settings import Settings
-from csms.store import works
+from csms.store import writes
 from simulators.battery import Battery
 from simulators.behaviours import Behaviour
 from simulators.ev import Ev
@@ -114,7 +114,7 @@ class World:
 
     async def give_token(self) -> None:
         write = partial(
-            works.add_api_token, token_hash=hash_token(TOKEN), scope="operator", name="op", at=datetime.now(UTC)
+            writes.add_api_token, token_hash=hash_token(TOKEN), scope="operator", name="op", at=datetime.now(UTC)
         )
         await self.daemon.system.store.writer.run(write)
 

@@ -11,9 +11,9 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from csms.domain.answers import Answer, BootAnswer, Noted, StartAnswer, TimeAnswer, TokenAnswer, TokenStatus
+from csms.domain.answers import Acknowledged, Answer, BootAnswer, StartAnswer, TimeAnswer, TokenAnswer, TokenStatus
 from csms.domain.commands import Accepted, Configure, Rejected, Reset, Trigger
-from csms.domain.facts import Booted, Heard, Metered, Origin, TransactionStarted, Unintelligible
+from csms.domain.facts import Booted, Heartbeat, Metered, Origin, TransactionStarted, Unintelligible
 from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Admitted, Refused
 from csms.domain.station import BootState, Quirks, Version
@@ -51,12 +51,12 @@ class FakeIntake:
     def answer_to(self, fact: Any) -> Answer:
         if isinstance(fact, Booted):
             return BootAnswer(state=self.boot_state, now=NOW, interval_s=300)
-        if isinstance(fact, Heard):
+        if isinstance(fact, Heartbeat):
             return TimeAnswer(NOW)
         is_start = isinstance(fact, Unintelligible) and fact.action == "StartTransaction"
         if is_start or isinstance(fact, TransactionStarted):
             return StartAnswer(transaction=4711, token=TokenAnswer(status=TokenStatus.INVALID))
-        return Noted()
+        return Acknowledged()
 
     def connected(self, station: StationId, version: Version) -> None:
         self.events.append(("connected", version.value))
@@ -122,8 +122,8 @@ def _boot_reply(answer: Any, payload: Any) -> dict[str, Any]:
     return {"status": answer.state.value.capitalize(), "currentTime": answer.now.isoformat(), "interval": 300}
 
 
-def _heard(payload: Any, context: FakeContext, message_id: str) -> Heard:
-    return Heard(origin=origin_of(context, message_id))
+def _heard(payload: Any, context: FakeContext, message_id: str) -> Heartbeat:
+    return Heartbeat(origin=origin_of(context, message_id))
 
 
 def _metered(payload: Any, context: FakeContext, message_id: str) -> Metered:

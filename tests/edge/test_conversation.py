@@ -19,7 +19,7 @@ from csms.domain.commands import (
     TriggerKind,
 )
 from csms.domain.errors import BadRequest
-from csms.domain.facts import Booted, Heard, Metered, Unintelligible
+from csms.domain.facts import Booted, Heartbeat, Metered, Unintelligible
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.station import BootState, Version
 
@@ -399,7 +399,7 @@ async def test_a_16_station_is_answered_before_its_boot(edge):
     edge.admission.boot_state = BootState.NEVER
     station = await edge.online()
     assert (await station.ask(2, "1", "Heartbeat", {}))[0] == 3
-    assert isinstance(edge.intake.facts[-1], Heard)
+    assert isinstance(edge.intake.facts[-1], Heartbeat)
 
 
 async def test_an_accepted_station_reconnects_without_a_boot(edge):

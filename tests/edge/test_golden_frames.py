@@ -8,11 +8,11 @@ import pytest
 import handlers
 from csms.clock import SystemClock
 from csms.domain.answers import (
+    Acknowledged,
     BootAnswer,
     DataAnswer,
     NeedsAnswer,
     NeedsStatus,
-    Noted,
     StartAnswer,
     TimeAnswer,
     TokenAnswer,
@@ -65,7 +65,7 @@ class Willing:
 
     def receive(self, fact, done):
         self.facts.append(fact)
-        done(self._answers.get(self.action, Noted()))
+        done(self._answers.get(self.action, Acknowledged()))
 
 
 def converse(version, frame):

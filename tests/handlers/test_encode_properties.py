@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.domain.commands import ApplySetpoint, InstallFloor
+from csms.domain.commands import ApplySetpoint, InstallFailsafeLimit
 from csms.domain.ids import EvseRef, TransactionId
-from csms.domain.station import Current, Electrics, RateUnit, SetpointDriver, Version
+from csms.domain.station import Current, RateUnit, Ratings, SetpointDriver, Version
 from handlers import WireCall, encode
 from tests.handlers.golden import STATION, request_validator
 
 NOW = datetime(2026, 11, 20, 17, tzinfo=UTC)
 DYNAMIC_DRIVERS = (SetpointDriver.OCPP21_SETPOINT, SetpointDriver.OCPP21_DYNAMIC)
 
-electrics = st.builds(
-    Electrics,
+ratings = st.builds(
+    Ratings,
     current=st.sampled_from(Current),
     phases=st.sampled_from((1, 2, 3)),
     voltage_v=st.integers(100, 300),
@@ -32,7 +32,7 @@ setpoints = st.builds(
     expires_at=st.integers(0, 900_000).map(lambda ms: NOW + timedelta(milliseconds=ms)),
     driver=st.sampled_from(SetpointDriver),
     rate_unit=st.sampled_from(RateUnit),
-    electrics=electrics,
+    ratings=ratings,
     profile=st.integers(1, 2**31 - 1),
     stack_level=st.integers(0, 8),
 )
@@ -47,7 +47,7 @@ def schedule_of(call: WireCall) -> dict[str, Any]:
     return only
 
 
-def watts(figure: float, unit: str, ratings: Electrics) -> float:
+def watts(figure: float, unit: str, ratings: Ratings) -> float:
     return figure * (ratings.voltage_v * ratings.phases if unit == "A" else 1)
 
 
@@ -74,7 +74,7 @@ def test_no_limit_is_more_than_was_asked_for(version: Version, command: ApplySet
         schedule = schedule_of(call)
         period = schedule["chargingSchedulePeriod"][0]
         figure = period["limit"] if "limit" in period else period["setpoint"]
-        sent_w = watts(figure, schedule["chargingRateUnit"], command.electrics)
+        sent_w = watts(figure, schedule["chargingRateUnit"], command.ratings)
         assert abs(sent_w) <= abs(command.setpoint_w) + 1e-6
         assert sent_w * command.setpoint_w >= 0
 
@@ -102,19 +102,21 @@ def test_phases_are_named_for_ac_limits_and_never_for_dc(version: Version, comma
     """K01.FR.44, V2G-19; DC is driven in W."""
     for call in encode(version, command):
         period = schedule_of(call)["chargingSchedulePeriod"][0]
-        if command.electrics.current is Current.DC:
+        if command.ratings.current is Current.DC:
             assert "numberPhases" not in period
             assert schedule_of(call)["chargingRateUnit"] == "W"
         elif "limit" in period:
-            assert period["numberPhases"] == command.electrics.phases
+            assert period["numberPhases"] == command.ratings.phases
 
 
-@given(versions, electrics, st.integers(0, 400_000), st.sampled_from(RateUnit))
+@given(versions, ratings, st.integers(0, 400_000), st.sampled_from(RateUnit))
 def test_a_floor_has_no_end_and_is_within_its_limit(
-    version: Version, ratings: Electrics, limit_w: int, unit: RateUnit
+    version: Version, ratings: Ratings, limit_w: int, unit: RateUnit
 ) -> None:
     """V2G-6."""
-    command = InstallFloor(evse=EvseRef(STATION, 0), limit_w=limit_w, rate_unit=unit, electrics=ratings, profile=1)
+    command = InstallFailsafeLimit(
+        evse=EvseRef(STATION, 0), limit_w=limit_w, rate_unit=unit, ratings=ratings, profile=1
+    )
     (call,) = encode(version, command)
     assert list(request_validator(version, call.action).iter_errors(call.payload)) == []
     schedule = schedule_of(call)
@@ -147,7 +149,7 @@ def test_limits_of_known_powers(power_w: int, unit: str, phases: int, limit: flo
         expires_at=NOW + timedelta(minutes=3),
         driver=SetpointDriver.NEGATIVE_LIMIT,
         rate_unit=RateUnit(unit),
-        electrics=Electrics(phases=phases),
+        ratings=Ratings(phases=phases),
         profile=1,
         stack_level=1,
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from csms.domain.answers import Noted, TokenAnswer, TokenStatus
+from csms.domain.answers import Acknowledged, TokenAnswer, TokenStatus
 from csms.domain.commands import Accepted, Configure, Rejected, Reset, StartTransaction
 from csms.domain.facts import IdToken
 from csms.domain.ids import EvseRef
@@ -33,7 +33,7 @@ def test_a_group_that_is_too_long_is_left_out(version: Version) -> None:
 
 def test_the_wrong_kind_of_answer_is_an_error_of_ours() -> None:
     with pytest.raises(TypeError, match="TokenAnswer"):
-        ROUTES[Version.V16]["Authorize"].reply(Noted(), {})
+        ROUTES[Version.V16]["Authorize"].reply(Acknowledged(), {})
 
 
 @pytest.mark.parametrize("version", Version)

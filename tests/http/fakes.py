@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from csms.control.summary import Audit
+from csms.control.settlement.audit import Audit
 from csms.control.views import DriverState, DrReport, EvseView, IntervalReport, Registered, StationView
 from csms.domain.commands import CallOutcome, CallResult
 from csms.domain.conditions import Conditions, Pattern
@@ -21,7 +21,7 @@ from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
 from csms.domain.station import Evse, ProbeState, SetpointDriver, Station, Version
 from csms.domain.tariff import PriceStep
 from csms.settings import Settings
-from csms.store import Store, works
+from csms.store import Store, writes
 
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 STATION = StationId("ST-1")
@@ -107,8 +107,8 @@ class FakeControl:
         self.users[token] = user
 
         def write(conn: Any) -> None:
-            works.add_user(conn, user)
-            works.add_vehicle(conn, owned)
+            writes.add_user(conn, user)
+            writes.add_vehicle(conn, owned)
 
         await self.store.writer.run(write)
         await self.claim(user.id, evse)
@@ -134,11 +134,11 @@ class FakeControl:
         return self.plug_ins[user]
 
     async def save_pattern(self, user: UserId, pattern: Pattern) -> None:
-        await self.store.writer.run(lambda conn: works.save_pattern(conn, user, pattern))
+        await self.store.writer.run(lambda conn: writes.save_pattern(conn, user, pattern))
         self.ring(user)
 
     async def create_event(self, event: DrEvent) -> DrEvent:
-        await self.store.writer.run(lambda conn: works.save_dr_event(conn, event))
+        await self.store.writer.run(lambda conn: writes.save_dr_event(conn, event))
         self.events[event.id] = event
         return event
 
@@ -156,13 +156,13 @@ class FakeControl:
 
     async def put_prices(self, area: AreaId, steps: Sequence[PriceStep], until: datetime | None) -> None:
         now = self.clock.now()
-        await self.store.writer.run(lambda conn: works.save_prices(conn, area, steps, until, now))
+        await self.store.writer.run(lambda conn: writes.save_prices(conn, area, steps, until, now))
 
     def price_now(self, area: AreaId) -> tuple[Decimal, str]:
         return Decimal(30), "JPY"
 
     async def put_id_token(self, record: IdTokenRecord) -> None:
-        await self.store.writer.run(lambda conn: works.upsert_id_token(conn, record))
+        await self.store.writer.run(lambda conn: writes.upsert_id_token(conn, record))
 
     def driver_state(self, user: UserId) -> DriverState:
         plug_in = self.plug_ins.get(user)
@@ -270,7 +270,7 @@ async def add_tokens(store: Store) -> None:
     names = {"host": "inn", "driver": "u-1"}
     for scope, token in TOKENS.items():
         hashed, name = hashlib.sha256(token.encode()).hexdigest(), names.get(scope, scope)
-        await store.writer.run(lambda conn, h=hashed, s=scope, n=name: works.add_api_token(conn, h, s, n, NOON))
+        await store.writer.run(lambda conn, h=hashed, s=scope, n=name: writes.add_api_token(conn, h, s, n, NOON))
 
 
 def bearer(scope: str = "operator") -> dict[str, str]:

@@ -18,7 +18,7 @@ from csms.domain.errors import BadRequest
 from csms.domain.ids import PlugInId, UserId
 from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting, user_account
 from csms.edge.http.limits import MAX_BODY_BYTES
-from csms.store import works
+from csms.store import writes
 from tests.http.fakes import EVSE, NOON, STATION, FakeControl, asked, bearer, registration
 
 EVENT = {
@@ -267,7 +267,7 @@ async def test_lists_come_in_pages(web: httpx.AsyncClient) -> None:
 
 
 async def test_the_ledger_comes_in_pages_with_its_evidence(web: httpx.AsyncClient, control: FakeControl) -> None:
-    await control.store.writer.run(lambda conn: works.post_entries(conn, [_sale(n) for n in range(3)]))
+    await control.store.writer.run(lambda conn: writes.post_entries(conn, [_sale(n) for n in range(3)]))
     first = (await web.get("/api/v1/ledger?limit=2", headers=bearer())).json()
     rest = (await web.get(f"/api/v1/ledger?limit=2&cursor={first['next']}", headers=bearer("driver"))).json()
     assert (len(first["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
@@ -298,7 +298,7 @@ def _sale(number: int) -> LedgerEntry:
 
 async def test_a_balance_covers_the_period_asked_for(phone: httpx.AsyncClient, control: FakeControl) -> None:
     """P13: over any period the user picks."""
-    await control.store.writer.run(lambda conn: works.post_entries(conn, [_sale(n) for n in range(3)]))
+    await control.store.writer.run(lambda conn: writes.post_entries(conn, [_sale(n) for n in range(3)]))
     path = "/api/v1/users/u-1/balance"
     whole = (await phone.get(path, headers=bearer("driver"))).json()
     assert (whole["sold_wh"], whole["earned_minor"], whole["amount_minor"], whole["currency"]) == (
@@ -322,8 +322,8 @@ async def test_what_is_taken_back_and_booked_anew_counts_once(phone: httpx.Async
         _correction(sale, 1000, -30), cause=sale.cause.replace("sale", "purchase"), kind=EntryKind.PURCHASE
     )
     less = replace(_correction(bought, -500, 15), revision=1)
-    await control.store.writer.run(lambda conn: works.save_plug_in(conn, asked("u-1", NOON - timedelta(hours=3))))
-    await control.store.writer.run(lambda conn: works.post_entries(conn, [sale, taken, anew, bought, less]))
+    await control.store.writer.run(lambda conn: writes.save_plug_in(conn, asked("u-1", NOON - timedelta(hours=3))))
+    await control.store.writer.run(lambda conn: writes.post_entries(conn, [sale, taken, anew, bought, less]))
     balance = (await phone.get("/api/v1/users/u-1/balance", headers=bearer("driver"))).json()
     names = ("sold_wh", "earned_minor", "bought_wh", "spent_minor", "amount_minor")
     assert [balance[name] for name in names] == [1000, 40, 500, 15, 25]
@@ -347,7 +347,7 @@ def _correction(entry: LedgerEntry, energy_wh: int, minor: int) -> LedgerEntry:
 
 async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, control: FakeControl) -> None:
     """What is documented is there: no GET of the schema is unknown or fails on our side."""
-    await control.store.writer.run(lambda conn: works.save_plug_in(conn, asked("u-1")))
+    await control.store.writer.run(lambda conn: writes.save_plug_in(conn, asked("u-1")))
     event = (await phone.post("/api/v1/dr-events", headers=bearer(), json=EVENT)).json()["id"]
     values = {"station": STATION, "evse": "1", "event": event, "area": "default", "user": "u-1", "plug_in": "p-1"}
     schema = (await phone.get("/api/openapi.json")).json()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, DrEventId, EvseRef, SiteId, StationId
 from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use
-from csms.domain.station import Electrics
+from csms.domain.station import Ratings
 from csms.domain.tariff import PriceSeries, PriceStep
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
@@ -46,7 +46,7 @@ def resource(number: int = 1, *, site: str = "site", **changes: Any) -> EvseStat
     state = EvseState(
         ref=EvseRef(StationId(f"s{number}"), 1),
         site=SiteId(site),
-        electrics=Electrics(max_charge_w=7360, max_discharge_w=6000),
+        ratings=Ratings(max_charge_w=7360, max_discharge_w=6000),
         use=Use.RESOURCE,
         battery=Battery(capacity_wh=40_000, energy_wh=20_000, max_charge_w=7000, max_discharge_w=6000),
         terms=Terms(required_wh=12_000, departure_at=NOW + timedelta(hours=8)),
@@ -122,7 +122,7 @@ def evses(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: lis
     return EvseState(
         ref=EvseRef(StationId(f"s{number}"), 1),
         site=draw(st.sampled_from(sites)),
-        electrics=Electrics(
+        ratings=Ratings(
             max_charge_w=draw(st.sampled_from([3680, 7360, 11_000])),
             min_charge_w=draw(st.sampled_from([0, 1380, 3600])),
             max_discharge_w=draw(st.sampled_from([0, 6000, 10_000])),
@@ -132,7 +132,7 @@ def evses(draw: Callable[[st.SearchStrategy[Any]], Any], number: int, sites: lis
         terms=draw(terms(battery.capacity_wh if battery else 40_000)),
         can_discharge=draw(st.booleans()),
         can_pause=draw(st.sampled_from([True, True, True, False])),
-        fixed_w=draw(st.sampled_from([None, None, None, None, -3000, 0, 500, 9000])),
+        uncontrolled_w=draw(st.sampled_from([None, None, None, None, -3000, 0, 500, 9000])),
         observed_w=draw(st.sampled_from([None, -3000, 0, 2000, 7000])),
         drawn_w=draw(st.sampled_from([None, None, 0, 900, 3000])),
         served=draw(maybe(served())),

@@ -81,7 +81,7 @@ def test_a_vehicle_that_takes_less_than_it_may_can_only_stop_that_much() -> None
     fleet = [resource(1, drawn_w=2000), resource(2)]
     decision = decide(snapshot(*fleet, events=(event(requested_w=9000),)))
     assert powers(decision) == [0, 0]
-    assert [setpoint.baseline_w for setpoint in decision.setpoints] == [2000, 7000]
+    assert [setpoint.counterfactual_w for setpoint in decision.setpoints] == [2000, 7000]
     assert decision.events[0].allotted_w == 9000
 
 
@@ -152,14 +152,14 @@ def test_a_region_is_never_moved_both_ways_at_once() -> None:
 def test_what_does_not_come_is_taken_from_others() -> None:
     """V2G-9: the vehicle that does not follow is planned with what it takes."""
     wanted = event(requested_w=13_000)
-    fleet = [resource(1), resource(2, fixed_w=7000)]
+    fleet = [resource(1), resource(2, uncontrolled_w=7000)]
     decision = decide(snapshot(*fleet, events=(wanted,)))
     assert decision.setpoints[0].setpoint_w == -6000
     assert decision.setpoints[1].event is None
 
 
 def test_a_discharge_that_goes_on_by_itself_counts_for_the_event() -> None:
-    decision = decide(snapshot(resource(1), resource(2, fixed_w=-4000), events=(event(requested_w=11_000),)))
+    decision = decide(snapshot(resource(1), resource(2, uncontrolled_w=-4000), events=(event(requested_w=11_000),)))
     assert powers(decision) == [0, -4000]
     assert decision.events[0].allotted_w == 11_000
 

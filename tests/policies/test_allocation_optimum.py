@@ -10,7 +10,7 @@ import pytest
 from csms.domain.decision import Decision
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.snapshot import Battery, EvseState, Snapshot, Terms, Use
-from csms.domain.station import Electrics
+from csms.domain.station import Ratings
 from policies import decide
 from policies.baseline import baseline, parties
 from policies.response import Offer, offer_of
@@ -46,7 +46,7 @@ def vehicle(number: int, draw: np.random.Generator) -> EvseState:
         number,
         site=f"room{number % 4}",
         use=Use.PLAIN if number % 7 == 0 else Use.RESOURCE,
-        electrics=Electrics(max_charge_w=7360, min_charge_w=0, max_discharge_w=6000),
+        ratings=Ratings(max_charge_w=7360, min_charge_w=0, max_discharge_w=6000),
         battery=Battery(
             capacity_wh=40_000,
             energy_wh=float(draw.integers(5_000, 39_000)),

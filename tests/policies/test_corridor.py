@@ -10,7 +10,7 @@ import pytest
 from csms.domain.decision import Reason, Setpoint
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.snapshot import Battery, EvseState, Terms, Use
-from csms.domain.station import Electrics
+from csms.domain.station import Ratings
 from policies import decide
 from tests.policies.fleets import AWAY, HOME, NOW, event, prices, resource, site, snapshot
 
@@ -106,8 +106,8 @@ CHARGE: list[tuple[str, EvseState, int, Reason]] = [
     ("full", resource(battery=replace(BATTERY, energy_wh=40_000)), 0, Reason.FULL),
     ("nearly full", resource(battery=NEARLY_FULL), 2000, Reason.CHARGING_WITHIN_PRICE),
     ("too full for the least power", resource(battery=replace(BATTERY, energy_wh=39_950)), 0, Reason.FULL),
-    ("does not follow", resource(fixed_w=3000), 3000, Reason.NOT_FOLLOWING),
-    ("does not follow and must not", resource(fixed_w=3000, use=Use.NOTHING), 0, Reason.NOT_FOLLOWING),
+    ("does not follow", resource(uncontrolled_w=3000), 3000, Reason.NOT_FOLLOWING),
+    ("does not follow and must not", resource(uncontrolled_w=3000, use=Use.NOTHING), 0, Reason.NOT_FOLLOWING),
 ]
 
 
@@ -136,8 +136,7 @@ def test_a_vehicle_that_tells_no_charge_gets_its_required_charge_as_if_it_were_e
     dear = terms(max_buy_per_kwh=Decimal(10), departure_at=departure)
     for asked in ((), (DOWN,)):
         assert (
-            told(resource(battery=None, electrics=Electrics(max_charge_w=7000), terms=dear), *asked).setpoint_w
-            == power_w
+            told(resource(battery=None, ratings=Ratings(max_charge_w=7000), terms=dear), *asked).setpoint_w == power_w
         )
 
 
@@ -154,7 +153,7 @@ def test_an_upward_event_charges_at_its_own_price() -> None:
     picky = resource(terms=terms(max_buy_per_kwh=Decimal(10)))
     assert told(picky).setpoint_w == 0
     setpoint = told(picky, UP)
-    assert (setpoint.setpoint_w, setpoint.baseline_w, setpoint.event) == (7000, 0, UP.id)
+    assert (setpoint.setpoint_w, setpoint.counterfactual_w, setpoint.event) == (7000, 0, UP.id)
     assert Reason.DR_CHARGE in setpoint.reasons
     assert told(resource(terms=terms(max_buy_per_kwh=Decimal(9))), UP).setpoint_w == 0
 

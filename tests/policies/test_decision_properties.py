@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from csms.domain.decision import Decision, Reason, Setpoint
 from csms.domain.snapshot import Snapshot, Use
 from policies import decide
-from policies.constraints import clamped, safe_floor, violations
+from policies.constraints import clamped, failsafe, violations
 from tests.policies.fleets import event, resource, site, snapshot, snapshots
 
 
@@ -21,7 +21,7 @@ def test_a_decision_never_breaks_a_hard_rule(state: Snapshot) -> None:
 
 @given(snapshots())
 def test_the_safe_floor_never_breaks_a_hard_rule_and_never_discharges(state: Snapshot) -> None:
-    floor = safe_floor(state)
+    floor = failsafe(state)
     assert violations(state, floor) == ()
     assert all(setpoint.setpoint_w >= 0 and setpoint.event is None for setpoint in floor.setpoints)
 
@@ -34,7 +34,7 @@ def test_any_policy_is_safe_behind_the_clamp(state: Snapshot, data: st.DataObjec
         Setpoint(
             evse=evse.ref,
             setpoint_w=data.draw(powers),
-            baseline_w=0,
+            counterfactual_w=0,
             expires_at=state.now + timedelta(seconds=data.draw(st.integers(-5, 2000))),
             event=data.draw(names),
         )
@@ -62,15 +62,15 @@ def test_only_permitted_vehicles_are_ever_used_for_an_event(state: Snapshot) -> 
     for evse, setpoint in zip(state.evses, decide(state).setpoints, strict=True):
         if evse.use is not Use.RESOURCE:
             assert setpoint.event is None
-            assert setpoint.setpoint_w == setpoint.baseline_w >= 0
+            assert setpoint.setpoint_w == setpoint.counterfactual_w >= 0
 
 
 @given(snapshots())
 def test_an_event_gets_what_it_asked_for_or_says_that_it_falls_short(state: Snapshot) -> None:
     decision = decide(state)
-    most_step = max((evse.electrics.min_charge_w for evse in state.evses), default=0)
+    most_step = max((evse.ratings.min_charge_w for evse in state.evses), default=0)
     for share in decision.events:
-        moved = sum(abs(s.setpoint_w - s.baseline_w) for s in decision.setpoints if s.event == share.event)
+        moved = sum(abs(s.setpoint_w - s.counterfactual_w) for s in decision.setpoints if s.event == share.event)
         assert moved == share.allotted_w <= share.capacity_w
         if Reason.DR_SHORTFALL in share.reasons:
             assert share.allotted_w < share.requested_w
@@ -112,7 +112,7 @@ def test_plain_charging_uses_a_fuse_to_the_last_watt_and_shares_it(count: int, l
 def test_without_an_event_nobody_is_discharged(state: Snapshot) -> None:
     calm = decide(replace(state, events=()))
     assert all(setpoint.setpoint_w >= 0 for setpoint in calm.setpoints)
-    assert [s.setpoint_w for s in calm.setpoints] == [s.baseline_w for s in calm.setpoints]
+    assert [s.setpoint_w for s in calm.setpoints] == [s.counterfactual_w for s in calm.setpoints]
 
 
 def test_an_event_that_is_over_moves_nobody() -> None:

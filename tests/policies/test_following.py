@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from csms.domain.facts import Reading
 from csms.domain.station import ProbeState
+from policies.compliance import Act, Compliance, Level, follows, observe, refused
 from policies.probe import begin, judge
-from policies.setpoints import Act, Following, Level, follows, observe, refused
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 
@@ -38,8 +38,8 @@ def test_a_limit_may_be_undercut_a_discharge_must_be_met(desired_w: int, observe
     assert follows(desired_w, observed_w) is is_followed
 
 
-def acts(desired_w: int, observed: list[float], following: Following | None = None) -> tuple[Following, list[Act]]:
-    current, done = following or Following(), []
+def acts(desired_w: int, observed: list[float], compliance: Compliance | None = None) -> tuple[Compliance, list[Act]]:
+    current, done = compliance or Compliance(), []
     for power in observed:
         current, act = observe(current, desired_w, power, 2)
         done.append(act)
@@ -48,40 +48,40 @@ def acts(desired_w: int, observed: list[float], following: Following | None = No
 
 def test_what_does_not_follow_is_told_again_then_read_back_then_trusted_less() -> None:
     """V2G-9, V2G-10."""
-    following, done = acts(-6000, [0, 0, 0, 0, 0])
+    compliance, done = acts(-6000, [0, 0, 0, 0, 0])
     assert done == [Act.NOTHING, Act.RESEND, Act.NOTHING, Act.READ_BACK, Act.DEGRADE]
-    assert following == Following(level=Level.NO_DISCHARGE, failures=1)
+    assert compliance == Compliance(level=Level.NO_DISCHARGE, failures=1)
 
 
 def test_a_limit_that_is_not_kept_leads_straight_to_planning_with_what_is_seen() -> None:
-    following, _ = acts(0, [7000] * 5)
-    assert following.level is Level.FIXED
-    assert acts(0, [7000] * 9, following)[1] == [Act.NOTHING] * 9
+    compliance, _ = acts(0, [7000] * 5)
+    assert compliance.level is Level.UNCONTROLLED
+    assert acts(0, [7000] * 9, compliance)[1] == [Act.NOTHING] * 9
 
 
 def test_following_again_forgets_the_misses() -> None:
-    following, done = acts(-6000, [0, 0, 0, -6000])
-    assert (following, done[-1]) == (Following(), Act.NOTHING)
+    compliance, done = acts(-6000, [0, 0, 0, -6000])
+    assert (compliance, done[-1]) == (Compliance(), Act.NOTHING)
 
 
 def test_a_refusal_costs_one_rung_at_once() -> None:
-    once = refused(Following())
+    once = refused(Compliance())
     assert (once.level, refused(once).level, refused(refused(once)).level) == (
         Level.NO_DISCHARGE,
-        Level.FIXED,
-        Level.FIXED,
+        Level.UNCONTROLLED,
+        Level.UNCONTROLLED,
     )
 
 
 @given(st.lists(st.tuples(st.integers(-7000, 7000), st.floats(-8000, 8000)), max_size=40), st.integers(1, 5))
 def test_trust_never_grows_by_itself(samples: list[tuple[int, float]], allowed: int) -> None:
     rungs = list(Level)
-    following = Following()
+    compliance = Compliance()
     for desired_w, observed_w in samples:
-        before = following
-        following, act = observe(following, desired_w, observed_w, allowed)
-        assert rungs.index(following.level) >= rungs.index(before.level)
-        assert (act is Act.DEGRADE) == (following.level is not before.level)
+        before = compliance
+        compliance, act = observe(compliance, desired_w, observed_w, allowed)
+        assert rungs.index(compliance.level) >= rungs.index(before.level)
+        assert (act is Act.DEGRADE) == (compliance.level is not before.level)
 
 
 def seen(power_w: float | None) -> Reading:

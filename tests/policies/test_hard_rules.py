@@ -27,7 +27,7 @@ def told(state: Snapshot, *powers_w: int, **changes: Any) -> Decision:
     named = state.events[0].id if state.events else None
     given: dict[str, Any] = {"expires_at": NOW + timedelta(seconds=180), "event": named} | changes
     setpoints = (
-        Setpoint(evse=evse.ref, setpoint_w=power, baseline_w=0, **given)
+        Setpoint(evse=evse.ref, setpoint_w=power, counterfactual_w=0, **given)
         for evse, power in zip(state.evses, powers_w, strict=True)
     )
     return Decision(at=NOW, setpoints=tuple(setpoints))
@@ -128,13 +128,13 @@ def test_an_export_limit_relies_on_metered_charging_only() -> None:
 
 
 def test_a_station_that_does_not_follow_is_counted_with_what_it_takes() -> None:
-    state = snapshot(resource(1, fixed_w=7000), resource(2), sites=(site(limit_w=10_000),))
+    state = snapshot(resource(1, uncontrolled_w=7000), resource(2), sites=(site(limit_w=10_000),))
     assert broken(state, told(state, 0, 4000)) == {"site_import_limit"}
     assert broken(state, told(state, 0, 3000)) == set()
 
 
 def test_what_no_setpoint_can_avoid_is_not_the_decisions_fault() -> None:
-    state = snapshot(resource(1, fixed_w=7000), resource(2), sites=(site(limit_w=5_000),))
+    state = snapshot(resource(1, uncontrolled_w=7000), resource(2), sites=(site(limit_w=5_000),))
     assert broken(state, told(state, 0, 0)) == set()
 
 

@@ -214,7 +214,9 @@ def test_an_empty_stretch_of_time_has_no_cuts() -> None:
     assert cuts(START, START, timedelta(minutes=30), [], series) == ()
 
 
-def record(minute: int, baseline_w: int, moved_by: DrEvent | None, number: int = 1, plug: str = "") -> SetpointRecord:
+def record(
+    minute: int, counterfactual_w: int, moved_by: DrEvent | None, number: int = 1, plug: str = ""
+) -> SetpointRecord:
     at = START + timedelta(minutes=minute)
     return SetpointRecord(
         id=f"{number}-{minute}",
@@ -224,7 +226,7 @@ def record(minute: int, baseline_w: int, moved_by: DrEvent | None, number: int =
         event=moved_by.id if moved_by else None,
         decided_at=at,
         desired_w=-3000,
-        baseline_w=baseline_w,
+        counterfactual_w=counterfactual_w,
         expires_at=at + timedelta(hours=1),
         driver=SetpointDriver.OCPP21_SETPOINT,
         reasons=(),
@@ -236,7 +238,7 @@ def test_what_was_delivered_is_the_baseline_less_the_meter() -> None:
     asked = event()
     records = [record(-30, 9000, None), record(0, 6000, asked), record(10, 3000, asked)]
     (result,) = dr_results(asked, [flow(exported="1500")], records)
-    assert round(result.baseline_wh, 6) == 2000
+    assert round(result.counterfactual_wh, 6) == 2000
     assert (result.metered_wh, round(result.delivered_wh, 6)) == (-1500, 3500)
 
 
@@ -257,7 +259,7 @@ def test_what_was_not_metered_was_not_delivered() -> None:
     asked = event()
     unknown = flow(energy=replace(flow().energy, quality=Quality.MISSING))
     (result,) = dr_results(asked, [unknown], [record(0, 6000, asked)])
-    assert (result.baseline_wh, result.delivered_wh, result.quality) == (3000, 0, "missing")
+    assert (result.counterfactual_wh, result.delivered_wh, result.quality) == (3000, 0, "missing")
 
 
 def test_what_was_allotted_is_what_setpoints_of_the_event_moved_while_they_held() -> None:

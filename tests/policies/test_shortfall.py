@@ -13,7 +13,7 @@ from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import DrEventId
 from csms.domain.snapshot import EvseState, Served, Snapshot, Terms, Use
 from policies import decide
-from policies.setpoints import tolerance_w
+from policies.compliance import tolerance_w
 from tests.policies.fleets import NOW, event, resource, snapshot, snapshots
 
 EVENT = DrEventId("event")
@@ -69,7 +69,7 @@ def test_where_nobody_else_can_the_event_falls_short_and_says_so() -> None:
     assert Reason.NOT_FOLLOWING in decision.setpoints[0].reasons
 
 
-@pytest.mark.parametrize("change", [{"can_discharge": False}, {"use": Use.PLAIN}, {"fixed_w": 0}], ids=str)
+@pytest.mark.parametrize("change", [{"can_discharge": False}, {"use": Use.PLAIN}, {"uncontrolled_w": 0}], ids=str)
 def test_of_a_vehicle_that_is_asked_no_more_nothing_is_missing(change: dict[str, object]) -> None:
     """Others get the request, not the request and what is missing of it."""
     gone = idle(1, served=serving(-4000, 0), **change)
@@ -99,11 +99,11 @@ def test_a_vehicle_that_misses_is_never_moved_further_than_it_was_asked(state: S
     events = {event.id: event for event in state.events}
     for evse, setpoint in zip(state.evses, decision.setpoints, strict=True):
         of = events.get(evse.served.event) if evse.served else None
-        if of is None or evse.served is None or setpoint.event != of.id or evse.fixed_w is not None:
+        if of is None or evse.served is None or setpoint.event != of.id or evse.uncontrolled_w is not None:
             continue
         if is_short(evse.served, of):
-            least = min(evse.served.asked_w, setpoint.baseline_w)
-            most = max(evse.served.asked_w, setpoint.baseline_w, evse.electrics.min_charge_w)
+            least = min(evse.served.asked_w, setpoint.counterfactual_w)
+            most = max(evse.served.asked_w, setpoint.counterfactual_w, evse.ratings.min_charge_w)
             assert least <= setpoint.setpoint_w <= most
 
 

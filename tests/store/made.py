@@ -127,7 +127,7 @@ def entry(kind: EntryKind, minor: int, energy_wh: int, **changed: Any) -> Ledger
 
 
 def take(conn: Connection, *facts: StationFact, transaction: int | None = None) -> list[Any]:
-    """Store facts as the writer does; the results of their works."""
+    """Store facts as the writer does; the results of their writes."""
     conn.rollback()  # end what a read before has begun
     writes = [Write(*write_of(fact, transaction=transaction)) for fact in facts]
     return [_result(outcome) for outcome in commit_batch(conn, writes)]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from csms.domain.facts import (
     DataSent,
-    Heard,
+    Heartbeat,
     IdToken,
     NeedsReported,
     StatusesReported,
@@ -19,7 +19,7 @@ from csms.domain.facts import (
 )
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.station import ConnectorStatus
-from csms.store import reads, works
+from csms.store import reads, writes
 from csms.store.facts import write_of
 from csms.store.tables import (
     METER_VALUE,
@@ -150,8 +150,8 @@ def test_a_stop_that_came_before_its_start_closes_it_when_reconciled(conn: Conne
     assert take(conn, early) == [None]
     assert take(conn, late, transaction=7) == [7]
     with conn.begin():
-        assert works.reconcile_stops(conn, S) == ("7",)
-        assert works.reconcile_stops(conn, S) == ()
+        assert writes.reconcile_stops(conn, S) == ("7",)
+        assert writes.reconcile_stops(conn, S) == ()
     assert reads.open_transactions(conn) == []
     assert len(reads.readings(conn, E1, at(0), at(90))) == 1
 
@@ -161,7 +161,7 @@ def test_a_stop_that_came_before_its_start_closes_it_when_reconciled(conn: Conne
 def test_a_parked_stop_never_closes_a_transaction_that_was_started_before_it_came(conn: Connection) -> None:
     take(conn, started(), started("m-2", evse=E2), stopped(-1), stopped(2))
     with conn.begin():
-        assert works.reconcile_stops(conn, S) == ()
+        assert writes.reconcile_stops(conn, S) == ()
 
 
 def test_a_start_repeated_after_its_stop_opens_nothing(conn: Connection) -> None:
@@ -214,7 +214,7 @@ def test_a_presumed_end_holds_until_the_real_one_comes(conn: Connection) -> None
     take(conn, started(), *session_of_events(4)[:3], transaction=7)
     seven = TransactionId("7")
     with conn.begin():
-        assert [works.presume_ended(conn, S, id_, at(2.5)) for id_ in (seven, TX, TX)] == [True, True, False]
+        assert [writes.presume_ended(conn, S, id_, at(2.5)) for id_ in (seven, TX, TX)] == [True, True, False]
     assert reads.open_transactions(conn) == []
     assert all(record.incomplete for record in reads.transactions(conn))
     take(conn, stopped(7), session_of_events(4)[3])
@@ -239,7 +239,7 @@ def test_two_different_readings_of_one_instant_are_both_kept(conn: Connection) -
 
 def test_a_replayed_status_does_not_become_the_newest(conn: Connection) -> None:
     with conn.begin():
-        works.upsert_station(conn, station(), None)
+        writes.upsert_station(conn, station(), None)
     charging, available = status(ConnectorStatus.CHARGING, 1), status(ConnectorStatus.AVAILABLE, 2)
     take(conn, charging, StatusesReported(origin=origin(), statuses=(available,)), charging)
     assert [found.status for found in reads.live_state(conn).statuses] == [ConnectorStatus.AVAILABLE]
@@ -262,7 +262,7 @@ def test_needs_and_vendor_data_are_kept(conn: Connection) -> None:
 
 
 def test_a_heartbeat_is_not_stored() -> None:
-    assert write_of(Heard(origin=origin())) == ((), None)
+    assert write_of(Heartbeat(origin=origin())) == ((), None)
 
 
 FACTS = [

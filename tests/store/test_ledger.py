@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from csms.domain.errors import Conflict
 from csms.domain.ids import DrEventId, PlugInId, UserId, VehicleId
 from csms.domain.ledger import EntryKind, LedgerEntry, Posting, user_account
-from csms.store import reads, works
+from csms.store import reads, writes
 from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING
 from tests.store.made import CAR, PLUG_IN, USER, at, entry
 
@@ -27,7 +27,7 @@ LATER = replace(SALE, cause="later", period_start=at(30), period_end=at(60), veh
 def post(conn: Connection, *entries: LedgerEntry) -> int:
     conn.rollback()
     with conn.begin():
-        return works.post_entries(conn, entries)
+        return writes.post_entries(conn, entries)
 
 
 def test_entries_come_back_as_they_were_posted(conn: Connection) -> None:
@@ -157,7 +157,7 @@ def test_whatever_is_posted_the_books_balance(conn: Connection, flows: list) -> 
     with conn.begin() as attempt:
         for posted in entries:
             try:
-                works.post_entries(conn, [posted])
+                writes.post_entries(conn, [posted])
             except Conflict:
                 assert not posted.is_balanced
         sums = select(func.sum(LEDGER_POSTING.c.amount_minor)).group_by(LEDGER_POSTING.c.entry)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, select, text
 
 from csms.domain.conditions import Conditions, Pattern
 from csms.domain.errors import BadDatabase, Conflict
-from csms.store import Store, Write, open_store, works
+from csms.store import Store, Write, open_store, writes
 from csms.store.batch import commit_batch
 from csms.store.database import parse_url
 from csms.store.facts import write_of
@@ -20,7 +20,7 @@ from csms.store.tables import METER_VALUE, QUARANTINE, SECRET
 from tests.store.made import USER, metered, reading, started
 
 
-class Heard:
+class Heartbeat:
     """Collects what the writer tells."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ async def stored_minutes(store: Store) -> int:
 
 
 async def test_what_is_done_is_stored(store: Store) -> None:
-    heard = Heard()
+    heard = Heartbeat()
     for n in range(50):
         store.writer.put(Write(rows_of(n), done=heard))
     await heard.until(50)
@@ -55,13 +55,13 @@ async def test_what_is_done_is_stored(store: Store) -> None:
 
 
 async def test_run_gives_the_result_and_is_durable(store: Store) -> None:
-    assert await store.writer.run(lambda conn: works.reserve_transaction_ids(conn, 10)) == 1
-    assert await store.writer.run(lambda conn: works.reserve_transaction_ids(conn, 1)) == 11
+    assert await store.writer.run(lambda conn: writes.reserve_transaction_ids(conn, 10)) == 1
+    assert await store.writer.run(lambda conn: writes.reserve_transaction_ids(conn, 1)) == 11
 
 
 async def test_works_run_in_order_after_the_rows_before_them(store: Store) -> None:
     """An item's rows and work never overtake an earlier item's."""
-    heard = Heard()
+    heard = Heartbeat()
 
     def seen(conn: Connection) -> int:
         return len(conn.execute(select(METER_VALUE.c.id)).all())
@@ -74,7 +74,7 @@ async def test_works_run_in_order_after_the_rows_before_them(store: Store) -> No
 
 async def test_a_work_that_raises_tells_its_caller_and_leaves_nothing(store: Store) -> None:
     def fails(conn: Connection) -> None:
-        works.put_secret(conn, "x", "y")
+        writes.put_secret(conn, "x", "y")
         raise Conflict("no")
 
     with pytest.raises(Conflict, match="no"):
@@ -85,7 +85,7 @@ async def test_a_work_that_raises_tells_its_caller_and_leaves_nothing(store: Sto
 async def test_a_broken_constraint_is_a_conflict(store: Store) -> None:
     """Callers never see the database's own errors."""
     with pytest.raises(Conflict, match="does not fit"):
-        await store.writer.run(lambda conn: works.save_pattern(conn, USER, Pattern(name="n", conditions=Conditions())))
+        await store.writer.run(lambda conn: writes.save_pattern(conn, USER, Pattern(name="n", conditions=Conditions())))
 
 
 async def test_a_failed_read_is_a_bad_database(store: Store) -> None:
@@ -95,7 +95,7 @@ async def test_a_failed_read_is_a_bad_database(store: Store) -> None:
 
 async def test_a_read_cannot_write(store: Store) -> None:
     with pytest.raises(BadDatabase):
-        await store.read(lambda conn: works.put_secret(conn, "x", "y"))
+        await store.read(lambda conn: writes.put_secret(conn, "x", "y"))
 
 
 POISON = {"evse": 2**70}
@@ -108,7 +108,7 @@ def poison(n: int = 0) -> tuple:
 
 async def test_a_poison_row_blocks_nobody_and_goes_to_the_quarantine(store: Store) -> None:
     """Design §3: a failed batch is bisected."""
-    done, failed = Heard(), Heard()
+    done, failed = Heartbeat(), Heartbeat()
     for n in range(40):
         store.writer.put(Write(poison(n) if n in {3, 20} else rows_of(n), done=done, failed=failed))
     await done.until(38)
@@ -121,7 +121,7 @@ async def test_a_poison_row_blocks_nobody_and_goes_to_the_quarantine(store: Stor
 
 @pytest.mark.parametrize("bad", ["a\x00b", "\ud800"], ids=["NUL", "lone surrogate"])
 async def test_text_an_engine_refuses_is_stored_or_quarantined(store: Store, bad: str) -> None:
-    told = Heard()
+    told = Heartbeat()
     store.writer.put(Write(rows_of(1, context=bad), done=told, failed=told))
     store.writer.put(Write(rows_of(2), done=told))
     await told.until(2)
@@ -130,7 +130,7 @@ async def test_text_an_engine_refuses_is_stored_or_quarantined(store: Store, bad
 
 
 async def test_a_work_that_cannot_be_stored_is_quarantined_with_its_fact(store: Store) -> None:
-    failed = Heard()
+    failed = Heartbeat()
     store.writer.put(Write(*write_of(started(meter_start_wh=2**80), transaction=7), failed=failed))
     await failed.until(1)
     kept = await store.read(lambda conn: conn.execute(select(QUARANTINE)).one())
@@ -138,7 +138,7 @@ async def test_a_work_that_cannot_be_stored_is_quarantined_with_its_fact(store: 
 
 
 async def test_a_callback_that_fails_does_not_stop_the_others(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    heard = Heard()
+    heard = Heartbeat()
     store.writer.put(Write(rows_of(1), done=lambda _: {}["absent"]))
     store.writer.put(Write(rows_of(2), done=heard))
     await heard.until(1)
@@ -146,7 +146,7 @@ async def test_a_callback_that_fails_does_not_stop_the_others(store: Store, capl
 
 
 async def test_a_caller_who_gave_up_does_not_stop_the_work(store: Store) -> None:
-    waiting = asyncio.create_task(store.writer.run(lambda conn: works.put_secret(conn, "x", "y")))
+    waiting = asyncio.create_task(store.writer.run(lambda conn: writes.put_secret(conn, "x", "y")))
     await asyncio.sleep(0)
     waiting.cancel()
     with suppress(asyncio.CancelledError):
@@ -170,7 +170,7 @@ async def test_closing_commits_what_is_queued(url: str) -> None:
 async def test_the_queue_is_full_from_its_limit_until_it_is_half_empty(url: str) -> None:
     store = open_store(url, spacing_s=0, queue_limit=10)
     fullness: list[bool] = []
-    done = Heard()
+    done = Heartbeat()
 
     def committed(result: Any) -> None:
         fullness.append(store.writer.is_full)
@@ -203,7 +203,7 @@ async def test_a_database_locked_by_another_program_is_waited_for(url: str, monk
     monkeypatch.setattr("csms.store.database.BUSY_TIMEOUT_S", 0.01)
     store = open_store(url, spacing_s=0)
     await store.writer.run(lambda _conn: None)
-    complaint, heard = Told(), Heard()
+    complaint, heard = Told(), Heartbeat()
     logging.getLogger("csms.store.writer").addHandler(complaint)
     other = create_engine(parse_url(url))
     with other.connect() as conn:
@@ -227,7 +227,7 @@ async def test_a_lost_connection_is_opened_again(store: Store, url: str) -> None
     with other.begin() as conn:
         conn.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
     other.dispose()
-    heard = Heard()
+    heard = Heartbeat()
     store.writer.put(Write(rows_of(1), done=heard))
     await heard.until(1)
     assert await stored_minutes(store) == 1
@@ -241,7 +241,7 @@ def test_whatever_is_poison_everything_else_is_stored(url: str, bad: set[int]) -
     async def scenario() -> None:
         store = open_store(url, spacing_s=0)
         await store.writer.run(lambda conn: conn.execute(METER_VALUE.delete()).rowcount)
-        done, failed = Heard(), Heard()
+        done, failed = Heartbeat(), Heartbeat()
         for n in range(20):
             store.writer.put(Write(poison(n) if n in bad else rows_of(n), done=done, failed=failed))
         await done.until(20 - len(bad))

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from csms.domain.errors import BadRequest, Conflict
 from csms.edge.http.auth import CallerDep, ControlDep
 from csms.edge.http.ports import Control
-from csms.store import reads, works
+from csms.store import reads, writes
 
 Work = Callable[[], Awaitable[Any]]
 Key = Annotated[
@@ -54,7 +54,7 @@ class Once:
         body = to_json(await work())
         text, at = body.decode(), self._control.clock.now()
         await self._control.store.writer.run(
-            lambda conn: works.save_idempotency(conn, key, self._fingerprint, status, text, at)
+            lambda conn: writes.save_idempotency(conn, key, self._fingerprint, status, text, at)
         )
         return _json(status, body)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
-from csms.control.summary import Audit
+from csms.control.settlement.audit import Audit
 from csms.control.views import DriverState, DrReport, Registered, StationView
 from csms.domain.conditions import Conditions, Pattern
 from csms.domain.dr import DrEvent

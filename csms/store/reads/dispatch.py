@@ -87,7 +87,7 @@ def _permission_of(row: Row[Any]) -> Permission:
 
 
 def permission_histories(conn: Connection, plug_ins: Sequence[PlugInId]) -> dict[PlugInId, list[Permission]]:
-    """Every state the permission of these plug-ins was in, in the order of storing; see ``works.save_plug_in``."""
+    """Every state the permission of these plug-ins was in, in the order of storing; see ``writes.save_plug_in``."""
     found: dict[PlugInId, list[Permission]] = {id_: [] for id_ in plug_ins}
     h = PERMISSION_HISTORY.c
     for first in range(0, len(plug_ins), _IDS_PER_QUERY):
@@ -180,7 +180,7 @@ def setpoint_of(row: Row[Any]) -> SetpointRecord:
         event=row.event,
         decided_at=instant(row.decided_at),
         desired_w=row.desired_w,
-        baseline_w=row.baseline_w,
+        counterfactual_w=row.counterfactual_w,
         expires_at=instant(row.expires_at),
         driver=SetpointDriver(row.driver),
         reasons=reasons_of(row.reasons),

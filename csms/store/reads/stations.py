@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Row, select
 
 from csms.domain.ids import EvseRef, StationId
 from csms.domain.live import StoredProbe
-from csms.domain.station import BootState, Current, Electrics, Evse, ProbeState, Station, Version
+from csms.domain.station import BootState, Current, Evse, ProbeState, Ratings, Station, Version
 from csms.store.tables import EVSE, PROBE, STATION
 from csms.store.values import instant
 
@@ -50,7 +50,7 @@ def _evse_of(row: Row[Any]) -> Evse:
     return Evse(
         ref=EvseRef(row.station, row.evse),
         site=row.site,
-        electrics=Electrics(
+        ratings=Ratings(
             current=Current(row.current),
             phases=row.phases,
             voltage_v=row.voltage_v,

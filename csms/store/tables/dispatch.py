@@ -103,7 +103,7 @@ class SetpointRow(SQLModel, table=True):
     event: str | None = None
     decided_at: int = big()
     desired_w: int
-    baseline_w: int
+    counterfactual_w: int
     expires_at: int = big()
     driver: str
     reasons: str

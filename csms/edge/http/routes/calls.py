@@ -15,7 +15,7 @@ from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.ports import Control
 from csms.edge.http.problems import Problem
 from csms.edge.http.shapes import Body, Name
-from csms.store import works
+from csms.store import writes
 
 router = APIRouter(prefix="/api/v1/stations", tags=["stations"])
 
@@ -68,7 +68,9 @@ async def call(control: ControlDep, caller: Operator, once: OnceDep, station: Na
 async def _call(control: Control, caller: Caller, station: StationId, body: CallBody) -> dict[str, Any]:
     outcome = await control.stations.call(station, body.action, body.payload, body.timeout_s)
     text, at, by = type(outcome).__name__, control.clock.now(), caller.name
-    await control.store.writer.run(lambda conn: works.save_call(conn, station, body.action, body.payload, text, at, by))
+    await control.store.writer.run(
+        lambda conn: writes.save_call(conn, station, body.action, body.payload, text, at, by)
+    )
     return _answer(station, outcome, body.timeout_s)
 
 

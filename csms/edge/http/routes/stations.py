@@ -12,7 +12,7 @@ from csms.control.views import EvseView, StationView
 from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import EvseRef, SiteId, StationId
 from csms.domain.permission import PermissionState
-from csms.domain.station import BootState, Current, Electrics, Evse, Station
+from csms.domain.station import BootState, Current, Evse, Ratings, Station
 from csms.edge.http.auth import ControlDep, HostReader, Operator
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
@@ -191,15 +191,15 @@ def _station(body: StationBody) -> Station:
 
 
 def _evse(station: StationId, site: SiteId, body: EvseBody) -> Evse:
-    electrics = Electrics(
+    ratings = Ratings(
         current=body.current,
         phases=body.phases,
         max_charge_w=body.max_charge_w,
-        min_charge_w=min(Electrics().min_charge_w * body.phases, body.max_charge_w),
+        min_charge_w=min(Ratings().min_charge_w * body.phases, body.max_charge_w),
         max_discharge_w=body.max_discharge_w,
     )
     ref = EvseRef(station, body.evse)
-    return Evse(ref=ref, site=site, electrics=electrics, connectors=body.connectors, public=body.public)
+    return Evse(ref=ref, site=site, ratings=ratings, connectors=body.connectors, public=body.public)
 
 
 def station_out(control: Control, view: StationView) -> StationOut:
@@ -227,7 +227,7 @@ def _evse_out(control: Control, view: EvseView) -> EvseOut:
     return EvseOut(
         evse=view.evse.ref.evse,
         public=view.evse.public,
-        **_ratings(view.evse.electrics),
+        **_ratings(view.evse.ratings),
         connectors=[ConnectorOut(connector=s.connector, status=s.status, at=s.at) for s in view.statuses],
         power_w=view.power_w,
         setpoint_w=view.setpoint_w,
@@ -237,15 +237,15 @@ def _evse_out(control: Control, view: EvseView) -> EvseOut:
         driver=view.driver,
         probe=view.probe,
         level=view.level,
-        can_discharge=view.driver.can_discharge and view.evse.electrics.max_discharge_w > 0,
+        can_discharge=view.driver.can_discharge and view.evse.ratings.max_discharge_w > 0,
         link=control.links(view.evse.ref),
     )
 
 
-def _ratings(electrics: Electrics) -> dict[str, Any]:
+def _ratings(ratings: Ratings) -> dict[str, Any]:
     return {
-        "current": electrics.current,
-        "phases": electrics.phases,
-        "max_charge_w": electrics.max_charge_w,
-        "max_discharge_w": electrics.max_discharge_w,
+        "current": ratings.current,
+        "phases": ratings.phases,
+        "max_charge_w": ratings.max_charge_w,
+        "max_discharge_w": ratings.max_discharge_w,
     }

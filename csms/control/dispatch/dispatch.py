@@ -1,0 +1,214 @@
+"""The tick: snapshot → decision → checks → diff → setpoints on their way. Design §4; mission, must hold 1 and 4."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from csms.control.dispatch.probing import Probing, broken_by, is_candidate, is_permitted
+from csms.control.dispatch.setpoint_queue import SetpointQueue
+from csms.control.dispatch.snapshots import Snapshots
+from csms.control.state.live import EvseLive, StationLive
+from csms.domain.decision import Decision, Setpoint, Violation
+from csms.domain.dispatch import SetpointRecord, SetpointState
+from csms.domain.ids import DrEventId, EvseRef
+from csms.domain.snapshot import EvseState, Snapshot, Use
+from csms.domain.station import SetpointDriver
+from csms.settings import Dispatch as DispatchSettings
+from csms.store import Store, writes
+from policies import decide
+from policies.compliance import Level
+from policies.constraints import failsafe, violations
+
+log = structlog.get_logger()
+
+SHORTEST_PAUSE_S = 0.25
+"""Between two ticks, however often something changes."""
+
+WORTH_SENDING_W = 50
+RETRY_AFTER = timedelta(seconds=5)
+_UNDONE = frozenset({SetpointState.REJECTED, SetpointState.UNANSWERED})
+_NO_POWER = frozenset({Use.HELD, Use.NOTHING})
+
+
+class Dispatch:
+    """Decides every ``tick_s`` and soon after ``wake``."""
+
+    def __init__(
+        self, store: Store, present: Snapshots, outbox: SetpointQueue, probing: Probing, settings: DispatchSettings
+    ) -> None:
+        self._store = store
+        self._present = present
+        self._live = present.live
+        self._outbox = outbox
+        self._probing = probing
+        self._settings = settings
+        self._due = asyncio.Event()
+        self._saved: Decision | None = None
+        self._used: dict[DrEventId, dict[EvseRef, datetime]] = {}
+        self.decision: Decision | None = None
+
+    def wake(self) -> None:
+        """Something changed: decide soon."""
+        self._due.set()
+
+    async def run(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.tick_s):
+                    await self._due.wait()
+            self._due.clear()
+            try:
+                await self.tick()
+            except Exception:  # one bad tick must not be the last: setpoints expire into the failsafe limit meanwhile
+                log.exception("dispatch.failed")
+            await asyncio.sleep(SHORTEST_PAUSE_S)
+
+    async def tick(self) -> Decision:
+        """Decide once. The decision is committed before anything of it is sent."""
+        self._end_forbidden_probes()
+        begun = self._begin_probe()
+        snapshot = self._present.snapshot()
+        decision, broken = checked(snapshot)
+        if broken or _differs(decision, self._saved):
+            await self._store.writer.run(partial(writes.save_decision, decision=decision, violations=broken))
+            self._saved = decision
+        self.decision = decision
+        self._close_uses(snapshot)
+        for violation in broken:
+            log.error("decision.violation", rule=violation.rule, text=violation.text)
+        self._send(snapshot, decision)
+        if begun is not None:
+            await self._probing.send(*begun)
+        return decision
+
+    def _end_forbidden_probes(self) -> None:
+        """The user has said no meanwhile, or is paid too little: the setpoint that follows is sent at once (P4, P5)."""
+        if not any(evse.probe for _, evse in self._live.evses()):
+            return
+        snapshot = self._present.snapshot()
+        for state in snapshot.evses:
+            evse = self._live.find(state.ref)
+            if evse and evse.probe and not is_permitted(state, snapshot):
+                evse.forget_setpoint()
+
+    def _begin_probe(self) -> tuple[EvseLive, SetpointRecord] | None:
+        """One at a time: the next is judged by a snapshot that counts this one in."""
+        now = self._present.clock.now()
+        if not self._settings.probe or not any(is_candidate(*place, now) for place in self._live.evses()):
+            return None
+        snapshot = self._present.snapshot()
+        for state in snapshot.evses:
+            station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
+            record = self._probing.begin(station, evse, state, snapshot) if station and evse else None
+            if evse is None or record is None:
+                continue
+            if not (broken := broken_by(record, self._present.snapshot())):
+                self.wake()
+                return evse, record
+            evse.forget_probe()
+            log.warning("probe.forbidden", evse=str(evse.ref), rules=[one.rule for one in broken])
+        return None
+
+    def _send(self, snapshot: Snapshot, decision: Decision) -> None:
+        for state, setpoint in zip(snapshot.evses, decision.setpoints, strict=True):
+            station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
+            if station is None or evse is None or not _is_reachable(station, evse):
+                continue
+            if not self._present.still_holds(state, snapshot.now):
+                continue
+            driver = driver_for(station, evse)
+            if is_forbidden_now(evse, setpoint, state.use) or due(evse, setpoint, driver, snapshot.now, self._settings):
+                self._outbox.put(evse, record_of(evse, setpoint, driver, snapshot.now))
+                self._note_use(state, setpoint, snapshot.now)
+
+    def _note_use(self, state: EvseState, setpoint: Setpoint, now: datetime) -> None:
+        """Whoever serves an event counts as used once it is over: within it the work must not go round (design §4)."""
+        if setpoint.event is not None and state.use is Use.RESOURCE:
+            self._used.setdefault(setpoint.event, {})[state.ref] = now
+
+    def _close_uses(self, snapshot: Snapshot) -> None:
+        for event in self._used.keys() - {event.id for event in snapshot.events}:
+            for ref, used_at in self._used.pop(event).items():
+                if evse := self._live.find(ref):
+                    evse.last_used_at = used_at
+
+
+def checked(snapshot: Snapshot) -> tuple[Decision, tuple[Violation, ...]]:
+    """The decision, or the failsafe limit where it would break a hard rule; with what was broken."""
+    decision = decide(snapshot)
+    broken = violations(snapshot, decision)
+    return (failsafe(snapshot), broken) if broken else (decision, ())
+
+
+def _differs(decision: Decision, saved: Decision | None) -> bool:
+    """Whether a decision says something that the last stored one did not."""
+    if saved is None or decision.events or saved.events:
+        return True
+    return _essence(decision.setpoints) != _essence(saved.setpoints)
+
+
+def _essence(setpoints: Sequence[Setpoint]) -> list[tuple[object, ...]]:
+    return [(setpoint.evse, setpoint.setpoint_w, setpoint.reasons) for setpoint in setpoints]
+
+
+def _is_reachable(station: StationLive, evse: EvseLive) -> bool:
+    told = evse.plug_in is not None and evse.transaction is not None and evse.probe is None
+    return told and station.version is not None
+
+
+def driver_for(station: StationLive, evse: EvseLive) -> SetpointDriver:
+    """The rung of the degrade ladder that this EVSE stands on (V2G-10)."""
+    return station.driver_of(evse) if evse.compliance.level is Level.FULL else SetpointDriver.CHARGE_ONLY
+
+
+def is_forbidden_now(evse: EvseLive, setpoint: Setpoint, use: Use) -> bool:
+    """What was last sent is more than the user's answer allows by now: replaced at once, however new it is (P4)."""
+    last = evse.setpoint
+    if last is None or not _is_new(last, setpoint):
+        return False
+    return (last.desired_w < 0 and use is not Use.RESOURCE) or (last.desired_w > 0 and use in _NO_POWER)
+
+
+def due(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime, settings: DispatchSettings) -> bool:
+    """Whether the station must be told: something new, an unanswered one, or the old one has run half its time."""
+    last = evse.setpoint
+    if last is None or last.transaction != evse.transaction or last.driver is not driver:
+        return True
+    since_sent = now - evse.sent_at if evse.sent_at else timedelta.max
+    if last.state in _UNDONE:
+        return since_sent >= max(RETRY_AFTER, timedelta(seconds=settings.min_change_s))
+    if since_sent < timedelta(seconds=settings.min_change_s):
+        return False
+    ends_soon = last.expires_at - now < timedelta(seconds=settings.setpoint_validity_s / 2)
+    return _is_new(last, setpoint) or (ends_soon and setpoint.expires_at > last.expires_at)
+
+
+def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime) -> SetpointRecord:
+    """The setpoint as it will be stored and sent. One that is only renewed keeps what the meter showed of it so far:
+    else its event would seem to miss nothing for a while, and the vehicles that stepped in would be sent away."""
+    last = evse.setpoint
+    is_renewed = last is not None and last.transaction == evse.transaction and not _is_new(last, setpoint)
+    return SetpointRecord(
+        id=f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
+        evse=evse.ref,
+        plug_in=evse.plug_in.id if evse.plug_in else None,
+        transaction=evse.transaction,
+        event=setpoint.event,
+        decided_at=now,
+        desired_w=setpoint.setpoint_w,
+        counterfactual_w=setpoint.counterfactual_w,
+        expires_at=setpoint.expires_at,
+        driver=driver,
+        reasons=setpoint.reasons,
+        observed_w=last.observed_w if last and is_renewed else None,
+        observed_at=last.observed_at if last and is_renewed else None,
+    )
+
+
+def _is_new(last: SetpointRecord, setpoint: Setpoint) -> bool:
+    return last.event != setpoint.event or abs(last.desired_w - setpoint.setpoint_w) >= WORTH_SENDING_W

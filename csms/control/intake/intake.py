@@ -1,0 +1,277 @@
+"""Facts come in, are stored, then answered, then acted on. Implements ports.Intake; design §1, §3.
+
+The order never changes: what a station is told was committed before, and decisions follow from what was committed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import structlog
+
+from csms.control.intake import projection, transactions
+from csms.control.intake.clock_offset import ClockOffset, corrected
+from csms.control.intake.transaction_ids import TransactionIds
+from csms.control.state import changes
+from csms.control.state.id_tokens import IdTokens
+from csms.control.state.live import Live, StationLive
+from csms.domain.answers import (
+    Acknowledged,
+    Answer,
+    BootAnswer,
+    DataAnswer,
+    NeedsAnswer,
+    NeedsStatus,
+    StartAnswer,
+    TimeAnswer,
+    TokenAnswer,
+    TokenStatus,
+    TransactionAnswer,
+)
+from csms.domain.facts import (
+    AuthorizeAsked,
+    Booted,
+    DataSent,
+    Heartbeat,
+    Metered,
+    NeedsReported,
+    StationFact,
+    StatusesReported,
+    StatusReported,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+    Unintelligible,
+)
+from csms.domain.ids import StationId, TransactionId
+from csms.domain.ports import Clock
+from csms.domain.station import BootState, Version
+from csms.store import Store, Write, writes
+from csms.store.facts import write_of
+
+log = structlog.get_logger()
+
+INVALID = TokenAnswer(status=TokenStatus.INVALID)
+ACKNOWLEDGED = Acknowledged()
+PLAINLY = changes.Committed()
+
+FREQUENT = frozenset({Metered, StatusReported, StatusesReported})
+"""Stored as rows, without a work, a token or an id to be given: their answer says no more than that they are kept."""
+
+
+class Intake:
+    """Takes facts in. ``on_change`` hears what committed facts changed, ``on_readings`` from when to when the
+    readings in each tell of the energy; ``on_low_ids`` is asked for another id block."""
+
+    def __init__(self, store: Store, live: Live, tokens: IdTokens, clock: Clock, heartbeat_interval_s: int) -> None:
+        self._store = store
+        self._live = live
+        self._tokens = tokens
+        self._clock = clock
+        self._heartbeat_interval_s = heartbeat_interval_s
+        self._offsets: dict[StationId, ClockOffset] = {}
+        self._parked: set[StationId] = set()
+        self.ids = TransactionIds()
+        self.on_change: Callable[[changes.Change], None] = lambda change: None
+        self.on_connection: Callable[[StationLive, bool], None] = lambda station, online: None
+        self.on_low_ids: Callable[[], None] = lambda: None
+        self.on_readings: Callable[[datetime, datetime], None] = lambda since, until: None
+
+    @property
+    def is_full(self) -> bool:
+        return self._store.writer.is_full
+
+    def receive(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+        origin = fact.origin
+        station = self._live.stations.get(origin.station)
+        if station is None:
+            return
+        station.last_heard_at = origin.received_at
+        if type(fact) is Heartbeat:
+            done(TimeAnswer(self._clock.now()))
+            return
+        offset = self._offsets.get(origin.station) or self._offsets.setdefault(origin.station, ClockOffset())
+        _note_clock(fact, offset)
+        fact = corrected(fact, offset)
+        if type(fact) in FREQUENT:
+            self._keep(fact, done)
+        else:
+            self._store_and_answer(fact, done)
+
+    def _keep(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+        """Store what has rows only and no token. Nine messages of ten: nothing is made here that they do not need."""
+        rows, _ = write_of(fact)
+        kept = partial(self._kept, fact, done)
+        if rows:
+            self._store.writer.put(Write(rows, None, kept, partial(self._quarantined, fact, done, None)))
+        else:
+            kept(None)
+
+    def _kept(self, fact: StationFact, done: Callable[[Answer], None], _result: None) -> None:
+        done(ACKNOWLEDGED)
+        self._note_readings(fact)
+        self._follow_up(projection.apply(self._live, fact, PLAINLY))
+
+    def _store_and_answer(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+        token = self._token_answer(fact)
+        transaction = self._transaction_for(fact)
+        rows, work = self._write_of(fact, transaction)
+
+        def committed(result: Any) -> None:
+            done(self._answer(fact, result, token))
+            self._note_readings(fact)
+            accepted = token is None or token.status is TokenStatus.ACCEPTED
+            self._follow_up(projection.apply(self._live, fact, changes.Committed(result, accepted)))
+            self._note_parked(fact, result)
+
+        if rows or work:
+            self._store.writer.put(Write(rows, work, committed, partial(self._quarantined, fact, done, transaction)))
+        else:  # nothing to keep: an Authorize says no more than the transaction after it
+            committed(None)
+
+    def _quarantined(
+        self, fact: StationFact, done: Callable[[Answer], None], transaction: int | None, error: Exception
+    ) -> None:
+        """It is kept raw: confirmed all the same, or the station would send it for ever (V2G-39)."""
+        log.error("fact.quarantined", station=fact.origin.station, fact=type(fact).__name__, error=str(error))
+        done(self._answer(fact, BootState.PENDING if isinstance(fact, Booted) else transaction, INVALID))
+
+    def _note_readings(self, fact: StationFact) -> None:
+        """Say which time is known better now: from the reading before to the newest, or from a late one on."""
+        readings = getattr(fact, "readings", ())
+        if not readings:
+            return
+        since = until = self._last_reading_at(fact) or readings[0].at
+        for reading in readings:
+            if reading.at < since:
+                since = reading.at
+            elif reading.at > until:
+                until = reading.at
+        self.on_readings(since, until)
+
+    def _last_reading_at(self, fact: Any) -> datetime | None:
+        ref = getattr(fact, "evse", None)
+        station = fact.origin.station
+        evse = self._live.find(ref) if ref else self._live.of_transaction(station, fact.transaction)
+        return evse.reading.at if evse and evse.reading else None
+
+    def _note_parked(self, fact: StationFact, result: Any) -> None:
+        """A stop that fitted no transaction is tried again once its station has told of a start (V2G-55)."""
+        station = fact.origin.station
+        if isinstance(fact, TransactionStopped) and result is None:
+            self._parked.add(station)
+        elif isinstance(fact, TransactionStarted) and station in self._parked:
+            self._parked.discard(station)
+            self._store.writer.put(Write((), partial(writes.reconcile_stops, station=station), self._closed(fact)))
+
+    def _closed(self, started: TransactionStarted) -> Callable[[tuple[TransactionId, ...]], None]:
+        def ended(closed: tuple[TransactionId, ...]) -> None:
+            for transaction in closed:
+                if evse := self._live.of_transaction(started.origin.station, transaction):
+                    self._follow_up(transactions.end(evse, self._clock.now()))
+
+        return ended
+
+    def _write_of(self, fact: StationFact, transaction: int | None) -> tuple[Any, Any]:
+        rows, work = write_of(fact, transaction=transaction)
+        if isinstance(fact, Booted):
+            return rows, self._boot(fact)
+        if transaction is not None and work is None:
+            return rows, lambda _conn: transaction
+        return rows, work
+
+    def _boot(self, fact: Booted) -> Callable[[Any], BootState]:
+        station = self._live.stations[fact.origin.station]
+        version = station.version or station.station.version or Version.V16
+        state = station.station.registration
+
+        def work(conn: Any) -> BootState:
+            writes.save_boot(conn, fact=fact, version=version, state=state)
+            return state
+
+        return work
+
+    def _follow_up(self, happened: Iterator[changes.Change]) -> None:
+        for change in tuple(happened):  # the fact is applied whole before anybody reacts to a part of it
+            self.on_change(change)
+
+    def connected(self, station: StationId, version: Version) -> None:
+        live = self._live.station(station)
+        if live is not None:
+            live.version = version
+            live.station = replace(live.station, version=version)
+            live.last_heard_at = self._clock.now()
+            self.on_connection(live, True)
+
+    def disconnected(self, station: StationId) -> None:
+        live = self._live.station(station)
+        if live is not None:
+            live.version = None
+            self.on_connection(live, False)
+
+    def _transaction_for(self, fact: StationFact) -> int | None:
+        if isinstance(fact, TransactionStarted) or _is_bad_start(fact):
+            if self.ids.should_ask:
+                self.on_low_ids()
+            return self.ids.take()
+        return None
+
+    def _token_answer(self, fact: StationFact) -> TokenAnswer | None:
+        token = getattr(fact, "token", None)
+        return None if token is None else self._tokens.verdict(token, self._clock.now())
+
+    def _answer(self, fact: StationFact, result: Any, token: TokenAnswer | None) -> Answer:
+        answer = ANSWERS.get(type(fact))
+        return ACKNOWLEDGED if answer is None else answer(self, fact, result, token)
+
+    def boot_answer(self, result: BootState) -> BootAnswer:
+        return BootAnswer(state=result, now=self._clock.now(), interval_s=self._heartbeat_interval_s)
+
+
+def _note_clock(fact: StationFact, offset: ClockOffset) -> None:
+    if type(fact) is Booted:
+        offset.forget()
+    said_at = _said_at(fact)
+    if said_at is not None and said_at != fact.origin.received_at:  # equal: it gave no time of its own
+        offset.note(said_at, fact.origin.received_at, is_live=type(fact) in _NEVER_QUEUED)
+
+
+def _said_at(fact: StationFact) -> datetime | None:
+    """The station's time of a message that came at once, as far as the message itself tells."""
+    if type(fact) is StatusReported:
+        return fact.at
+    if type(fact) is TransactionReported:
+        return None if fact.offline else fact.at
+    readings = getattr(fact, "readings", ())
+    return readings[-1].at if readings else None
+
+
+_NEVER_QUEUED = frozenset({StatusReported, TransactionReported})
+
+
+def _is_bad_start(fact: StationFact) -> bool:
+    return isinstance(fact, Unintelligible) and fact.action == "StartTransaction"
+
+
+def _needs_answer(fact: NeedsReported) -> NeedsAnswer:
+    # Processing: the profile follows with the next decision; no vehicle is refused its energy service here (V2G-13).
+    return NeedsAnswer(NeedsStatus.PROCESSING if fact.bidirectional else NeedsStatus.NO_PROFILE)
+
+
+def _unintelligible_answer(fact: Unintelligible, result: Any) -> Answer:
+    return StartAnswer(transaction=int(result), token=INVALID) if _is_bad_start(fact) else Acknowledged()
+
+
+ANSWERS: Mapping[type, Callable[[Intake, Any, Any, TokenAnswer | None], Answer]] = {
+    Booted: lambda intake, _fact, result, _token: intake.boot_answer(result),
+    AuthorizeAsked: lambda _intake, _fact, _result, token: token or INVALID,
+    TransactionStarted: lambda _intake, _fact, result, token: StartAnswer(transaction=result, token=token or INVALID),
+    TransactionStopped: lambda _intake, _fact, _result, token: TransactionAnswer(token),
+    TransactionReported: lambda _intake, _fact, _result, token: TransactionAnswer(token),
+    NeedsReported: lambda _intake, fact, _result, _token: _needs_answer(fact),
+    DataSent: lambda _intake, _fact, _result, _token: DataAnswer("UnknownVendorId"),
+    Unintelligible: lambda _intake, fact, result, _token: _unintelligible_answer(fact, result),
+}
+"""The reply to each kind of fact, once it is committed; what is not named here is merely noted."""

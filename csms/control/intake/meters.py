@@ -1,0 +1,75 @@
+"""Meter samples and what the vehicle says of itself: the newest reading, the state of charge. V2G-33."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from csms.control.state import changes
+from csms.control.state.live import EvseLive, Live
+from csms.domain.facts import NeedsReported, Reading
+from csms.domain.permission import PlugIn
+
+SOC_JUMP_PERCENT = 10.0
+"""A state of charge that moves further than this between two samples a minute apart or less is wrong (V2G-33)."""
+
+FLOWING_W = 100.0
+"""Metered power above this is proof of a cable, whatever the status says (field lesson 14)."""
+
+
+def sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:
+    before = evse.plug_in
+    happened: list[changes.Change] = [
+        changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)
+    ]
+    if before is not None and before.soc_at_start_percent is None and evse.plug_in is not before:
+        happened.append(changes.SocKnown(evse))
+    return iter(happened)
+
+
+def _remember(evse: EvseLive, reading: Reading) -> bool:
+    """Make this the newest reading; False when a newer one is known."""
+    last = evse.reading
+    if last is not None and reading.at < last.at:
+        return False
+    evse.reading = reading if last is None else _with_registers(reading, last)
+    if evse.available_since is not None and abs(reading.power_w or 0.0) > FLOWING_W:
+        evse.available_since = None
+    if evse.plug_in is not None:
+        _note_soc(evse, evse.plug_in, reading)
+    return True
+
+
+def _with_registers(new: Reading, old: Reading) -> Reading:
+    """Registers and power that this sample left out are still those of the last one; mostly it left out nothing."""
+    silent = new.power_import_w is None and new.power_export_w is None
+    if not silent and new.import_wh is not None and (new.export_wh is not None or old.export_wh is None):
+        return new
+    return replace(
+        new,
+        import_wh=old.import_wh if new.import_wh is None else new.import_wh,
+        export_wh=old.export_wh if new.export_wh is None else new.export_wh,
+        power_import_w=old.power_import_w if silent else new.power_import_w,
+        power_export_w=old.power_export_w if silent else new.power_export_w,
+    )
+
+
+def _note_soc(evse: EvseLive, plug_in: PlugIn, reading: Reading) -> None:
+    soc = reading.soc_percent
+    if soc is None or not 0 < soc <= 100:
+        return
+    if plug_in.soc_percent is not None and plug_in.soc_at is not None:
+        moved = abs(soc - plug_in.soc_percent)
+        if moved > SOC_JUMP_PERCENT and reading.at - plug_in.soc_at <= timedelta(minutes=1):
+            return
+    start = soc if plug_in.soc_at_start_percent is None else plug_in.soc_at_start_percent
+    evse.plug_in = replace(plug_in, soc_percent=soc, soc_at=reading.at, soc_at_start_percent=start)
+
+
+def needs(live: Live, fact: NeedsReported, _committed: changes.Committed) -> Iterator[changes.Change]:
+    evse = live.discover(fact.evse)
+    if evse is None:
+        return
+    evse.needs = fact
+    if evse.plug_in and fact.soc_percent is not None:
+        _note_soc(evse, evse.plug_in, Reading(at=fact.origin.received_at, soc_percent=fact.soc_percent))
+    yield changes.NeedsKnown(evse)

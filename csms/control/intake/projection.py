@@ -1,0 +1,68 @@
+"""From committed facts to live state: which part of it each kind of fact changes. Design §3."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from csms.control.intake import cables, meters, transactions
+from csms.control.state import changes
+from csms.control.state.live import Live, StationLive
+from csms.domain.facts import (
+    AuthorizeAsked,
+    Booted,
+    Metered,
+    NeedsReported,
+    StatusesReported,
+    StatusReported,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+)
+from csms.domain.station import BootState, ProbeState
+
+
+def apply(live: Live, fact: Any, committed: changes.Committed) -> Iterator[changes.Change]:
+    """Change the live state by one committed fact, as far as the result is read. Yields what changed."""
+    tracker = TRACKERS.get(type(fact))
+    return iter(()) if tracker is None else tracker(live, fact, committed)
+
+
+def _booted(live: Live, fact: Booted, committed: changes.Committed) -> Iterator[changes.Change]:
+    station = live.station(fact.origin.station)
+    if station is None:
+        return
+    if (fact.model, fact.firmware) != (station.station.model, station.station.firmware):
+        _forget_probes(station)
+    station.station = replace(
+        station.station,
+        vendor=fact.vendor,
+        model=fact.model,
+        serial=fact.serial,
+        firmware=fact.firmware,
+        boot_state=committed.result,
+    )
+    if station.station.boot_state is BootState.ACCEPTED:
+        yield changes.StationBooted(station)
+
+
+def _forget_probes(station: StationLive) -> None:
+    """A proof holds for the firmware it was made with (V2G-8). What was unsafe once is never tried again."""
+    for evse in station.evses.values():
+        evse.probe = None
+        if evse.probe_state is not ProbeState.UNSAFE:
+            evse.probe_state = ProbeState.UNTRIED
+
+
+Tracker = Callable[[Live, Any, changes.Committed], Iterator[changes.Change]]
+
+TRACKERS: Mapping[type, Tracker] = {
+    Booted: _booted,
+    StatusReported: cables.status,
+    StatusesReported: cables.statuses,
+    AuthorizeAsked: cables.card,
+    TransactionStarted: transactions.started,
+    TransactionStopped: transactions.stopped,
+    TransactionReported: transactions.reported,
+    Metered: transactions.metered,
+    NeedsReported: meters.needs,
+}

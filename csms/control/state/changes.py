@@ -1,0 +1,104 @@
+"""What a fact changed, in words that no version and no message name appears in (V2G-24)."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from csms.control.state.live import EvseLive, StationLive
+from csms.domain.facts import IdToken, Reading
+from csms.domain.ids import TransactionId
+from csms.domain.permission import PlugIn
+
+
+class Committed(NamedTuple):
+    """What the store made of a fact (see store.facts.write_of), and whether the token in it, if any, was accepted."""
+
+    result: Any = None
+    token_accepted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StationBooted:
+    """The station started and was accepted."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedIn:
+    """A cable went in; ``evse.plug_in`` is new."""
+
+    evse: EvseLive
+
+
+@dataclass(frozen=True, slots=True)
+class Unplugged:
+    """The cable is out; ``plug_in`` is what ended."""
+
+    evse: EvseLive
+    plug_in: PlugIn
+
+
+@dataclass(frozen=True, slots=True)
+class TokenShown:
+    """Somebody identified at this EVSE, by a card or by the token of our remote start."""
+
+    evse: EvseLive
+    token: IdToken
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionBegan:
+    """Energy may flow from now on, within what the station is told."""
+
+    evse: EvseLive
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOver:
+    """Nothing flows any more; the cable may still be in."""
+
+    evse: EvseLive
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The EVSE's meter was read."""
+
+    evse: EvseLive
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsKnown:
+    """The vehicle said what it needs."""
+
+    evse: EvseLive
+
+
+@dataclass(frozen=True, slots=True)
+class SocKnown:
+    """The state of charge that the vehicle came with is known."""
+
+    evse: EvseLive
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSeen:
+    """The EVSE meters a transaction that we know nothing of; the store may."""
+
+    evse: EvseLive
+    transaction: TransactionId
+
+
+Change = (
+    StationBooted
+    | PluggedIn
+    | Unplugged
+    | TokenShown
+    | TransactionBegan
+    | TransactionOver
+    | Sampled
+    | NeedsKnown
+    | SocKnown
+    | ForeignSeen
+)

@@ -1,0 +1,71 @@
+"""DR events: taken, kept, reported. P12; requirement G11."""
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from csms.domain.dr import DrEvent
+from csms.domain.errors import Conflict, NotFound
+from csms.domain.ids import AreaId, DrEventId
+from csms.domain.ports import Clock
+from csms.store import Store, reads, writes
+
+log = structlog.get_logger()
+
+
+class Events:
+    """The DR events that have not ended; the rest is in the store. ``on_change`` hears of a
+    new or cancelled one: decide again."""
+
+    def __init__(self, store: Store, clock: Clock, areas: Iterable[AreaId]) -> None:
+        self._store = store
+        self._clock = clock
+        self._areas = frozenset(areas)
+        self._open: dict[DrEventId, DrEvent] = {}
+        self.on_change: Callable[[DrEvent], None] = lambda event: None
+
+    def load(self, events: Iterable[DrEvent]) -> None:
+        self._open.update((event.id, event) for event in events)
+
+    def open(self) -> list[DrEvent]:
+        """Those that run or will run."""
+        now = self._clock.now()
+        self._open = {id_: event for id_, event in self._open.items() if event.stops_at > now}
+        return list(self._open.values())
+
+    async def create(self, event: DrEvent) -> DrEvent:
+        """Take an event in; durable when it returns. NotFound: area without a tariff; Conflict: over already."""
+        if unknown := event.areas - self._areas:
+            raise NotFound(f"areas: there is no [[tariff]] for {min(unknown)}", field="areas")
+        if event.ends_at <= self._clock.now():
+            raise Conflict("ends_at: the event is over already; give a time in the future", field="ends_at")
+        await self._store.writer.run(partial(writes.save_dr_event, event=event))
+        self._open[event.id] = event
+        log.info("dr.created", dr_event=event.id, direction=event.direction, requested_w=event.requested_w)
+        self.on_change(event)
+        return event
+
+    async def cancel(self, id_: DrEventId) -> DrEvent:
+        """End an event now. Raises NotFound; Conflict when it is over."""
+        event = await self.get(id_)
+        now = self._clock.now()
+        if event.stops_at <= now:
+            raise Conflict("the event is over already")
+        cancelled = replace(event, cancelled_at=now)
+        await self._store.writer.run(partial(writes.save_dr_event, event=cancelled))
+        self._open.pop(id_, None)
+        self.on_change(cancelled)
+        return cancelled
+
+    async def get(self, id_: DrEventId) -> DrEvent:
+        event = self._open.get(id_) or await self._store.read(partial(reads.dr_event, id=id_))
+        if event is None:
+            raise NotFound(f"there is no DR event {id_}")
+        return event
+
+
+def new_event_id() -> DrEventId:
+    return DrEventId(f"dr-{secrets.token_hex(6)}")

@@ -1,0 +1,28 @@
+"""What may be done with the vehicle at an EVSE now. P4."""
+
+from datetime import datetime
+
+from csms.control.state.live import EvseLive
+from csms.domain.permission import PermissionState
+from csms.domain.snapshot import Use
+from csms.settings import PermissionSettings
+from policies.permission import use_of
+
+
+def use_now(evse: EvseLive, rules: PermissionSettings, now: datetime, *, in_transaction: bool | None = None) -> Use:
+    """What may be done with the vehicle now, by the user's answer and the host's rules.
+
+    ``in_transaction``: as if a transaction ran (or did not); None = as it is.
+    """
+    if evse.plug_in is None:
+        return Use.IDLE
+    is_unasked = evse.plug_in.permission.state is PermissionState.UNASKED and evse.matching != evse.plug_in.id
+    if is_unasked and evse.authorized:
+        return Use.PLAIN  # a card that no terminal belongs to: its holder came to charge, and there is nobody to ask
+    return use_of(
+        evse.plug_in.permission,
+        now,
+        in_transaction=evse.transaction is not None if in_transaction is None else in_transaction,
+        on_refusal=rules.on_refusal,
+        on_no_answer=rules.on_no_answer,
+    )

@@ -1,0 +1,44 @@
+"""What can be written: functions of a connection, to be run by the writer. They may run again before their commit."""
+
+from csms.store.sequence import reserve_transaction_ids
+from csms.store.transactions import adopt as adopt_transaction
+from csms.store.transactions import presume_ended, reconcile_stops
+from csms.store.writes.dispatch import save_decision, save_dr_event, save_plug_in, save_prices, save_setpoint
+from csms.store.writes.ledger import post_entries
+from csms.store.writes.people import (
+    add_api_token,
+    add_terminal,
+    add_user,
+    add_vehicle,
+    put_secret,
+    save_idempotency,
+    save_pattern,
+    upsert_id_token,
+)
+from csms.store.writes.stations import save_boot, save_call, save_probe, touch_stations, upsert_station
+
+__all__ = [
+    "add_api_token",
+    "add_terminal",
+    "add_user",
+    "add_vehicle",
+    "adopt_transaction",
+    "post_entries",
+    "presume_ended",
+    "put_secret",
+    "reconcile_stops",
+    "reserve_transaction_ids",
+    "save_boot",
+    "save_call",
+    "save_decision",
+    "save_dr_event",
+    "save_idempotency",
+    "save_pattern",
+    "save_plug_in",
+    "save_prices",
+    "save_probe",
+    "save_setpoint",
+    "touch_stations",
+    "upsert_id_token",
+    "upsert_station",
+]

@@ -1,0 +1,111 @@
+"""What is written about stations."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, update
+
+from csms.domain.facts import Booted
+from csms.domain.ids import EvseRef, StationId
+from csms.domain.station import BootState, Evse, ProbeState, Station, Version
+from csms.store.sql import insert_new, upsert
+from csms.store.tables import BOOT, CALL_LOG, EVSE, PROBE, STATION
+from csms.store.values import micros, plain_json
+
+
+def upsert_station(conn: Connection, station: Station, password_hash: str | None) -> None:
+    """Provision a station, or change its site, host, EVSEs and (unless None) password.
+
+    What it said about itself (version, boot, model …) is only written when it is new; later by ``save_boot``.
+    """
+    changed = ["site", "host", "registration", *(() if password_hash is None else ("password_hash",))]
+    upsert(conn, STATION, _station_row(station) | {"password_hash": password_hash}, changed)
+    kept = [evse.ref.evse for evse in station.evses]
+    conn.execute(delete(EVSE).where(EVSE.c.station == station.id, EVSE.c.evse.not_in(kept)))
+    for evse in station.evses:
+        upsert(conn, EVSE, _evse_row(evse))
+
+
+def _station_row(station: Station) -> dict[str, Any]:
+    return {
+        "id": station.id,
+        "site": station.site,
+        "host": station.host,
+        "version": station.version.value if station.version else None,
+        "registration": station.registration.value,
+        "boot_state": station.boot_state.value,
+        "vendor": station.vendor,
+        "model": station.model,
+        "serial": station.serial,
+        "firmware": station.firmware,
+        "last_heard_at": micros(station.last_heard_at),
+    }
+
+
+def _evse_row(evse: Evse) -> dict[str, Any]:
+    ratings = evse.ratings
+    return {
+        "station": evse.ref.station,
+        "evse": evse.ref.evse,
+        "site": evse.site,
+        "connectors": evse.connectors,
+        "public": evse.public,
+        "current": ratings.current.value,
+        "phases": ratings.phases,
+        "voltage_v": ratings.voltage_v,
+        "max_charge_w": ratings.max_charge_w,
+        "min_charge_w": ratings.min_charge_w,
+        "max_discharge_w": ratings.max_discharge_w,
+    }
+
+
+def save_boot(conn: Connection, fact: Booted, version: Version, state: BootState) -> None:
+    """Store a BootNotification, the version of its connection and how it was answered."""
+    said = {
+        "version": version.value,
+        "vendor": fact.vendor,
+        "model": fact.model,
+        "serial": fact.serial,
+        "firmware": fact.firmware,
+    }
+    origin = {"station": fact.origin.station, "message_id": fact.origin.message_id}
+    received_at = micros(fact.origin.received_at)
+    row = said | origin | {"received_at": received_at, "reason": fact.reason, "state": state.value}
+    insert_new(conn, BOOT, row)
+    known = said | {"boot_state": state.value, "last_heard_at": received_at}
+    conn.execute(update(STATION).where(STATION.c.id == fact.origin.station).values(known))
+
+
+def touch_stations(conn: Connection, heard: Mapping[StationId, datetime]) -> None:
+    """When stations were last heard."""
+    if heard:
+        touch = update(STATION).where(STATION.c.id == bindparam("station")).values(last_heard_at=bindparam("heard_at"))
+        conn.execute(touch, [{"station": station, "heard_at": micros(at)} for station, at in heard.items()])
+
+
+def save_probe(conn: Connection, evse: EvseRef, firmware: str, state: ProbeState, at: datetime) -> None:
+    """Outcome of the discharge probe of one EVSE, for one firmware (V2G-8)."""
+    row = {"station": evse.station, "evse": evse.evse, "firmware": firmware, "state": state.value, "at": micros(at)}
+    upsert(conn, PROBE, row)
+
+
+def save_call(  # noqa: PLR0913, PLR0917  one column each
+    conn: Connection,
+    station: StationId,
+    action: str,
+    payload: Mapping[str, Any],
+    outcome_text: str,
+    at: datetime,
+    by: str,
+) -> None:
+    """A call made by hand, how it ended and who made it."""
+    row = {
+        "station": station,
+        "action": action,
+        "payload": plain_json(dict(payload)),
+        "outcome": outcome_text,
+        "at": micros(at),
+        "by": by,
+    }
+    conn.execute(CALL_LOG.insert(), row)

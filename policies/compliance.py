@@ -1,0 +1,83 @@
+"""Does an EVSE follow its setpoint? The closed loop and the degrade ladder, sample by sample. V2G-9, V2G-10."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+TOLERANCE_W = 300.0
+TOLERANCE_SHARE = 0.1
+
+
+class Level(StrEnum):
+    """How far an EVSE is trusted. UNCONTROLLED: it does not follow; plan with the power it was seen to take."""
+
+    FULL = "full"
+    NO_DISCHARGE = "no_discharge"
+    UNCONTROLLED = "uncontrolled"
+
+
+class Act(StrEnum):
+    """What to do after a sample. DEGRADE: the new level holds, decide again without what did not come."""
+
+    NOTHING = "nothing"
+    RESEND = "resend"
+    READ_BACK = "read_back"
+    DEGRADE = "degrade"
+
+
+@dataclass(frozen=True, slots=True)
+class Compliance:
+    """One EVSE's record of compliance. ``misses`` in a row; ``failures`` = times it was degraded in this plug-in."""
+
+    level: Level = Level.FULL
+    misses: int = 0
+    resent: bool = False
+    read_back: bool = False
+    failures: int = 0
+
+
+def follows(desired_w: int, observed_w: float) -> bool:
+    """Within max(300 W, 10 %). A setpoint >= 0 is a limit: less is fine (vehicles taper), but discharge is not."""
+    if desired_w >= 0:
+        return -TOLERANCE_W <= observed_w <= desired_w + tolerance_w(desired_w)
+    return abs(observed_w - desired_w) <= tolerance_w(desired_w)
+
+
+def tolerance_w(desired_w: int) -> float:
+    """How far the meter may be from a setpoint that is followed."""
+    return max(TOLERANCE_W, TOLERANCE_SHARE * abs(desired_w))
+
+
+def takes_all(limit_w: int, observed_w: float) -> bool:
+    """The vehicle takes what it may: how much more it would take is not known."""
+    return observed_w >= limit_w - tolerance_w(limit_w)
+
+
+def observe(compliance: Compliance, desired_w: int, observed_w: float, samples_allowed: int) -> tuple[Compliance, Act]:
+    """One metered sample after the acknowledgement: re-send after ``samples_allowed`` misses, after as many again read
+    back what the station thinks, at the next miss degrade."""
+    if follows(desired_w, observed_w):
+        return replace(compliance, misses=0, resent=False, read_back=False), Act.NOTHING
+    if compliance.level is Level.UNCONTROLLED:
+        return compliance, Act.NOTHING
+    if compliance.read_back:
+        return _degraded(compliance, desired_w), Act.DEGRADE
+    missed = replace(compliance, misses=compliance.misses + 1)
+    if missed.misses < samples_allowed:
+        return missed, Act.NOTHING
+    if not missed.resent:
+        return replace(missed, misses=0, resent=True), Act.RESEND
+    return replace(missed, misses=0, read_back=True), Act.READ_BACK
+
+
+def _degraded(compliance: Compliance, desired_w: int) -> Compliance:
+    """A limit that is not kept will not be kept without discharge either: straight to UNCONTROLLED."""
+    is_discharge = desired_w < 0 and compliance.level is Level.FULL
+    return Compliance(
+        level=Level.NO_DISCHARGE if is_discharge else Level.UNCONTROLLED, failures=compliance.failures + 1
+    )
+
+
+def refused(compliance: Compliance) -> Compliance:
+    """The station said no: one rung down at once."""
+    level = Level.NO_DISCHARGE if compliance.level is Level.FULL else Level.UNCONTROLLED
+    return Compliance(level=level, failures=compliance.failures + 1)

@@ -1,0 +1,129 @@
+"""The decision that is always safe, and any other decision cut down to one that breaks no rule."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from math import ceil
+
+from csms.domain.decision import Decision, Reason, Setpoint
+from csms.domain.ids import AreaId, SiteId
+from csms.domain.snapshot import EvseState, Site, Snapshot, Use
+from policies.cases import Case, case_of, cases_of, chains
+from policies.rules import broken_rules
+
+Room = dict[SiteId, int]
+"""W that each site can still take (or give)."""
+
+
+def failsafe(snapshot: Snapshot) -> Decision:
+    """Required charges and plain charging as far as the caps allow, no DR. Breaks no rule, whatever the snapshot."""
+    areas = {site.id: site.area for site in snapshot.sites}
+    setpoints = tuple(_floor_setpoint(snapshot, evse, areas[evse.site]) for evse in snapshot.evses)
+    decision = clamped(snapshot, Decision(at=snapshot.now, setpoints=setpoints))
+    floors = (replace(setpoint, reasons=(Reason.FAILSAFE_LIMIT,)) for setpoint in decision.setpoints)
+    return replace(decision, setpoints=tuple(replace(floor, counterfactual_w=floor.setpoint_w) for floor in floors))
+
+
+def _floor_setpoint(snapshot: Snapshot, evse: EvseState, area: AreaId) -> Setpoint:
+    expires_at = snapshot.now + timedelta(seconds=snapshot.horizon_s)
+    idle = Setpoint(evse=evse.ref, setpoint_w=0, counterfactual_w=0, expires_at=expires_at)
+    if evse.use is not Use.PLAIN:
+        return idle
+    case = case_of(snapshot, evse, idle, area)
+    return replace(idle, setpoint_w=_most_w(case))
+
+
+def _most_w(case: Case) -> int:
+    by_room = case.room_wh / case.horizon_h
+    return int(min(case.charge_power_w, by_room))
+
+
+def clamped(snapshot: Snapshot, decision: Decision) -> Decision:
+    """The decision with every power that breaks a rule replaced by the nearest plain one, under the caps.
+
+    Needed charging is served first, and of it what was decided (a fuse that is too small for all was shared well), then
+    the rest of the charging, then discharging, each in the snapshot's order.
+    """
+    cases = [_within_rules(case) for case in cases_of(snapshot, _complete(snapshot, decision))]
+    above = chains(snapshot.sites)
+    powers = _with_charging(cases, above, {site.id: site.import_limit_w for site in snapshot.sites})
+    powers = _with_discharging(cases, powers, above, {site.id: site.export_limit_w for site in snapshot.sites})
+    setpoints = (replace(case.setpoint, setpoint_w=power) for case, power in zip(cases, powers, strict=True))
+    return replace(decision, setpoints=tuple(setpoints))
+
+
+def _complete(snapshot: Snapshot, decision: Decision) -> Decision:
+    """One setpoint per EVSE, in the snapshot's order, none in force for too long."""
+    latest = snapshot.now + timedelta(seconds=snapshot.horizon_s)
+    given = {setpoint.evse: setpoint for setpoint in decision.setpoints}
+    nothing = (Setpoint(evse=evse.ref, setpoint_w=0, counterfactual_w=0, expires_at=latest) for evse in snapshot.evses)
+    chosen = (given.get(setpoint.evse, setpoint) for setpoint in nothing)
+    return replace(decision, setpoints=tuple(_ended(snapshot, setpoint) for setpoint in chosen))
+
+
+def _ended(snapshot: Snapshot, setpoint: Setpoint) -> Setpoint:
+    latest = snapshot.now + timedelta(seconds=snapshot.horizon_s)
+    stops = [event.stops_at for event in snapshot.events if event.id == setpoint.event]
+    ends_at = min([latest, setpoint.expires_at, *stops])
+    return replace(setpoint, expires_at=ends_at if ends_at > snapshot.now else latest)
+
+
+def _within_rules(case: Case) -> Case:
+    """A power that breaks a rule becomes what is needed: the required charge, or what cannot be avoided."""
+    if not any(broken_rules(case)):
+        return case
+    plain = replace(case.setpoint, setpoint_w=_needed_w(case), event=None, reasons=(Reason.FAILSAFE_LIMIT,))
+    return replace(case, setpoint=plain, event=None)
+
+
+def _needed_w(case: Case) -> int:
+    return min(max(ceil(case.required_w), case.unavoidable_w), max(_most_w(case), case.unavoidable_w))
+
+
+def _with_charging(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...]], room: Room) -> list[int]:
+    powers = [0 if case.evse.uncontrolled_w is not None else case.unavoidable_w for case in cases]
+    for case, power in zip(cases, powers, strict=True):
+        _take(room, above[case.evse.site], max(power, case.inevitable_load_w, 0))
+    needed = [_needed_w(case) for case in cases]
+    decided = [case.power_w for case in cases]
+    shared = [min(pair) for pair in zip(needed, decided, strict=True)]
+    for wanted in (shared, needed, decided):
+        for index, case in enumerate(cases):
+            if case.evse.uncontrolled_w is None:
+                powers[index] += _granted(case, powers[index], wanted[index], room, above[case.evse.site])
+    return [_told(case, power) for case, power in zip(cases, powers, strict=True)]
+
+
+def _granted(case: Case, has_w: int, wants_w: int, room: Room, sites: Sequence[Site]) -> int:
+    """Power added towards what is wanted, nothing below the least power; taken out of the room."""
+    more = min(wants_w - has_w, *(room[site.id] for site in sites))
+    if more <= 0 or has_w + more < case.minimum_w:
+        return 0
+    _take(room, sites, more)
+    return more
+
+
+def _told(case: Case, power_w: int) -> int:
+    """A station that does not follow is told what was decided: what it takes is counted already."""
+    return power_w if case.evse.uncontrolled_w is None else case.power_w
+
+
+def _with_discharging(
+    cases: Sequence[Case], powers: Sequence[int], above: Mapping[SiteId, tuple[Site, ...]], room: Room
+) -> list[int]:
+    """Discharging as far as the export limits allow, beside the charging that was decided."""
+    for case, power in zip(cases, powers, strict=True):
+        load = case.load_w if case.evse.uncontrolled_w is not None else power
+        _take(room, above[case.evse.site], -min(load, max(case.evse.observed_w or 0, 0)))
+    result = list(powers)
+    for index, case in enumerate(cases):
+        if case.power_w < 0 and case.evse.uncontrolled_w is None and powers[index] == 0:
+            given = max(0, min(-case.power_w, *(room[site.id] for site in above[case.evse.site])))
+            _take(room, above[case.evse.site], given)
+            result[index] = -given
+    return result
+
+
+def _take(room: Room, sites: Sequence[Site], power_w: int) -> None:
+    for site in sites:
+        room[site.id] -= power_w

@@ -3,10 +3,9 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import structlog
@@ -15,9 +14,13 @@ import uvloop
 import handlers
 from csms.clock import SystemClock
 from csms.control.desk import Desk
+from csms.control.intake.intake import Intake
+from csms.control.stations.admission import Admission
+from csms.control.stations.setup import QuirksFor
 from csms.control.system import System
+from csms.control.system import build as build_control
 from csms.domain.ports import Clock
-from csms.domain.station import Quirks, Version
+from csms.domain.station import Quirks, Station, Version
 from csms.edge.http.app import build
 from csms.edge.http.server import serve as serve_http
 from csms.edge.hub import Hub
@@ -50,11 +53,14 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             exclusive=True,
         )
         stack.push_async_callback(store.close)
-        system = System(settings, store, clock)
-        hub = Hub(system.intake, system.admission, clock, settings.ocpp, handlers)
-        system.command(hub, quirks_lookup())
-        await system.start()
+
+        def connect(admission: Admission, intake: Intake) -> Hub:
+            return Hub(intake, admission, clock, settings.ocpp, handlers)
+
+        system, hub = await build_control(settings, store, clock, connect, quirks_lookup())
+        await system.load()
         stack.push_async_callback(system.stop)
+        system.run()
         desk = Desk(system, hub.frames, lambda station: flat(asdict(hub.counters(station))))
         http = await serve_http(build(desk), settings.http.host, settings.http.port)
         stack.push_async_callback(http.close)
@@ -70,9 +76,14 @@ def flat(counters: Mapping[str, Any]) -> dict[str, int]:
     return plain | {f"{name}.{key}": count for name, inner in nested for key, count in inner.items()}
 
 
-def quirks_lookup() -> Callable[[Version | None, str, str, str], Quirks]:
-    """(version, vendor, model, firmware) → Quirks, from the registry of the handlers."""
-    return partial(handlers.quirks_for, handlers.load_registry())
+def quirks_lookup() -> QuirksFor:
+    """Version and station → Quirks, from the registry of the handlers."""
+    registry = handlers.load_registry()
+
+    def quirks_for(version: Version | None, station: Station) -> Quirks:
+        return handlers.quirks_for(registry, version, station.vendor, station.model, station.firmware)
+
+    return quirks_for
 
 
 def spare_the_collector() -> None:

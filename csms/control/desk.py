@@ -8,13 +8,20 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from csms.control import reports
+import structlog
+
+from csms.control.permission import driver_view
+from csms.control.permission.driver_view import DriverState
+from csms.control.permission.people import Registered
 from csms.control.settlement import audit, performance
+from csms.control.settlement.performance import DrReport
+from csms.control.state import changes
 from csms.control.state.feed import Wakeups
+from csms.control.stations import views
 from csms.control.stations.admission import hash_password
+from csms.control.stations.views import StationView
 from csms.control.system import System
-from csms.control.views import DriverState, DrReport, Registered, StationView
-from csms.domain.commands import Trigger, TriggerKind
+from csms.domain.commands import Command, Trigger, TriggerKind
 from csms.domain.conditions import Conditions, Pattern
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import Conflict, NotFound
@@ -29,6 +36,9 @@ from csms.store import Store, writes
 
 Frames = Callable[[StationId], Sequence[tuple[datetime, str, str]]]
 Counters = Callable[[StationId], Mapping[str, int]]
+
+
+log = structlog.get_logger()
 
 
 class Desk:
@@ -61,10 +71,10 @@ class Desk:
 
     def station_view(self, station: StationId) -> StationView | None:
         live = self._system.live.station(station)
-        return None if live is None else reports.station_view(live, self._counters(station))
+        return None if live is None else views.station_view(live, self._counters(station))
 
     def station_views(self) -> list[StationView]:
-        return [reports.station_view(live, self._counters(id_)) for id_, live in self._system.live.stations.items()]
+        return [views.station_view(live, self._counters(id_)) for id_, live in self._system.live.stations.items()]
 
     async def add_station(self, station: Station, password: str) -> None:
         """Provision a station. Conflict: it exists; NotFound: unknown site; BadRequest: the password."""
@@ -74,8 +84,8 @@ class Desk:
             raise NotFound(f"site: there is no [[site]] {station.site}", field="site")
         hashed = hash_password(password)
         await self._system.store.writer.run(partial(writes.upsert_station, station=station, password_hash=hashed))
-        self._system.live.add(station, self._system.quirks_of(station, None))
-        self._system.provisioning.level()
+        added = self._system.live.add(station, self._system.quirks_for(None, station))
+        self._system.rooms.setup.level(changes.FleetChanged(added))
 
     async def change_station(self, station: StationId, registration: BootState | None, password: str | None) -> None:
         """Change what is given. A station whose registration changed is asked to boot, so that it hears of it."""
@@ -91,20 +101,24 @@ class Desk:
             self._system.admission.forget(station)
         if is_new:
             boot = Trigger(evse=EvseRef(station, 0), kind=TriggerKind.BOOT)
-            self._system.spawn(self._system.ask(boot))
+            self._system.tasks.spawn(self._ask(boot))
+
+    async def _ask(self, command: Command) -> None:
+        """Send a command whose outcome shows in what the station says next."""
+        log.info("station.asked", outcome=repr(await self.stations.send(command)))
 
     async def register_driver(self, evse: EvseRef, name: str, vehicle: Any, language: str) -> Registered:
         """P1: a driver at this EVSE signs up in one form; a plug-in that waits there becomes theirs."""
         wanted = Vehicle(id=vehicle.get("id", ""), user=UserId(""), **{k: v for k, v in vehicle.items() if k != "id"})
         registered = await self._system.people.register(name, wanted, language)
-        await self._system.permissions.claim(registered.user.id, evse)
+        await self._system.rooms.permissions.claim(registered.user.id, evse)
         return registered
 
     async def user_of_terminal(self, token: str) -> User | None:
         return await self._system.people.of_terminal(token)
 
     async def claim(self, user: UserId, evse: EvseRef) -> PlugIn | None:
-        return await self._system.permissions.claim(user, evse)
+        return await self._system.rooms.permissions.claim(user, evse)
 
     async def answer(
         self,
@@ -114,10 +128,10 @@ class Desk:
         conditions: Conditions | None,
         channel: Channel,
     ) -> PlugIn:
-        return await self._system.permissions.answer(plug_in, user, conditions, channel, granted=granted)
+        return await self._system.rooms.permissions.answer(plug_in, user, conditions, channel, granted=granted)
 
     async def save_pattern(self, user: UserId, pattern: Pattern) -> None:
-        await self._system.permissions.keep(user, pattern)
+        await self._system.rooms.permissions.keep(user, pattern)
 
     async def create_event(self, event: DrEvent) -> DrEvent:
         return await self._system.events.create(event)
@@ -127,7 +141,10 @@ class Desk:
 
     async def event_report(self, event: DrEventId) -> DrReport:
         return await performance.event_report(
-            self._system.store, self._system.settling, await self._system.events.get(event), self._system.clock.now()
+            self._system.store,
+            self._system.rooms.settlement,
+            await self._system.events.get(event),
+            self._system.clock.now(),
         )
 
     async def audit(self) -> audit.Audit:
@@ -136,7 +153,6 @@ class Desk:
 
     async def put_prices(self, area: AreaId, steps: Sequence[PriceStep], until: datetime | None) -> None:
         await self._system.prices.put(area, steps, until)
-        self._system.dispatch.wake()
 
     def price_now(self, area: AreaId) -> tuple[Decimal, str]:
         """Tariff per kWh in force, and its currency."""
@@ -157,7 +173,7 @@ class Desk:
         tariff, currency = self.price_now(area) if evse else (None, self._system.settings.settlement.currency)
         active = [e for e in self._system.events.open() if e.is_active(now) and e.covers(area)]
         down = next((e for e in active if e.direction is Direction.DOWN), None)
-        return reports.driver_state(evse, tariff, down, currency, event_active=bool(active))
+        return driver_view.driver_state(evse, tariff, down, currency, event_active=bool(active))
 
     @asynccontextmanager
     async def subscribe(self, user: UserId) -> AsyncIterator[Wakeups]:

@@ -76,7 +76,7 @@ async def settled(w: World, n: float) -> list[tuple[str, int, int]]:
     """(kind, Wh, yen to the user) of the entries that a settlement at this minute adds."""
     before = {id_ for id_, _ in await ledger(w)}
     w.clock.at = minute(n)
-    await w.system.settling.run()
+    await w.system.rooms.settlement.run()
     return sorted(
         (str(entry.kind), entry.energy_wh, paid(entry)) for id_, entry in await ledger(w) if id_ not in before
     )
@@ -161,7 +161,7 @@ async def test_a_vehicle_that_nobody_is_known_for_gets_no_entry_until_somebody_i
     await w.take(w.event(0, charging_state="Charging"))
     await metered(w, ALL)
     assert await settled(w, 62) == []
-    await w.system.permissions.claim(AOI, w.evse.ref)
+    await w.system.rooms.permissions.claim(AOI, w.evse.ref)
     await w.quiet()
     assert sum(energy for _, energy, _ in await settled(w, 63)) == 3000
 
@@ -200,7 +200,7 @@ async def test_an_answer_in_the_middle_of_an_interval_is_paid_from_then_on(w: Wo
     await w.say()
     await metered(w, range(50, 61, 5))
     assert [entry for entry in await settled(w, 62) if entry[0] == "sale"] == [("sale", 1000, 40), ("sale", 1000, 60)]
-    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert report.delivered_wh == report.allotted_wh == 0  # no setpoint of the event was ever sent
 
 
@@ -253,7 +253,7 @@ async def test_an_interval_that_cannot_be_settled_is_tried_again_and_holds_up_no
     """Must hold 2: the store refuses once."""
     await hour(w, ALL)
     w.clock.at = minute(62)
-    settling = w.system.settling
+    settling = w.system.rooms.settlement
     settle, failures = settling.settle, [START]
 
     async def failing(start: datetime, end: datetime) -> int:
@@ -275,9 +275,9 @@ async def test_a_report_says_what_was_asked_for_allotted_and_metered(w: World) -
     for n in range(30, 61, 5):
         await metered(w, (n,))
         if n < 60:
-            await w.system.dispatch.tick()
+            await w.system.rooms.dispatch.tick()
             await w.quiet()
-    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert (report.requested_wh, report.delivered_wh, report.achievement) == (2000, 2000, 1.0)
     assert report.capacity_w >= 4000
     (interval,) = report.intervals
@@ -296,10 +296,10 @@ async def test_report_and_ledger_tell_the_same_story(w: World, no_at: int | None
             await w.say(granted=False)
         await metered(w, (n,))
         if n < 60:
-            await w.system.dispatch.tick()
+            await w.system.rooms.dispatch.tick()
             await w.quiet()
     await settled(w, 62)
-    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     sold = await w.store.read(partial(reads.ledger, event=event.id))
     assert report.delivered_wh == sum(entry.energy_wh for _, entry in sold) == sold_wh
     assert report.allotted_wh == sold_wh * 3 // 5  # setpoints of three minutes, renewed every five
@@ -309,9 +309,9 @@ async def test_report_and_ledger_tell_the_same_story(w: World, no_at: int | None
 async def test_a_report_before_the_event_and_in_its_middle_counts_what_has_passed(w: World) -> None:
     """G11."""
     event = await hour(w, range(0, 21, 5))
-    early = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    early = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert (early.requested_wh, early.delivered_wh, early.achievement, early.intervals) == (0, 0, 0.0, ())
-    half = await performance.event_report(w.store, w.system.settling, event, minute(45))
+    half = await performance.event_report(w.store, w.system.rooms.settlement, event, minute(45))
     assert half.requested_wh == 1000
 
 

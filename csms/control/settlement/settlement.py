@@ -6,11 +6,12 @@ from functools import partial
 
 import structlog
 
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
 from csms.domain.ids import AreaId, EvseRef, SiteId
 from csms.domain.metering import StoredReading
 from csms.domain.permission import PlugIn
-from csms.domain.ports import Clock
 from csms.settings import Settings
 from csms.store import Store, reads, writes
 from policies.flows import Flow, Piece, flows_of, pieces
@@ -45,15 +46,15 @@ async def ratings(store: Store) -> dict[EvseRef, int]:
 class Settlement:
     """Settles every interval once it is over and its late values had time to come."""
 
-    def __init__(self, store: Store, prices: Prices, clock: Clock, settings: Settings) -> None:
-        self._store = store
+    def __init__(self, ground: Ground, prices: Prices, settings: Settings) -> None:
+        self._store = ground.store
         self._prices = prices
-        self._clock = clock
+        self._clock = ground.clock
         self._interval = settings.settlement.interval
         self._grace = timedelta(seconds=settings.settlement.grace_s)
         self._currency = settings.settlement.currency
         self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
-        self._settled_until = self._floor(clock.now() - LOOK_BACK)
+        self._settled_until = self._floor(ground.clock.now() - LOOK_BACK)
         self._late: set[datetime] = set()
         self._began = False
 
@@ -66,6 +67,26 @@ class Settlement:
         if since < self._settled_until:
             oldest = max(since - self._interval, self._settled_until - LONGEST_GAP)
             self._late.update(self._starts(oldest, min(until + self._interval, self._settled_until)))
+
+    def learn(self, change: changes.EnergyKnown) -> None:
+        """Readings came in."""
+        self.note_readings(change.since, change.until)
+
+    def matched(self, change: changes.Matched) -> None:
+        """A user has become known."""
+        self.reopen(change.plug_in.plugged_at)
+
+    def ended(self, change: changes.Unplugged) -> None:
+        """A plug-in has ended."""
+        self.reopen(change.plug_in.unplugged_at or self._clock.now())
+
+    def priced(self, change: changes.PricesPublished) -> None:
+        """Prices are others."""
+        self.reopen(change.since)
+
+    def event_changed(self, change: changes.EventChanged) -> None:
+        """An event is new, or ended early."""
+        self.reopen(change.event.cancelled_at or change.event.starts_at)
 
     def reopen(self, since: datetime) -> None:
         """Settle again from then on: a user has become known, a price was published, an event or a plug-in changed."""

@@ -1,31 +1,31 @@
 """DR events: taken, kept, reported. P12; requirement G11."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.domain.dr import DrEvent
 from csms.domain.errors import Conflict, NotFound
 from csms.domain.ids import AreaId, DrEventId
-from csms.domain.ports import Clock
-from csms.store import Store, reads, writes
+from csms.store import reads, writes
 
 log = structlog.get_logger()
 
 
 class Events:
-    """The DR events that have not ended; the rest is in the store. ``on_change`` hears of a
-    new or cancelled one: decide again."""
+    """The DR events that have not ended; the rest is in the store."""
 
-    def __init__(self, store: Store, clock: Clock, areas: Iterable[AreaId]) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, ground: Ground, areas: Iterable[AreaId]) -> None:
+        self._store = ground.store
+        self._clock = ground.clock
+        self._emit = ground.emit
         self._areas = frozenset(areas)
         self._open: dict[DrEventId, DrEvent] = {}
-        self.on_change: Callable[[DrEvent], None] = lambda event: None
 
     def load(self, events: Iterable[DrEvent]) -> None:
         self._open.update((event.id, event) for event in events)
@@ -45,7 +45,7 @@ class Events:
         await self._store.writer.run(partial(writes.save_dr_event, event=event))
         self._open[event.id] = event
         log.info("dr.created", dr_event=event.id, direction=event.direction, requested_w=event.requested_w)
-        self.on_change(event)
+        self._emit(changes.EventChanged(event))
         return event
 
     async def cancel(self, id_: DrEventId) -> DrEvent:
@@ -57,7 +57,7 @@ class Events:
         cancelled = replace(event, cancelled_at=now)
         await self._store.writer.run(partial(writes.save_dr_event, event=cancelled))
         self._open.pop(id_, None)
-        self.on_change(cancelled)
+        self._emit(changes.EventChanged(cancelled))
         return cancelled
 
     async def get(self, id_: DrEventId) -> DrEvent:

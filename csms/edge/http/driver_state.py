@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from csms.control.views import DriverState
+from csms.control.permission.driver_view import DriverState
 from csms.domain.conditions import Conditions
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.ledger import Balance

@@ -6,8 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
+from csms.control.permission.driver_view import DriverState
+from csms.control.permission.people import Registered
 from csms.control.settlement.audit import Audit
-from csms.control.views import DriverState, DrReport, Registered, StationView
+from csms.control.settlement.performance import DrReport
+from csms.control.stations.views import StationView
 from csms.domain.conditions import Conditions, Pattern
 from csms.domain.dr import DrEvent
 from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, StationId, UserId

@@ -15,6 +15,7 @@ from csms.store.reads.permission import (
     user,
     users,
     vehicles,
+    vehicles_by_id,
 )
 from csms.store.reads.settlement import balance, entries_within, ledger
 from csms.store.reads.state import dr_event, dr_events, live_state, prices
@@ -56,4 +57,5 @@ __all__ = [
     "user",
     "users",
     "vehicles",
+    "vehicles_by_id",
 ]

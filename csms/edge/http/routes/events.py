@@ -6,7 +6,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Response
 from pydantic import Field, model_validator
 
-from csms.control.views import DrReport
+from csms.control.settlement.performance import DrReport
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadRequest
 from csms.domain.ids import AreaId, DrEventId

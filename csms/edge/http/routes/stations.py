@@ -8,7 +8,7 @@ import segno
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, SecretStr
 
-from csms.control.views import EvseView, StationView
+from csms.control.stations.views import EvseView, StationView
 from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import EvseRef, SiteId, StationId
 from csms.domain.permission import PermissionState

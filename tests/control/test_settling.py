@@ -322,6 +322,24 @@ async def test_everything_is_settled_after_any_outage(w: World) -> None:
     assert await settled(w, 4 * 24 * 60 + 1) == THE_HOUR
 
 
+async def test_live_readings_settle_nothing_again(w: World) -> None:
+    """The cost of a settlement goes with the intervals that are due."""
+    await hour(w, ALL)
+    await settled(w, 62)
+    await metered(w, (63, 64))
+    settling, asked = w.system.settling, []
+    settle = settling.settle
+
+    async def noted(start: datetime, end: datetime, places: Places) -> int:
+        asked.append(start)
+        return await settle(start, end, places)
+
+    settling.settle = noted  # type: ignore[method-assign]
+    w.clock.at = minute(65)
+    await settling.run()
+    assert asked == []
+
+
 async def test_nothing_that_is_due_is_forgotten_over_a_restart(w: World) -> None:
     """A9: a queue of three days ago arrived just before the end."""
     await hour(w, range(0, 46, 5))

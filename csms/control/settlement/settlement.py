@@ -31,6 +31,7 @@ OPEN_FOR = timedelta(days=31)
 """What lies further back is not settled anew by something late: that month's accounts are closed."""
 
 CHUNK = timedelta(days=1)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Settlement:
@@ -53,11 +54,13 @@ class Settlement:
         Registers bound the energy between two readings, so that a late reading changes every interval back to the one
         before it, which may lie one interval back.
         """
-        self._changed.append((since - self._interval, until + self._interval))
+        if self._settled is None or since < self._settled.until:
+            self._changed.append((since, until))
 
     def reopen(self, since: datetime) -> None:
         """Settle again from then on: a user has become known, a price was published, an event or a plug-in changed."""
-        self._changed.append((since, datetime.max.replace(tzinfo=UTC)))
+        if self._settled is None or since < self._settled.until:
+            self._changed.append((since, FOR_EVER))
 
     async def run(self) -> int:
         """Settle what is due. Returns the number of entries posted."""
@@ -90,13 +93,17 @@ class Settlement:
         """With what has changed, and with the intervals that are over now and had a plug-in."""
         changed, self._changed = self._changed, []
         reading_id = await self._store.read(reads.newest_reading)
-        oldest = settled.until - OPEN_FOR
-        again = [
-            start for since, until in changed for start in self._starts(max(since, oldest), min(until, settled.until))
-        ]
+        again = {
+            start for since, until in changed if since < settled.until for start in self._around(since, until, settled)
+        }
         last = max(self._floor(self._clock.now() - self._grace), settled.until)
         fresh = await self._plugged(settled.until, last)
         return SettledUntil(until=last, due=settled.due.union(again, fresh), reading_id=reading_id)
+
+    def _around(self, since: datetime, until: datetime, settled: SettledUntil) -> list[datetime]:
+        """The settled intervals of a time, and of one interval on either side of it."""
+        oldest = max(since, settled.until - OPEN_FOR) - self._interval
+        return self._starts(oldest, min(until, settled.until - self._interval) + self._interval)
 
     async def _plugged(self, since: datetime, until: datetime) -> set[datetime]:
         """The intervals in which something was plugged in."""

@@ -86,7 +86,7 @@ async def commanded(w: World, event: DrEvent, **changed: Any) -> SetpointRecord:
         id="sp-1",
         evse=w.evse.ref,
         plug_in=w.plug_in.id,
-        transaction=w.evse.transaction,
+        transaction=w.evse.run.transaction,
         event=event.id,
         decided_at=event.starts_at,
         acknowledged_at=event.starts_at,
@@ -353,11 +353,11 @@ async def test_nothing_that_is_due_is_forgotten_over_a_restart(w: World) -> None
 
 async def test_the_first_settlement_begins_with_the_first_plug_in(w: World) -> None:
     """A9: nothing is due before it, however old the database is."""
-    settling = Settlement(w.store, w.system.prices, w.clock, w.settings)
+    settling = Settlement(w.system.ground, w.system.prices, w.settings)
     assert await settling.run() == 0
     await w.store.writer.run(partial(writes.save_settled, settled=SettledUntil(until=START - timedelta(days=900))))
     asked: list[datetime] = []
-    settling = Settlement(w.store, w.system.prices, w.clock, w.settings)
+    settling = Settlement(w.system.ground, w.system.prices, w.settings)
     settle = settling.settle
 
     async def noted(start: datetime, end: datetime, places: Places) -> int:

@@ -80,19 +80,19 @@ async def hour(w: World, minutes: Iterable[float], *, is_commanded: bool = True)
     return event
 
 
-async def commanded(w: World, event: DrEvent, **changed: Any) -> SetpointRecord:
+async def commanded(w: World, of: DrEvent, **changed: Any) -> SetpointRecord:
     """-4 kW of an EVSE that would rest, acknowledged at the event's start, in force until its end, at 60 per kWh."""
     made = SetpointRecord(
         id="sp-1",
         evse=w.evse.ref,
         plug_in=w.plug_in.id,
         transaction=w.evse.run.transaction,
-        event=event.id,
-        decided_at=event.starts_at,
-        acknowledged_at=event.starts_at,
+        event=of.id,
+        decided_at=of.starts_at,
+        acknowledged_at=of.starts_at,
         desired_w=-4000,
         counterfactual_w=0,
-        expires_at=event.ends_at,
+        expires_at=of.ends_at,
         driver=SetpointDriver.OCPP21_SETPOINT,
         reasons=(),
     )
@@ -253,6 +253,26 @@ async def test_charging_that_stopped_for_an_event_is_rewarded(w: World) -> None:
     assert ("reward", 2000, 40) in await settled(w, 62)
     balance = await w.store.read(partial(reads.balance, user=AOI))
     assert (balance.rewarded_wh, balance.rewarded_minor, balance.amount_minor) == (2000, 40, 40 - 35)
+
+
+async def test_a_vehicle_that_turns_out_to_have_been_full_is_not_rewarded_for_what_it_never_would_have_taken(
+    w: World,
+) -> None:
+    """A2, A6: 4 kW would have flowed as far as anybody knew; it took nothing for an hour afterwards, and then left."""
+    event = await hour(w, (), is_commanded=False)
+    await commanded(w, event, desired_w=0, counterfactual_w=4000)
+    w.evse.plug_in = replace(w.plug_in, soc_percent=None, soc_at=None, soc_at_start_percent=None)
+    free = {"event": None, "desired_w": 4000, "counterfactual_w": 4000, "expires_at": minute(150)}
+    await commanded(w, event, id="sp-2", acknowledged_at=minute(60), **free)
+    for n in range(0, 126, 5):
+        w.clock.at = minute(n)
+        await w.take(w.metered(at=minute(n), import_wh=500.0, export_wh=0.0))
+        if n == 65:
+            assert [entry for entry in await settled(w, 65) if entry[0] == "reward"] == [("reward", 2000, 40)]
+    await w.take(w.ended(1, stopped_reason="EVDisconnected"), w.status(ConnectorStatus.AVAILABLE))
+    assert w.evse.plug_in is None
+    await settled(w, 160)
+    assert (await w.store.read(partial(reads.balance, user=AOI))).amount_minor == 0
 
 
 async def test_an_event_posted_late_changes_nothing_of_what_was_settled(w: World) -> None:

@@ -122,7 +122,7 @@ CABLE_IN = {
     "unavailable": False,
     "faulted": False,
 }
-"""Whether a status that comes out of nothing means that a vehicle has been plugged in, by the words of the standards."""
+"""Whether a status that comes out of nothing means that a vehicle was plugged in, by the words of the standards."""
 
 
 def test_every_status_has_its_meaning_here() -> None:

@@ -59,7 +59,7 @@ class BadList(Exception):
 
 
 def load(folder: Path) -> tuple[Mutant, ...]:
-    """All ``*.toml`` lists of a folder. BadList: a key is missing or unknown, a name is there twice, nothing changes."""
+    """All ``*.toml`` lists of a folder. BadList: keys missing or unknown, a name that is there twice, no change."""
     mutants = tuple(_mutant(entry, path) for path in sorted(folder.glob("*.toml")) for entry in _entries(path))
     names = [mutant.name for mutant in mutants]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -111,9 +111,7 @@ def test_an_entrusted_vehicle_never_sells_for_less_than_the_same_energy_costs_ag
 
 
 @pytest.mark.parametrize(("entrust", "power_w"), [(True, FULL_CHARGE_W), (False, 0)], ids=["entrusted", "own price"])
-def test_the_price_at_which_an_entrusted_vehicle_charges_is_the_aggregators_choice(
-    entrust: bool, power_w: int
-) -> None:
+def test_the_price_at_which_an_entrusted_vehicle_charges_is_the_aggregators_choice(entrust: bool, power_w: int) -> None:
     """P6, P8: a maximum price below the tariff stands aside, and binds whoever decides by themselves."""
     made = vehicle()
     picky = replace(made.terms, charge=True, entrust=entrust, max_buy_per_kwh=Decimal(1))

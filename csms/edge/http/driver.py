@@ -13,7 +13,7 @@ from csms import edge
 from csms.domain.conditions import Pattern
 from csms.domain.errors import BadRequest, CsmsError
 from csms.domain.ids import EvseRef, PlugInId
-from csms.domain.permission import Channel, PermissionState
+from csms.domain.permission import Channel
 from csms.edge.http import links, shapes
 from csms.edge.http.auth import TERMINAL_COOKIE, ControlDep, UserDep, address_of
 from csms.edge.http.driver_state import balance_json, balance_of, default_period, plug_in_json, state_json
@@ -152,8 +152,6 @@ async def answer(control: ControlDep, user: UserDep, plug_in: shapes.Name, body:
     """The driver's yes or no (P4). Conditions given with a yes are kept and used again (P10)."""
     conditions = body.conditions.domain() if body.conditions else None
     answered = await control.answer(PlugInId(plug_in), user.id, body.granted, conditions, Channel.PAGE)
-    if conditions and answered.permission.state is PermissionState.GRANTED:
-        await control.save_pattern(user.id, Pattern(name=MINE, conditions=conditions))
     return plug_in_json(answered)
 
 

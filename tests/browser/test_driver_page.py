@@ -140,3 +140,15 @@ async def test_the_question_is_answered_with_the_keyboard_alone(page: Page, quay
             break
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("permission")).to_have_text("You said yes")
+
+
+async def test_saved_conditions_are_still_there_after_a_look_elsewhere(page: Page, quay: Quay) -> None:
+    """P10, B12: what the page shows is what is kept, and saving again erases nothing."""
+    await register(page, quay.link)
+    await page.get_by_test_id("tab-conditions").click()
+    await page.get_by_test_id("min-sell").fill("25.5")
+    await page.get_by_test_id("save-conditions").click()
+    await expect(page.locator("#toast")).to_have_text("Saved.")
+    await page.get_by_test_id("tab-now").click()
+    await page.get_by_test_id("tab-conditions").click()
+    await expect(page.get_by_test_id("min-sell")).to_have_value("25.5")

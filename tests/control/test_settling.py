@@ -261,7 +261,9 @@ async def test_a_vehicle_that_turns_out_to_have_been_full_is_not_rewarded_for_wh
     """A2, A6: 4 kW would have flowed as far as anybody knew; it took nothing for an hour afterwards, and then left."""
     event = await hour(w, (), is_commanded=False)
     await commanded(w, event, desired_w=0, counterfactual_w=4000)
-    w.evse.plug_in = replace(w.plug_in, soc_percent=None, soc_at=None, soc_at_start_percent=None)
+    bare = w.evse.cable.plugged
+    assert bare is not None
+    w.evse.cable.plugged = replace(bare, soc_percent=None, soc_at=None, soc_at_start_percent=None)
     free = {"event": None, "desired_w": 4000, "counterfactual_w": 4000, "expires_at": minute(150)}
     await commanded(w, event, id="sp-2", acknowledged_at=minute(60), **free)
     for n in range(0, 126, 5):

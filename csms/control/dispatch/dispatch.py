@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from csms.control.dispatch.probing import Probing, broken_by, is_candidate, is_permitted
+from csms.control.dispatch.probing import Probing, broken_by, is_candidate
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots
 from csms.control.state.live import EvseLive, StationLive
@@ -22,7 +22,8 @@ from csms.settings import Dispatch as DispatchSettings
 from csms.store import Store, writes
 from policies import decide
 from policies.compliance import Level
-from policies.constraints import failsafe, violations
+from policies.constraints import safe_decision
+from policies.probe import is_permitted
 
 log = structlog.get_logger()
 
@@ -139,10 +140,8 @@ class Dispatch:
 
 
 def checked(snapshot: Snapshot) -> tuple[Decision, tuple[Violation, ...]]:
-    """The decision, or the failsafe limit where it would break a hard rule; with what was broken."""
-    decision = decide(snapshot)
-    broken = violations(snapshot, decision)
-    return (failsafe(snapshot), broken) if broken else (decision, ())
+    """The decision, mended at the sites where it would break a hard rule; with what was broken."""
+    return safe_decision(snapshot, decide(snapshot))
 
 
 def _differs(decision: Decision, saved: Decision | None) -> bool:
@@ -205,6 +204,7 @@ def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: d
         expires_at=setpoint.expires_at,
         driver=driver,
         reasons=setpoint.reasons,
+        price_per_kwh=setpoint.price_per_kwh,
         observed_w=last.observed_w if last and is_renewed else None,
         observed_at=last.observed_at if last and is_renewed else None,
     )

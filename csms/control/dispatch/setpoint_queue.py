@@ -25,7 +25,7 @@ from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Clock, Stations
 from csms.domain.station import SetpointDriver
 from csms.store import Store, Write, writes
-from policies.compliance import refused
+from policies.compliance import accepted, refused
 
 log = structlog.get_logger()
 
@@ -84,12 +84,13 @@ class SetpointQueue:
         told = after(record, outcome)
         if told.state is SetpointState.ACKNOWLEDGED:
             told = replace(told, acknowledged_at=self._clock.now())
+            evse.compliance = accepted(evse.compliance)
         self.save(told)
         if evse.setpoint is None or evse.setpoint.id != record.id:
             return
         evse.setpoint = told
         if told.state is SetpointState.REJECTED:
-            evse.compliance = refused(evse.compliance)
+            evse.compliance = refused(evse.compliance, evse.power_w, record.desired_w)
             log.warning("setpoint.refused", evse=str(record.evse), setpoint_w=record.desired_w, reason=told.refusal)
 
 

@@ -21,6 +21,7 @@ from csms.domain.station import Quirks, Version
 from csms.edge.http.app import build
 from csms.edge.http.server import serve as serve_http
 from csms.edge.hub import Hub
+from csms.plugs import chosen
 from csms.settings import Settings
 from csms.store import open_store
 
@@ -50,7 +51,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             exclusive=True,
         )
         stack.push_async_callback(store.close)
-        system = System(settings, store, clock)
+        system = System(settings, store, clock, chosen(settings.policies))
         hub = Hub(system.intake, system.admission, clock, settings.ocpp, handlers)
         system.command(hub, quirks_lookup())
         await system.start()

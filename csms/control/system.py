@@ -38,6 +38,8 @@ from csms.domain.ports import Clock, Stations
 from csms.domain.station import Quirks, Station, Version
 from csms.settings import Settings
 from csms.store import Store, Write, reads, writes
+from policies.plugs import Policies
+from policies.registry import DEFAULT
 
 log = structlog.get_logger()
 
@@ -54,7 +56,8 @@ without power, and at least a minute (field lesson 14)."""
 class System:
     """Everything that waits and decides, wired. The edge sees its ports, everybody else sees the ``Desk``."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock, policies: Policies = DEFAULT) -> None:
+        self._policies = policies
         self.settings, self.store, self.clock = settings, store, clock
         self.live, self.tokens, self.feed = Live(), IdTokens(), Feed()
         self.timetable = Timetable()
@@ -76,7 +79,7 @@ class System:
         self.outbox = SetpointQueue(self.store, self.live, stations, self.clock, self.spawn)
         self.probing = Probing(self.store, self.outbox, self.clock)
         self.present = Snapshots(self.live, self.prices, self.settings, self.clock)
-        self.dispatch = Dispatch(self.store, self.present, self.outbox, self.probing, dispatch)
+        self.dispatch = Dispatch(self.store, self.present, self.outbox, self.probing, dispatch, self._policies)
         self.starting = RemoteStarts(self.store, self.live, self.tokens, stations, self.clock)
         self.compliance = Compliance(self.outbox, stations, self.clock, dispatch, self.dispatch.wake)
         sites = sites_of(self.settings)

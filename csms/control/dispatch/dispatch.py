@@ -23,7 +23,9 @@ from csms.store import Store, writes
 from policies import decide
 from policies.compliance import Level
 from policies.constraints import safe_decision
+from policies.plugs import Policies
 from policies.probe import is_permitted
+from policies.registry import DEFAULT
 
 log = structlog.get_logger()
 
@@ -40,8 +42,15 @@ class Dispatch:
     """Decides every ``tick_s`` and soon after ``wake``."""
 
     def __init__(
-        self, store: Store, present: Snapshots, outbox: SetpointQueue, probing: Probing, settings: DispatchSettings
+        self,
+        store: Store,
+        present: Snapshots,
+        outbox: SetpointQueue,
+        probing: Probing,
+        settings: DispatchSettings,
+        policies: Policies = DEFAULT,
     ) -> None:
+        self._policies = policies
         self._store = store
         self._present = present
         self._live = present.live
@@ -74,7 +83,7 @@ class Dispatch:
         self._end_forbidden_probes()
         begun = self._begin_probe()
         snapshot = self._present.snapshot()
-        decision, broken = checked(snapshot)
+        decision, broken = checked(snapshot, self._policies)
         if broken or _differs(decision, self._saved):
             await self._store.writer.run(partial(writes.save_decision, decision=decision, violations=broken))
             self._saved = decision
@@ -139,9 +148,9 @@ class Dispatch:
                     evse.last_used_at = used_at
 
 
-def checked(snapshot: Snapshot) -> tuple[Decision, tuple[Violation, ...]]:
+def checked(snapshot: Snapshot, policies: Policies = DEFAULT) -> tuple[Decision, tuple[Violation, ...]]:
     """The decision, mended at the sites where it would break a hard rule; with what was broken."""
-    return safe_decision(snapshot, decide(snapshot))
+    return safe_decision(snapshot, decide(snapshot, policies))
 
 
 def _differs(decision: Decision, saved: Decision | None) -> bool:

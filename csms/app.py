@@ -22,6 +22,7 @@ from csms.domain.station import Quirks, Station, Version
 from csms.edge.http.app import build
 from csms.edge.http.server import serve as serve_http
 from csms.edge.hub import Hub
+from csms.plugs import chosen
 from csms.settings import Settings
 from csms.store import open_store
 
@@ -55,7 +56,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         def connect(admission: Admission, intake: Intake) -> Hub:
             return Hub(intake, admission, clock, settings.ocpp, handlers)
 
-        system, hub = await build_control(settings, store, clock, connect, quirks_lookup())
+        system, hub = await build_control(settings, store, clock, connect, quirks_lookup(), chosen(settings.policies))
         await system.load()
         stack.push_async_callback(system.stop)
         system.run()

@@ -23,7 +23,7 @@ from csms.control.settlement.settlement import Settlement
 from csms.control.state import changes
 from csms.control.state.events import Events
 from csms.control.state.feed import Feed
-from csms.control.state.ground import Ground, Later
+from csms.control.state.ground import Ground
 from csms.control.state.id_tokens import IdTokens
 from csms.control.state.live import Live
 from csms.control.state.prices import Prices
@@ -37,6 +37,8 @@ from csms.control.timetable import Timetable
 from csms.domain.ports import Clock, Stations
 from csms.settings import Settings
 from csms.store import Store, reads
+from policies.plugs import Policies
+from policies.registry import DEFAULT
 
 SWEEP_S = 1.0
 HEARTBEAT_FLUSH_S = 15.0
@@ -132,7 +134,7 @@ async def build(
     clock: Clock,
     connect: Callable[[Admission, Intake], Edge],
     quirks_for: QuirksFor,
-    later: Later = call_later,
+    policies: Policies = DEFAULT,
 ) -> tuple[System, Edge]:
     """A control that is complete, and its edge: every part gets what it needs when it is made. Nothing runs yet.
 
@@ -144,7 +146,7 @@ async def build(
         reactions.react(change)  # made last, below: nothing changes while the parts are made
 
     live = Live(lambda station: emit(changes.EvseDiscovered(station)))
-    ground = Ground(store, live, clock, tasks.spawn, later, emit)
+    ground = Ground(store, live, clock, tasks.spawn, call_later, emit)
     prices = Prices(settings, ground)
     events = Events(ground, prices.areas)
     intake = Intake(ground, tokens, settings.ocpp.heartbeat_interval_s)
@@ -160,7 +162,7 @@ async def build(
         setup=StationSetup(ground, stations, sites, settings.metering.sample_interval_s, quirks_for),
         permissions=Permissions(ground, tokens, feed, settings.permission),
         remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity),
-        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch),
+        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch, policies),
         compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
         probing=probing,
         settlement=Settlement(ground, prices, settings),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from csms.control.state.live import EvseLive, StationLive
-from csms.control.system import System, build, call_later
+from csms.control.system import System, build
 from csms.domain.answers import Answer
 from csms.domain.commands import Accepted, CallOutcome, CallResult, Command, Offline, Outcome, station_of
 from csms.domain.conditions import Conditions
@@ -135,7 +135,6 @@ class World:
             self.clock,
             lambda admission, intake: self.stations,
             lambda version, station: self.quirks,
-            call_later,
         )
         await self.system.load()
 

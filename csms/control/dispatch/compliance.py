@@ -13,7 +13,7 @@ from csms.domain.commands import ReadSchedule
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ports import Stations
 from csms.settings import Dispatch as DispatchSettings
-from policies.compliance import Act, follows, observe, takes_all
+from policies.compliance import Act, follows, is_evidence, observe, takes_all
 
 log = structlog.get_logger()
 
@@ -50,9 +50,8 @@ class ComplianceCheck:
         self._react(evse, record, act)
 
     def _settled(self, record: SetpointRecord, at: datetime) -> bool:
-        told_at = record.acknowledged_at
         settle = timedelta(seconds=self._settings.settle_s)
-        return record.state in _TOLD and told_at is not None and at >= told_at + settle
+        return record.state in _TOLD and is_evidence(at, record.acknowledged_at, record.expires_at, settle)
 
     def _note(self, evse: EvseLive, record: SetpointRecord, power_w: int) -> None:
         state = SetpointState.OBSERVED if follows(record.desired_w, power_w) else SetpointState.NOT_FOLLOWED

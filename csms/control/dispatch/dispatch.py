@@ -9,13 +9,13 @@ from functools import partial
 
 import structlog
 
-from csms.control.dispatch.probing import Probing, broken_by, is_candidate, is_permitted
+from csms.control.dispatch.probing import Probing, broken_by, is_candidate
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
-from csms.domain.decision import Decision, Setpoint, Violation
+from csms.domain.decision import Decision, Setpoint
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import DrEventId, EvseRef
 from csms.domain.snapshot import EvseState, Snapshot, Use
@@ -24,7 +24,9 @@ from csms.settings import Dispatch as DispatchSettings
 from csms.store import writes
 from policies import decide
 from policies.compliance import Compliance, Level
-from policies.constraints import failsafe, violations
+from policies.constraints import safe_decision
+from policies.plugs import Policies
+from policies.probe import is_permitted
 
 log = structlog.get_logger()
 
@@ -47,7 +49,9 @@ class Dispatch:
         queue: SetpointQueue,
         probing: Probing,
         settings: DispatchSettings,
+        policies: Policies,
     ) -> None:
+        self._policies = policies
         self._store = ground.store
         self._live = ground.live
         self._clock = ground.clock
@@ -104,7 +108,7 @@ class Dispatch:
         self._end_forbidden_probes()
         begun = self._begin_probe()
         snapshot = self._snapshots.snapshot()
-        decision, broken = checked(snapshot)
+        decision, broken = safe_decision(snapshot, decide(snapshot, self._policies))
         if broken or _differs(decision, self._saved):
             await self._store.writer.run(partial(writes.save_decision, decision=decision, violations=broken))
             self._saved = decision
@@ -167,13 +171,6 @@ class Dispatch:
             for ref, used_at in self._used.pop(event).items():
                 if evse := self._live.find(ref):
                     evse.told.last_used_at = used_at
-
-
-def checked(snapshot: Snapshot) -> tuple[Decision, tuple[Violation, ...]]:
-    """The decision, or the failsafe limit where it would break a hard rule; with what was broken."""
-    decision = decide(snapshot)
-    broken = violations(snapshot, decision)
-    return (failsafe(snapshot), broken) if broken else (decision, ())
 
 
 def _differs(decision: Decision, saved: Decision | None) -> bool:

@@ -24,7 +24,7 @@ from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Stations
 from csms.domain.station import SetpointDriver
 from csms.store import writes
-from policies.compliance import refused
+from policies.compliance import accepted, refused
 
 log = structlog.get_logger()
 
@@ -82,12 +82,13 @@ class SetpointQueue:
         told = after(record, outcome)
         if told.state is SetpointState.ACKNOWLEDGED:
             told = replace(told, acknowledged_at=self._clock.now())
+            evse.told.compliance = accepted(evse.told.compliance)
         self.save(told)
         if evse.told.setpoint is None or evse.told.setpoint.id != record.id:
             return
         evse.told.setpoint = told
         if told.state is SetpointState.REJECTED:
-            evse.told.compliance = refused(evse.told.compliance)
+            evse.told.compliance = refused(evse.told.compliance, evse.power_w, record.desired_w)
             log.warning("setpoint.refused", evse=str(record.evse), setpoint_w=record.desired_w, reason=told.refusal)
 
 

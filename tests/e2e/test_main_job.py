@@ -96,8 +96,8 @@ async def settled(world: World, here: Visit) -> list[dict[str, Any]]:
 
 
 def flow_of(entry: dict[str, Any]) -> str:
-    """ "sale" or "purchase", also of a correction."""
-    return entry["cause"].rsplit(":", 1)[1]
+    """ "sale", "purchase" or "reward", also of a correction."""
+    return entry["cause"].rsplit(":", 1)[1].split("-")[0]
 
 
 def is_near(entries: list[dict[str, Any]], flow: str, metered_wh: float, slack_wh: float) -> bool:
@@ -114,7 +114,7 @@ async def check_balance(world: World, here: Visit) -> dict[str, Any]:
         return balance if sums == [balance["sold_wh"], balance["bought_wh"]] else None
 
     balance = await until(look, "the balance to be the sum of the ledger")
-    assert balance["amount_minor"] == balance["earned_minor"] - balance["spent_minor"]
+    assert balance["amount_minor"] == balance["earned_minor"] + balance["rewarded_minor"] - balance["spent_minor"]
     assert balance["spent_minor"] == balance["bought_wh"] * TARIFF_PER_KWH / 1000
     assert balance["currency"] == "JPY"
     return balance

@@ -86,7 +86,7 @@ async def limited_of(store: Store, plug_in: PlugIn, max_w: int) -> tuple[InForce
     """All setpoints of a plug-in whose state of charge nobody told, with what its filling up has shown since."""
     end = plug_in.unplugged_at or FOR_EVER
     records = await store.read(partial(reads.setpoints, evse=plug_in.evse, start=plug_in.plugged_at))
-    readings = await store.read(partial(reads.readings, evse=plug_in.evse, start=plug_in.plugged_at, end=end))
+    readings = await store.read(partial(reads.metered, evse=plug_in.evse, start=plug_in.plugged_at, end=end))
     spans = in_force(records, plug_in.id)
     meter = Meter(evse=plug_in.evse, plugged_at=plug_in.plugged_at, readings=readings, max_w=max_w)
     return limited(meter, spans, full_at(meter, spans))
@@ -109,4 +109,4 @@ async def _events(store: Store, setpoints: Iterable[Iterable[SetpointRecord]]) -
 
 async def _readings(store: Store, plug_in: PlugIn, start: datetime, end: datetime) -> list[StoredReading]:
     first, last = max(start, plug_in.plugged_at), min(plug_in.unplugged_at or end, end)
-    return await store.read(partial(reads.readings, evse=plug_in.evse, start=first, end=last))
+    return await store.read(partial(reads.metered, evse=plug_in.evse, start=first, end=last))

@@ -126,6 +126,8 @@ def balance_json(balance: Balance) -> dict[str, Any]:
         "earned_minor": balance.earned_minor,
         "bought_wh": balance.bought_wh,
         "spent_minor": balance.spent_minor,
+        "rewarded_wh": balance.rewarded_wh,
+        "rewarded_minor": balance.rewarded_minor,
         "amount_minor": balance.amount_minor,
     }
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import segno
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import EvseRef, SiteId, StationId
@@ -33,6 +33,15 @@ class EvseBody(Body):
     public: bool = True
 
 
+def _encodable(password: SecretStr) -> SecretStr:
+    try:
+        password.get_secret_value().encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half a character, which no station can send") from error
+    return password
+
+
+Password = Annotated[SecretStr, Field(min_length=1, max_length=128), AfterValidator(_encodable)]
 Registration = Literal[BootState.ACCEPTED, BootState.PENDING, BootState.REJECTED]
 
 
@@ -40,14 +49,14 @@ class ChangeBody(Body):
     """What of a station is to be different; what is left out stays. A new registration holds from its next boot."""
 
     registration: Registration | None = None
-    password: Annotated[SecretStr, Field(min_length=1, max_length=128)] | None = None
+    password: Password | None = None
 
 
 class StationBody(Body):
     """A station to provision; without EVSEs it gets one with the default ratings."""
 
     id: Ident
-    password: Annotated[SecretStr, Field(min_length=1, max_length=128)]
+    password: Password
     site: Ident = "default"
     host: Ident | None = None
     registration: Registration = BootState.ACCEPTED

@@ -1,0 +1,88 @@
+"""What the server reports and books of a run, from what it metered: the product's own report, settlement and ledger."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from csms.domain.dispatch import DrResult
+from csms.domain.ledger import LedgerEntry
+from csms.domain.metering import StoredReading, WindowEnergy
+from policies.delivery import dr_results
+from policies.flows import Flow, Piece, flows_of, pieces
+from policies.metering import energy_in_window
+from policies.settlement import ledger_entries
+from simulators.twin.loop import Run
+from simulators.twin.sight import Sight
+
+AROUND = timedelta(hours=1)
+"""Readings this far around an interval are looked at: a register of 1 kWh steps moves once in that time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """``energies``: of each plug-in from beginning to end. ``results``: of the first event. ``entries``: all."""
+
+    energies: tuple[WindowEnergy, ...]
+    results: tuple[DrResult, ...]
+    entries: tuple[LedgerEntry, ...]
+
+
+def books_of(run: Run) -> Books:
+    """The server's figures once the run is over and everything that was kept has come in."""
+    sights = [sight for sight in run.sights if sight.history]
+    end = run.case.start + timedelta(seconds=run.case.seconds)
+    energies = tuple(_whole(sight, end) for sight in sights)
+    found = [pair for sight in sights for pair in _flows(run, sight, end)]
+    return Books(
+        energies=energies,
+        results=_results(run, [flow for _, flow in found]),
+        entries=tuple(_entries(run, found, end)),
+    )
+
+
+def _whole(sight: Sight, end: datetime) -> WindowEnergy:
+    begins, ends = sight.plug_in.plugged_at, sight.plug_in.unplugged_at or end
+    return energy_in_window(sight.ref, sight.readings, begins, ends, _most_w(sight))
+
+
+def _most_w(sight: Sight) -> int:
+    return max(sight.visit.ratings.max_charge_w, sight.visit.ratings.max_discharge_w)
+
+
+def _flows(run: Run, sight: Sight, end: datetime) -> list[tuple[Piece, Flow]]:
+    """Interval by interval, as the settlement room reads them."""
+    case = run.case
+    area = next(site.area for site in case.sites if site.id == sight.visit.site)
+    interval = timedelta(seconds=case.interval_s)
+    readings = sorted(sight.readings, key=lambda stored: stored.reading.at)
+    found: list[tuple[Piece, Flow]] = []
+    for number in range(-(-case.seconds // case.interval_s)):
+        span = (case.start + number * interval, min(case.start + (number + 1) * interval, end))
+        local = pieces(span, interval, area, case.events, case.prices[area])
+        found += flows_of(sight.plug_in, sight.history, _around(readings, span), local, _most_w(sight))
+    return found
+
+
+def _around(readings: Sequence[StoredReading], span: tuple[datetime, datetime]) -> Sequence[StoredReading]:
+    """Those in and around a span of time, with one more on either side."""
+    first = bisect_left(readings, span[0] - AROUND, key=lambda stored: stored.reading.at)
+    last = bisect_right(readings, span[1] + AROUND, key=lambda stored: stored.reading.at)
+    return readings[max(first - 1, 0) : last + 1]
+
+
+def _results(run: Run, flows: Sequence[Flow]) -> tuple[DrResult, ...]:
+    if not run.case.events:
+        return ()
+    event = run.case.events[0]
+    inside = [flow for flow in flows if event.starts_at <= flow.energy.start < event.stops_at]
+    return dr_results(event, inside, [record for sight in run.sights for record in sight.records])
+
+
+def _entries(run: Run, found: Sequence[tuple[Piece, Flow]], end: datetime) -> list[LedgerEntry]:
+    by_interval: dict[int, list[Flow]] = {}
+    for piece, flow in found:
+        number = int((piece.start - run.case.start).total_seconds()) // run.case.interval_s
+        by_interval.setdefault(number, []).append(flow)
+    currency = next(iter(run.case.prices.values())).currency
+    return [entry for flows in by_interval.values() for entry in ledger_entries(flows, {}, currency, end)]

@@ -1,4 +1,4 @@
-"""Reads about transactions and meter values."""
+"""Transactions and meter values."""
 
 from collections.abc import Sequence
 from dataclasses import replace

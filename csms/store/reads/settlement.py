@@ -1,4 +1,4 @@
-"""Reads about the ledger."""
+"""The ledger and its sums."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,8 +14,12 @@ from csms.store.values import decimal_of, instant, micros
 
 _E = LEDGER_ENTRY.c
 _L = LEDGER_POSTING.c
+
+
 _IDS_PER_QUERY = 500
 """Databases bound the number of parameters."""
+
+
 NO_CURRENCY = "XXX"
 """ISO 4217: no currency involved; the balance of somebody without entries."""
 

@@ -1,4 +1,4 @@
-"""Posting to the ledger: append-only, balanced, once per (cause, revision)."""
+"""What is written into the ledger."""
 
 from collections.abc import Sequence
 from typing import Any

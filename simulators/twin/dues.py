@@ -1,14 +1,15 @@
 """What the rule "metered-difference-1" comes to for the true energies. Written apart from ``policies``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
+from typing import Self
 
 from csms.domain.dr import DrEvent
-from simulators.twin.books import Books
+from simulators.twin.books import Books, books_of
 from simulators.twin.cases import Answer, Case
-from simulators.twin.loop import Run
+from simulators.twin.loop import Run, run
 from simulators.twin.sight import Sight
 
 
@@ -19,6 +20,12 @@ class Pair:
     actual: Run
     without: Run
     books: Books
+
+    @classmethod
+    def of(cls, case: Case) -> Self:
+        """Play the case with and without its event. It has one."""
+        actual = run(case)
+        return cls(actual, run(replace(case, events=())), books_of(actual))
 
     @property
     def case(self) -> Case:

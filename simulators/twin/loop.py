@@ -121,7 +121,9 @@ class _Loop:
         self._at(self._world.at_s + self._case.visits[place].meter.interval_s, partial(self._sample_on, place))
 
     def _answer(self, place: int) -> None:
+        """A transaction may begin: at 0 W until the first setpoint (P4), as RequestStartTransaction's profile says."""
         self._sights[place].told(self._now)
+        self._plugs.setpoint_w[place], self._plugs.until_s[place] = 0, self._world.at_s + self._case.horizon_s
         self._plugs.flows[place] = self._sights[place].use(self._now) not in {Use.HELD, Use.NOTHING}
 
     def _leave(self, place: int) -> None:
@@ -213,7 +215,7 @@ class _Loop:
         if not sight.online or not sight.has_answer() or not sight.is_due(setpoint, self._now, self._case.horizon_s):
             return
         last = sight.setpoint
-        is_raise = last is not None and setpoint.setpoint_w > last.desired_w
+        is_raise = setpoint.setpoint_w > (last.desired_w if last else 0)
         obeyed_s = self._world.at_s + visit.latency_s + (RAISES_WAIT_S if is_raise else 0)
         sight.sent(setpoint, self._now, self._case.start + timedelta(seconds=obeyed_s))
         until_s = (setpoint.expires_at - self._case.start).total_seconds()

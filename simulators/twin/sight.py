@@ -89,6 +89,8 @@ class Sight:
         self.records[-1] = replace(record, state=state, observed_w=round(power_w), observed_at=reading.at)
         if record.event is None and record.desired_w > 0:
             self.drawn_w = None if takes_all(record.desired_w, power_w) else round(max(power_w, 0.0))
+        if reading.power_w is None and reading.current_a is None:
+            return  # a power from coarse registers may be half as much again: no ground for a verdict
         self.compliance, _ = observe(self.compliance, record.desired_w, power_w, SAMPLES_ALLOWED)
 
     def use(self, now: datetime) -> Use:

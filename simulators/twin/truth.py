@@ -1,16 +1,15 @@
 """What the server states, held against the world and against the paired run: the same case without the DR event."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from csms.domain.dr import Direction
 from csms.domain.ledger import EntryKind, user_account
 from csms.domain.permission import PermissionState
-from simulators.twin.books import books_of
 from simulators.twin.cases import Case
 from simulators.twin.dues import Pair, tariff_at, true_minor
-from simulators.twin.loop import Run, run
+from simulators.twin.loop import Run
 from simulators.twin.sight import Sight
 
 ENOUGH = 0.01
@@ -73,8 +72,7 @@ class Comparison:
 
 def compared(case: Case) -> Comparison:
     """Play a case with and without its event, and compare. The case has one event."""
-    actual = run(case)
-    return comparison(Pair(actual, run(replace(case, events=())), books_of(actual)))
+    return comparison(Pair.of(case))
 
 
 def comparison(pair: Pair) -> Comparison:

@@ -70,7 +70,10 @@ class Registered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalReport:
-    """One market interval (or the part of it within the event). Energies in Wh in the event's direction."""
+    """One market interval (or the part of it within the event). Energies in Wh in the event's direction.
+
+    ``within_wh``: the part of it that was allotted, which is paid. ``shortfall_wh``: requested less that.
+    """
 
     start: datetime
     end: datetime
@@ -78,6 +81,8 @@ class IntervalReport:
     allotted_wh: int
     delivered_wh: int
     quality: str
+    within_wh: int = 0
+    shortfall_wh: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +101,8 @@ class EvseReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrReport:
-    """Requested, allotted and observed. ``achievement`` = delivered / requested so far, 0 before the start."""
+    """Requested, allotted and metered; energies as in ``IntervalReport``. ``achievement`` = delivered / requested so
+    far, 0 before the start. ``quality``: the worst of its parts."""
 
     event: DrEvent
     capacity_w: int
@@ -106,3 +112,6 @@ class DrReport:
     achievement: float
     intervals: tuple[IntervalReport, ...]
     evses: tuple[EvseReport, ...]
+    within_wh: int = 0
+    shortfall_wh: int = 0
+    quality: str = "missing"

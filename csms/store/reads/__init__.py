@@ -16,7 +16,15 @@ from csms.store.reads.permission import (
     users,
     vehicles,
 )
-from csms.store.reads.settlement import balance, entries_within, ledger
+from csms.store.reads.settlement import (
+    balance,
+    entries_within,
+    first_plug_in,
+    ledger,
+    newest_reading,
+    readings_after,
+    settled_until,
+)
 from csms.store.reads.state import dr_event, dr_events, live_state, prices
 from csms.store.reads.stations import password_hash, station, stations
 from csms.store.reads.system import EarlierAnswer, api_token, idempotency, secret
@@ -31,11 +39,13 @@ __all__ = [
     "dr_event",
     "dr_events",
     "entries_within",
+    "first_plug_in",
     "id_token",
     "id_tokens",
     "idempotency",
     "ledger",
     "live_state",
+    "newest_reading",
     "open_plug_ins",
     "open_transactions",
     "password_hash",
@@ -46,8 +56,10 @@ __all__ = [
     "prices",
     "probes",
     "readings",
+    "readings_after",
     "secret",
     "setpoints",
+    "settled_until",
     "station",
     "stations",
     "terminal_user",

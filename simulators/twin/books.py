@@ -2,21 +2,21 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from csms.domain.dispatch import DrResult
 from csms.domain.ledger import LedgerEntry
 from csms.domain.metering import StoredReading, WindowEnergy
 from policies.delivery import dr_results
-from policies.flows import Flow, Piece, flows_of, pieces
+from policies.flows import Flow, Known, Piece, flows_of, pieces
 from policies.metering import energy_in_window
 from policies.settlement import ledger_entries
 from simulators.twin.loop import Run
 from simulators.twin.sight import Sight
 
-AROUND = timedelta(hours=1)
-"""Readings this far around an interval are looked at: a register of 1 kWh steps moves once in that time."""
+BESIDE = 2
+"""Readings on either side of an interval that the store gives with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,27 +56,31 @@ def _flows(run: Run, sight: Sight, end: datetime) -> list[tuple[Piece, Flow]]:
     area = next(site.area for site in case.sites if site.id == sight.visit.site)
     interval = timedelta(seconds=case.interval_s)
     readings = sorted(sight.readings, key=lambda stored: stored.reading.at)
+    known = Known(
+        plug_in=sight.plug_in,
+        history=sight.history,
+        readings=(),
+        max_w=_most_w(sight),
+        setpoints=sight.records,
+        events={event.id: event for event in case.events},
+    )
     found: list[tuple[Piece, Flow]] = []
     for number in range(-(-case.seconds // case.interval_s)):
         span = (case.start + number * interval, min(case.start + (number + 1) * interval, end))
-        local = pieces(span, interval, area, case.events, case.prices[area])
-        found += flows_of(sight.plug_in, sight.history, _around(readings, span), local, _most_w(sight))
+        local = pieces(span, interval, case.prices[area])
+        found += flows_of(replace(known, readings=_around(readings, span)), local)
     return found
 
 
 def _around(readings: Sequence[StoredReading], span: tuple[datetime, datetime]) -> Sequence[StoredReading]:
-    """Those in and around a span of time, with one more on either side."""
-    first = bisect_left(readings, span[0] - AROUND, key=lambda stored: stored.reading.at)
-    last = bisect_right(readings, span[1] + AROUND, key=lambda stored: stored.reading.at)
-    return readings[max(first - 1, 0) : last + 1]
+    """Those inside a span of time with two more on either side, as the store gives them."""
+    first = bisect_left(readings, span[0], key=lambda stored: stored.reading.at)
+    last = bisect_right(readings, span[1], key=lambda stored: stored.reading.at)
+    return readings[max(first - BESIDE, 0) : last + BESIDE]
 
 
 def _results(run: Run, flows: Sequence[Flow]) -> tuple[DrResult, ...]:
-    if not run.case.events:
-        return ()
-    event = run.case.events[0]
-    inside = [flow for flow in flows if event.starts_at <= flow.energy.start < event.stops_at]
-    return dr_results(event, inside, [record for sight in run.sights for record in sight.records])
+    return dr_results(run.case.events[0], flows) if run.case.events else ()
 
 
 def _entries(run: Run, found: Sequence[tuple[Piece, Flow]], end: datetime) -> list[LedgerEntry]:

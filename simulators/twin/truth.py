@@ -114,6 +114,16 @@ def _energies(pair: Pair) -> tuple[Figure, ...]:
             true=float(trail.export_wh[-1].sum()),
         ),
         Figure(
+            name="booked_import_wh",
+            stated=float(sum(entry.energy_wh for entry in pair.books.entries if entry.kind is EntryKind.PURCHASE)),
+            true=float(trail.import_wh[-1].sum()),
+        ),
+        Figure(
+            name="booked_export_wh",
+            stated=float(sum(entry.energy_wh for entry in pair.books.entries if entry.kind is EntryKind.SALE)),
+            true=float(trail.export_wh[-1].sum()),
+        ),
+        Figure(
             name="live_added_wh",
             stated=sum(sight.meter.added_wh for sight in pair.actual.sights),
             true=float((trail.import_wh[-1] - trail.export_wh[-1]).sum()),

@@ -12,7 +12,7 @@ from csms.domain.ids import EvseRef
 from csms.domain.metering import StoredReading
 from csms.domain.snapshot import Battery, Snapshot, Use, Virtual
 from policies import decide
-from policies.constraints import failsafe, violations
+from policies.constraints import safe_decision
 from simulators.twin.cases import Answer, Case, Visit
 from simulators.twin.meters import read
 from simulators.twin.plugs import closed_plugs, failsafe_limits
@@ -195,10 +195,9 @@ class _Loop:
         )
 
     def _checked(self, snapshot: Snapshot) -> Decision:
-        decision = decide(snapshot)
-        broken = violations(snapshot, decision)
+        decision, broken = safe_decision(snapshot, decide(snapshot))
         self._server.violations.update(one.rule for one in broken)
-        return failsafe(snapshot) if broken else decision
+        return decision
 
     def _note_uses(self, there: list[int], decision: Decision) -> None:
         """Whoever served an event counts as used once it is over."""

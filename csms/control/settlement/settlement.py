@@ -11,13 +11,14 @@ from functools import partial
 
 import structlog
 
-from csms.control.settlement.known import Places, known_of
+from csms.control.settlement.known import Places, is_untold_resource, known_of
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
 from csms.domain.ids import AreaId, SiteId
 from csms.domain.ledger import SettledUntil
-from csms.domain.ports import Clock
 from csms.settings import Settings
-from csms.store import Store, reads, writes
+from csms.store import reads, writes
 from policies.flows import Flow, Piece, flows_of, pieces
 from policies.settlement import ledger_entries
 
@@ -31,15 +32,16 @@ OPEN_FOR = timedelta(days=31)
 """What lies further back is not settled anew by something late: that month's accounts are closed."""
 
 CHUNK = timedelta(days=1)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Settlement:
     """Settles every interval once it is over and its late values had time to come."""
 
-    def __init__(self, store: Store, prices: Prices, clock: Clock, settings: Settings) -> None:
-        self._store = store
+    def __init__(self, ground: Ground, prices: Prices, settings: Settings) -> None:
+        self._store = ground.store
         self._prices = prices
-        self._clock = clock
+        self._clock = ground.clock
         self._interval = settings.settlement.interval
         self._grace = timedelta(seconds=settings.settlement.grace_s)
         self._currency = settings.settlement.currency
@@ -53,11 +55,33 @@ class Settlement:
         Registers bound the energy between two readings, so that a late reading changes every interval back to the one
         before it, which may lie one interval back.
         """
-        self._changed.append((since - self._interval, until + self._interval))
+        if self._settled is None or since < self._settled.until:
+            self._changed.append((since, until))
+
+    def learn(self, change: changes.EnergyKnown) -> None:
+        """Readings came in."""
+        self.note_readings(change.since, change.until)
+
+    def matched(self, change: changes.Matched) -> None:
+        """A user has become known."""
+        self.reopen(change.plug_in.plugged_at)
+
+    def ended(self, change: changes.Unplugged) -> None:
+        """A plug-in has ended."""
+        self.reopen(change.plug_in.unplugged_at or self._clock.now())
+
+    def priced(self, change: changes.PricesPublished) -> None:
+        """Prices are others."""
+        self.reopen(change.since)
+
+    def event_changed(self, change: changes.EventChanged) -> None:
+        """An event is new, or ended early."""
+        self.reopen(change.event.cancelled_at or change.event.starts_at)
 
     def reopen(self, since: datetime) -> None:
         """Settle again from then on: a user has become known, a price was published, an event or a plug-in changed."""
-        self._changed.append((since, datetime.max.replace(tzinfo=UTC)))
+        if self._settled is None or since < self._settled.until:
+            self._changed.append((since, FOR_EVER))
 
     async def run(self) -> int:
         """Settle what is due. Returns the number of entries posted."""
@@ -90,21 +114,29 @@ class Settlement:
         """With what has changed, and with the intervals that are over now and had a plug-in."""
         changed, self._changed = self._changed, []
         reading_id = await self._store.read(reads.newest_reading)
-        oldest = settled.until - OPEN_FOR
-        again = [
-            start for since, until in changed for start in self._starts(max(since, oldest), min(until, settled.until))
-        ]
+        again = {
+            start for since, until in changed if since < settled.until for start in self._around(since, until, settled)
+        }
         last = max(self._floor(self._clock.now() - self._grace), settled.until)
         fresh = await self._plugged(settled.until, last)
         return SettledUntil(until=last, due=settled.due.union(again, fresh), reading_id=reading_id)
 
+    def _around(self, since: datetime, until: datetime, settled: SettledUntil) -> list[datetime]:
+        """The settled intervals of a time, and of one interval on either side of it."""
+        oldest = max(since, settled.until - OPEN_FOR) - self._interval
+        return self._starts(oldest, min(until, settled.until - self._interval) + self._interval)
+
     async def _plugged(self, since: datetime, until: datetime) -> set[datetime]:
-        """The intervals in which something was plugged in."""
+        """The intervals in which something was plugged in; all those of a plug-in that has ended and told no state of
+        charge: only now is it known what its vehicle could have taken."""
         found: set[datetime] = set()
         while since < until:
             end = min(since + CHUNK, until)
             for plug_in in await self._store.read(partial(reads.plug_ins, since=since, until=end)):
-                found.update(self._starts(max(plug_in.plugged_at, since), min(plug_in.unplugged_at or end, end)))
+                has_ended = plug_in.unplugged_at is not None and since <= plug_in.unplugged_at < end
+                is_learnt = has_ended and await is_untold_resource(self._store, plug_in)
+                first = plug_in.plugged_at if is_learnt else max(plug_in.plugged_at, since)
+                found.update(self._starts(first, min(plug_in.unplugged_at or end, end)))
             since = end
         return found
 

@@ -15,6 +15,7 @@ from csms.store.reads.permission import (
     user,
     users,
     vehicles,
+    vehicles_by_id,
 )
 from csms.store.reads.settlement import (
     balance,
@@ -68,4 +69,5 @@ __all__ = [
     "user",
     "users",
     "vehicles",
+    "vehicles_by_id",
 ]

@@ -5,12 +5,12 @@ Nothing of the policies is used here but the decision that is tried.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from csms.domain.decision import Decision
 from csms.domain.ids import EvseRef
-from csms.domain.snapshot import EvseState, Snapshot
+from csms.domain.snapshot import EvseState, Snapshot, Use
 from policies import decide
 
 STEP = timedelta(minutes=1)
@@ -36,16 +36,19 @@ class World:
         virtual = self.start.virtual
         for minute in range(round(hours * 60)):
             now = self.start.now + minute * STEP
-            state = replace(self.start, now=now, virtual=virtual, evses=tuple(map(self._seen, self.start.evses)))
+            evses = tuple(self._seen(evse, now) for evse in self.start.evses)
+            state = replace(self.start, now=now, virtual=virtual, evses=evses)
             decision = decide(state)
             virtual = {each.evse: each for each in decision.virtual}
             self.decisions.append(decision)
-            for evse, setpoint in zip(self.start.evses, decision.setpoints, strict=True):
-                if evse.terms.departure_at is None or now < evse.terms.departure_at:
+            for evse, setpoint in zip(evses, decision.setpoints, strict=True):
+                if evse.use is not Use.IDLE:
                     self._flow(evse, setpoint.setpoint_w)
         return self
 
-    def _seen(self, evse: EvseState) -> EvseState:
+    def _seen(self, evse: EvseState, now: datetime) -> EvseState:
+        if evse.terms.departure_at is not None and now >= evse.terms.departure_at:
+            return replace(evse, use=Use.IDLE)
         battery, energy_wh = evse.battery, self.energy_wh[evse.ref]
         if battery is not None and battery.is_told:
             battery = replace(battery, energy_wh=energy_wh)

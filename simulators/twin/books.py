@@ -10,7 +10,9 @@ from csms.domain.ledger import LedgerEntry
 from csms.domain.metering import StoredReading, WindowEnergy
 from policies.delivery import dr_results
 from policies.flows import Flow, Known, Piece, flows_of, pieces
+from policies.fullness import Meter, full_at, limited
 from policies.metering import energy_in_window
+from policies.payment import InForce, in_force
 from policies.settlement import ledger_entries
 from simulators.twin.loop import Run
 from simulators.twin.sight import Sight
@@ -61,7 +63,7 @@ def _flows(run: Run, sight: Sight, end: datetime) -> list[tuple[Piece, Flow]]:
         history=sight.history,
         readings=(),
         max_w=_most_w(sight),
-        setpoints=sight.records,
+        in_force=_in_force(sight),
         events={event.id: event for event in case.events},
     )
     found: list[tuple[Piece, Flow]] = []
@@ -70,6 +72,15 @@ def _flows(run: Run, sight: Sight, end: datetime) -> list[tuple[Piece, Flow]]:
         local = pieces(span, interval, case.prices[area])
         found += flows_of(replace(known, readings=_around(readings, span)), local)
     return found
+
+
+def _in_force(sight: Sight) -> tuple[InForce, ...]:
+    """The setpoints; where no state of charge was told, with what the vehicle's filling up has shown since."""
+    spans = in_force(sight.records, sight.plug_in.id)
+    if sight.visit.meter.tells_soc:
+        return spans
+    meter = Meter(evse=sight.ref, plugged_at=sight.plug_in.plugged_at, readings=sight.readings, max_w=_most_w(sight))
+    return limited(meter, spans, full_at(meter, spans))
 
 
 def _around(readings: Sequence[StoredReading], span: tuple[datetime, datetime]) -> Sequence[StoredReading]:

@@ -54,7 +54,7 @@ V2G = tuple(
     for capacity_wh, charge_w, discharge_w, step_wh, interval_s in (
         (40_000, 5900, 5900, 1.0, 30),
         (60_000, 7360, 6000, 10.0, 60),
-        (75_000, 10_000, 10_000, 1.0, 10),
+        (75_000, 10_000, 10_000, 1.0, 20),
     )
 )
 CHARGING = tuple(
@@ -77,7 +77,7 @@ CHARGING = tuple(
 )
 
 
-def mixed_case(seed: int, vehicles: int, hours: float, *, share_w: float = 2500.0, tick_s: int = 30) -> Case:
+def mixed_case(seed: int, vehicles: int, hours: float, *, share_w: float = 2500.0, tick_s: int = 60) -> Case:
     """The issue's case: a DOWN event of four hours that begins two hours after the start, on a mixed fleet.
 
     ``hours``: length of the run; what a vehicle would have taken is known only after the event. ``share_w``: asked of

@@ -75,10 +75,10 @@ class Sight:
         """A sample has come in."""
         self.readings.append(stored)
         self.meter = energy.counted(self.meter, stored.reading)
-        power_w = energy.power_w(self.meter, now)
-        if self.setpoint is None or power_w is None or not self._is_settled(self.setpoint, stored.reading.at):
+        if self.setpoint is None or not self._is_settled(self.setpoint, stored.reading.at):
             return
-        self._hold_against(self.setpoint, stored.reading, power_w)
+        if (power_w := energy.power_w(self.meter, now)) is not None:
+            self._hold_against(self.setpoint, stored.reading, power_w)
 
     def _is_settled(self, record: SetpointRecord, at: datetime) -> bool:
         told_at = record.acknowledged_at

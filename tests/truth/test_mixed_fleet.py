@@ -15,7 +15,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def result() -> Comparison:
-    return compared(mixed_case(seed=1, vehicles=60, hours=10, tick_s=60))
+    return compared(mixed_case(seed=1, vehicles=40, hours=9))
 
 
 @pytest.mark.parametrize("name", ["import_wh", "export_wh", "live_added_wh"])

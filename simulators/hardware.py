@@ -11,8 +11,8 @@ from simulators.clock import Clock
 from simulators.configuration import Configuration
 from simulators.ev import Ev, corridor_w
 from simulators.evse import EvseSpec, Meter, reachable_w, step
+from simulators.message_queue import MessageQueue, Outgoing
 from simulators.models import V16, StationSpec
-from simulators.outbox import Outbox, Outgoing
 from simulators.profile_rules import Abilities
 from simulators.profiles import Demand, Profile, Situation, demand, survivors, without_transaction
 
@@ -49,7 +49,7 @@ class Session:
 
 
 @dataclass(slots=True)
-class Bay:
+class Evse:
     """One EVSE with whatever stands at it."""
 
     number: int
@@ -75,7 +75,7 @@ class Bay:
 
 
 @dataclass(slots=True)
-class Cabinet:
+class Hardware:
     """Everything inside the box."""
 
     spec: StationSpec
@@ -83,11 +83,11 @@ class Cabinet:
     behaviour: Behaviour
     random: random.Random
     configuration: Configuration
-    bays: dict[int, Bay]
+    evses: dict[int, Evse]
     began_at: datetime
     updated_at: datetime
     profiles: tuple[Profile, ...] = ()
-    outbox: Outbox = field(default_factory=Outbox)
+    queue: MessageQueue = field(default_factory=MessageQueue)
     offline_since: datetime | None = None
     transactions: int = 0
     online: bool = False
@@ -99,7 +99,7 @@ class Cabinet:
     def abilities(self) -> Abilities:
         model = self.spec.model
         return Abilities(
-            evses=len(self.bays),
+            evses=len(self.evses),
             setpoints=model.setpoints,
             dynamic=model.dynamic,
             refuse_duplicates=model.version != V16,
@@ -135,40 +135,40 @@ class Cabinet:
             return
         fixed = payload if callable(payload) else lambda: payload
         copies = self.behaviour.resends if kept else 0
-        self.outbox.put(Outgoing(action=action, payload=fixed, kept=kept, done=done, copies=copies))
+        self.queue.put(Outgoing(action=action, payload=fixed, kept=kept, done=done, copies=copies))
         self.changed()
 
-    def situation(self, bay: Bay, at: datetime) -> Situation:
+    def situation(self, evse: Evse, at: datetime) -> Situation:
         """How the profile stack sees an EVSE."""
         offline_s = (at - self.offline_since).total_seconds() if self.offline_since else 0.0
         return Situation(
-            evse=bay.number,
+            evse=evse.number,
             at=at,
-            started_at=bay.session.started_at if bay.session else None,
+            started_at=evse.session.started_at if evse.session else None,
             offline_s=offline_s,
-            phases=bay.spec.phases,
+            phases=evse.spec.phases,
         )
 
     @property
     def sharing(self) -> int:
         """How many EVSEs share the station's maximum now."""
-        return max(1, sum(bay.may_flow for bay in self.bays.values()))
+        return max(1, sum(evse.may_flow for evse in self.evses.values()))
 
-    def begin(self, bay: Bay, session: Session) -> None:
+    def begin(self, evse: Evse, session: Session) -> None:
         """A transaction begins at an EVSE."""
-        bay.session, bay.next_sample_at = session, None
+        evse.session, evse.next_sample_at = session, None
         self.transactions += 1
 
-    def end_profiles(self, bay: Bay) -> None:
-        self.profiles = without_transaction(self.profiles, bay.number)
+    def end_profiles(self, evse: Evse) -> None:
+        self.profiles = without_transaction(self.profiles, evse.number)
 
 
-def open_cabinet(spec: StationSpec, clock: Clock, behaviour: Behaviour, seed: int) -> Cabinet:
+def new_hardware(spec: StationSpec, clock: Clock, behaviour: Behaviour, seed: int) -> Hardware:
     """A new station; its meters have already run for a while."""
     dice = random.Random(f"{seed}:{spec.id}")  # noqa: S311 — repeatable on purpose
-    bays = {number: Bay(number, evse, _old_meter(dice, evse)) for number, evse in enumerate(spec.evses, 1)}
+    evses = {number: Evse(number, rated, _old_meter(dice, rated)) for number, rated in enumerate(spec.evses, 1)}
     now = clock.now()
-    return Cabinet(spec, clock, behaviour, dice, Configuration(spec), bays, now, now)
+    return Hardware(spec, clock, behaviour, dice, Configuration(spec), evses, now, now)
 
 
 def _old_meter(dice: random.Random, spec: EvseSpec) -> Meter:
@@ -176,65 +176,65 @@ def _old_meter(dice: random.Random, spec: EvseSpec) -> Meter:
     return Meter(0.0, float(dice.randrange(3_000_000)), float(exported))
 
 
-def advance(cabinet: Cabinet, until: datetime) -> None:
+def advance(hardware: Hardware, until: datetime) -> None:
     """Let energy flow up to an instant, in steps of at most a second."""
-    while (left := (until - cabinet.updated_at).total_seconds()) > 1e-6:
+    while (left := (until - hardware.updated_at).total_seconds()) > 1e-6:
         seconds = min(left, SUBSTEP_S)
-        cabinet.updated_at += timedelta(seconds=seconds)
-        for bay in cabinet.bays.values():
-            _flow(cabinet, bay, seconds)
-    if cabinet.offline_since:
-        cabinet.profiles = survivors(cabinet.profiles, (until - cabinet.offline_since).total_seconds())
-    _wear_meters(cabinet, until)
+        hardware.updated_at += timedelta(seconds=seconds)
+        for evse in hardware.evses.values():
+            _flow(hardware, evse, seconds)
+    if hardware.offline_since:
+        hardware.profiles = survivors(hardware.profiles, (until - hardware.offline_since).total_seconds())
+    _wear_meters(hardware, until)
 
 
-def _flow(cabinet: Cabinet, bay: Bay, seconds: float) -> None:
-    power = wanted_w(cabinet, bay, cabinet.updated_at)
-    if bay.may_flow:
-        bay.meter, bay.ev = step(bay.spec, bay.meter, bay.ev, power, seconds)
+def _flow(hardware: Hardware, evse: Evse, seconds: float) -> None:
+    power = wanted_w(hardware, evse, hardware.updated_at)
+    if evse.may_flow:
+        evse.meter, evse.ev = step(evse.spec, evse.meter, evse.ev, power, seconds)
     else:  # the contactor is open
-        bay.meter = replace(bay.meter, power_w=0.0)
+        evse.meter = replace(evse.meter, power_w=0.0)
 
 
-def wanted_w(cabinet: Cabinet, bay: Bay, at: datetime) -> float:
+def wanted_w(hardware: Hardware, evse: Evse, at: datetime) -> float:
     """The power the EVSE goes for, its misbehaviour included."""
-    if not bay.may_flow:
-        bay.obeyed_w = bay.heard_w = 0.0
+    if not evse.may_flow:
+        evse.obeyed_w = evse.heard_w = 0.0
         return 0.0
-    bay.wanted = demand(cabinet.profiles, cabinet.situation(bay, at), sharing=cabinet.sharing)
-    wanted = reachable_w(bay.spec, distorted(cabinet.behaviour, _asked_w(cabinet, bay)))
-    return _late(cabinet, bay, wanted, at)
+    evse.wanted = demand(hardware.profiles, hardware.situation(evse, at), sharing=hardware.sharing)
+    wanted = reachable_w(evse.spec, distorted(hardware.behaviour, _asked_w(hardware, evse)))
+    return _late(hardware, evse, wanted, at)
 
 
-def _asked_w(cabinet: Cabinet, bay: Bay) -> float:
-    wanted = bay.wanted
+def _asked_w(hardware: Hardware, evse: Evse) -> float:
+    wanted = evse.wanted
     power = wanted.setpoint_w if wanted.setpoint_w is not None else wanted.limit_w
-    if power is None or (power < 0 and cabinet.behaviour.negative is Negative.UNLIMITED):
-        return bay.spec.max_charge_w
-    return max(power, 0.0) if cabinet.behaviour.negative is Negative.CLAMP else power
+    if power is None or (power < 0 and hardware.behaviour.negative is Negative.UNLIMITED):
+        return evse.spec.max_charge_w
+    return max(power, 0.0) if hardware.behaviour.negative is Negative.CLAMP else power
 
 
-def _late(cabinet: Cabinet, bay: Bay, wanted: float, at: datetime) -> float:
-    if wanted != bay.heard_w or bay.heard_at is None:
-        bay.heard_w, bay.heard_at = wanted, at
-    if (at - bay.heard_at).total_seconds() >= cabinet.behaviour.obey_delay_s:
-        bay.obeyed_w = wanted
-    return bay.obeyed_w
+def _late(hardware: Hardware, evse: Evse, wanted: float, at: datetime) -> float:
+    if wanted != evse.heard_w or evse.heard_at is None:
+        evse.heard_w, evse.heard_at = wanted, at
+    if (at - evse.heard_at).total_seconds() >= hardware.behaviour.obey_delay_s:
+        evse.obeyed_w = wanted
+    return evse.obeyed_w
 
 
-def charging_state(bay: Bay) -> str:
+def charging_state(evse: Evse) -> str:
     """Charging (in either direction), or who holds it back."""
-    if bay.obeyed_w == 0:
+    if evse.obeyed_w == 0:
         return SUSPENDED_EVSE
-    low, high = corridor_w(bay.ev) if bay.ev else (0.0, 0.0)
-    return CHARGING if abs(min(max(bay.obeyed_w, low), high)) > 0 else SUSPENDED_EV
+    low, high = corridor_w(evse.ev) if evse.ev else (0.0, 0.0)
+    return CHARGING if abs(min(max(evse.obeyed_w, low), high)) > 0 else SUSPENDED_EV
 
 
-def _wear_meters(cabinet: Cabinet, at: datetime) -> None:
-    age_s = (at - cabinet.began_at).total_seconds()
-    behaviour = cabinet.behaviour
-    for bay in cabinet.bays.values():
-        if behaviour.freeze_meter_at_s and age_s >= behaviour.freeze_meter_at_s and bay.frozen is None:
-            bay.frozen = bay.meter
-        if behaviour.reset_meter_at_s and age_s >= behaviour.reset_meter_at_s and bay.meter_zero is METER_AT_ZERO:
-            bay.meter_zero = bay.meter
+def _wear_meters(hardware: Hardware, at: datetime) -> None:
+    age_s = (at - hardware.began_at).total_seconds()
+    behaviour = hardware.behaviour
+    for evse in hardware.evses.values():
+        if behaviour.freeze_meter_at_s and age_s >= behaviour.freeze_meter_at_s and evse.frozen is None:
+            evse.frozen = evse.meter
+        if behaviour.reset_meter_at_s and age_s >= behaviour.reset_meter_at_s and evse.meter_zero is METER_AT_ZERO:
+            evse.meter_zero = evse.meter

@@ -25,7 +25,7 @@ class Outgoing:
 
 
 @dataclass(slots=True)
-class Outbox:
+class MessageQueue:
     """First in, first out."""
 
     items: deque[Outgoing] = field(default_factory=deque)

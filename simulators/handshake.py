@@ -9,7 +9,7 @@ from websockets.typing import Subprotocol
 from simulators.models import V16, StationSpec
 
 
-async def dial(spec: StationSpec, url: str, password: str | None, ping_s: float | None) -> ClientConnection:
+async def open_socket(spec: StationSpec, url: str, password: str | None, ping_s: float | None) -> ClientConnection:
     """An open socket to ``url``/id. Raises OSError, TimeoutError or WebSocketException when it is refused."""
     return await connect(
         f"{url.rstrip('/')}/{quote(spec.id)}",

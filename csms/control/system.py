@@ -34,6 +34,7 @@ from csms.control.stations.heartbeats import Heartbeats
 from csms.control.stations.registry import Registry
 from csms.control.stations.setup import QuirksFor, StationSetup
 from csms.control.timetable import Timetable
+from csms.domain.ids import SiteId
 from csms.domain.ports import Clock, Stations
 from csms.settings import Settings
 from csms.store import Store, reads
@@ -150,21 +151,7 @@ async def build(
     intake = Intake(ground, tokens, settings.ocpp.heartbeat_interval_s)
     admission = Admission(ground, settings.ocpp, settings.security)
     stations = connect(admission, intake)
-    queue = SetpointQueue(ground, stations)
-    snapshots = Snapshots(ground, prices, events, settings)
-    probing = Probing(ground, queue)
-    sites = sites_of(settings)
-    validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
-    rooms = Rooms(
-        intake=intake,
-        setup=StationSetup(ground, stations, sites, settings.metering.sample_interval_s, quirks_for),
-        permissions=Permissions(ground, tokens, feed, settings.permission),
-        remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity),
-        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch),
-        compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
-        probing=probing,
-        settlement=Settlement(ground, prices, settings),
-    )
+    rooms = _rooms(settings, ground, intake, stations, quirks_for, tokens, feed, prices, events)
     reactions = Reactions(ground, rooms, feed, settings)
     system = System(
         settings=settings,
@@ -178,7 +165,7 @@ async def build(
         stations=stations,
         admission=admission,
         heartbeats=Heartbeats(ground),
-        registry=Registry(ground, stations, admission, quirks_for, (site.id for site in sites)),
+        registry=Registry(ground, stations, admission, quirks_for, (SiteId(site.id) for site in settings.site)),
         people=People(store, clock),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
         driver_view=DriverView(ground, events, prices, settings),
@@ -188,3 +175,31 @@ async def build(
         quirks_for=quirks_for,
     )
     return system, stations
+
+
+def _rooms(  # noqa: PLR0913, PLR0917  all that the rooms share
+    settings: Settings,
+    ground: Ground,
+    intake: Intake,
+    stations: Stations,
+    quirks_for: QuirksFor,
+    tokens: IdTokens,
+    feed: Feed,
+    prices: Prices,
+    events: Events,
+) -> Rooms:
+    """The rooms that react, each with what it needs."""
+    queue = SetpointQueue(ground, stations)
+    snapshots = Snapshots(ground, prices, events, settings)
+    probing = Probing(ground, queue)
+    validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
+    return Rooms(
+        intake=intake,
+        setup=StationSetup(ground, stations, sites_of(settings), settings.metering.sample_interval_s, quirks_for),
+        permissions=Permissions(ground, tokens, feed, settings.permission),
+        remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity),
+        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch),
+        compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
+        probing=probing,
+        settlement=Settlement(ground, prices, settings),
+    )

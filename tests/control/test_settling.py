@@ -86,7 +86,7 @@ async def commanded(w: World, of: DrEvent, **changed: Any) -> SetpointRecord:
         id="sp-1",
         evse=w.evse.ref,
         plug_in=w.plug_in.id,
-        transaction=w.evse.transaction,
+        transaction=w.evse.run.transaction,
         event=of.id,
         decided_at=of.starts_at,
         acknowledged_at=of.starts_at,
@@ -105,7 +105,7 @@ async def settled(w: World, n: float) -> list[tuple[str, int, int]]:
     """(kind, Wh, yen to the user) of the entries that a settlement at this minute adds."""
     before = {id_ for id_, _ in await ledger(w)}
     w.clock.at = minute(n)
-    await w.system.settling.run()
+    await w.system.rooms.settlement.run()
     return sorted(
         (str(entry.kind), entry.energy_wh, paid(entry)) for id_, entry in await ledger(w) if id_ not in before
     )
@@ -190,7 +190,7 @@ async def test_a_vehicle_that_nobody_is_known_for_gets_no_entry_until_somebody_i
     await w.take(w.event(0, charging_state="Charging"))
     await metered(w, ALL)
     assert await settled(w, 62) == []
-    await w.system.permissions.claim(AOI, w.evse.ref)
+    await w.system.rooms.permissions.claim(AOI, w.evse.ref)
     await w.quiet()
     assert sum(energy for _, energy, _ in await settled(w, 63)) == 3000
 
@@ -229,7 +229,7 @@ async def test_an_answer_in_the_middle_of_an_interval_is_paid_from_then_on(w: Wo
     await w.say()
     await metered(w, range(50, 61, 5))
     assert [entry for entry in await settled(w, 62) if entry[0] == "sale"] == [("sale", 1000, 40), ("sale", 1000, 60)]
-    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert report.delivered_wh == report.allotted_wh == 1000
 
 
@@ -239,7 +239,7 @@ async def test_an_event_whose_setpoint_was_never_acknowledged_gets_and_pays_noth
     await commanded(w, event, acknowledged_at=None)
     await metered(w, ALL)
     assert ("sale", 2000, 80) in await settled(w, 62)
-    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert (report.delivered_wh, report.allotted_wh, report.shortfall_wh) == (0, 0, 2000)
 
 
@@ -261,7 +261,9 @@ async def test_a_vehicle_that_turns_out_to_have_been_full_is_not_rewarded_for_wh
     """A2, A6: 4 kW would have flowed as far as anybody knew; it took nothing for an hour afterwards, and then left."""
     event = await hour(w, (), is_commanded=False)
     await commanded(w, event, desired_w=0, counterfactual_w=4000)
-    w.evse.plug_in = replace(w.plug_in, soc_percent=None, soc_at=None, soc_at_start_percent=None)
+    bare = w.evse.cable.plugged
+    assert bare is not None
+    w.evse.cable.plugged = replace(bare, soc_percent=None, soc_at=None, soc_at_start_percent=None)
     free = {"event": None, "desired_w": 4000, "counterfactual_w": 4000, "expires_at": minute(150)}
     await commanded(w, event, id="sp-2", acknowledged_at=minute(60), **free)
     for n in range(0, 126, 5):
@@ -289,7 +291,7 @@ async def test_an_event_posted_late_changes_nothing_of_what_was_settled(w: World
         created_at=minute(62),
     )
     await w.store.writer.run(partial(writes.save_dr_event, event=past))
-    w.system.settling.reopen(START)
+    w.system.rooms.settlement.reopen(START)
     assert before
     assert await settled(w, 63) == []
 
@@ -347,7 +349,7 @@ async def test_live_readings_settle_nothing_again(w: World) -> None:
     await hour(w, ALL)
     await settled(w, 62)
     await metered(w, (63, 64))
-    settling, asked = w.system.settling, []
+    settling, asked = w.system.rooms.settlement, []
     settle = settling.settle
 
     async def noted(start: datetime, end: datetime, places: Places) -> int:
@@ -364,7 +366,7 @@ async def test_nothing_that_is_due_is_forgotten_over_a_restart(w: World) -> None
     """A9: a queue of three days ago arrived just before the end."""
     await hour(w, range(0, 46, 5))
     w.clock.at = START + timedelta(days=4)
-    await w.system.settling.run()
+    await w.system.rooms.settlement.run()
     rows, _ = write_of(w.metered(at=minute(60), import_wh=1000.0, export_wh=2000.0))
     await w.store.writer.run(lambda conn: conn.execute(METER_VALUE.insert(), [row for _, row in rows]))
     await w.restart()
@@ -373,11 +375,11 @@ async def test_nothing_that_is_due_is_forgotten_over_a_restart(w: World) -> None
 
 async def test_the_first_settlement_begins_with_the_first_plug_in(w: World) -> None:
     """A9: nothing is due before it, however old the database is."""
-    settling = Settlement(w.store, w.system.prices, w.clock, w.settings)
+    settling = Settlement(w.system.ground, w.system.prices, w.settings)
     assert await settling.run() == 0
     await w.store.writer.run(partial(writes.save_settled, settled=SettledUntil(until=START - timedelta(days=900))))
     asked: list[datetime] = []
-    settling = Settlement(w.store, w.system.prices, w.clock, w.settings)
+    settling = Settlement(w.system.ground, w.system.prices, w.settings)
     settle = settling.settle
 
     async def noted(start: datetime, end: datetime, places: Places) -> int:
@@ -395,7 +397,7 @@ async def test_an_interval_that_cannot_be_settled_is_tried_again_and_holds_up_no
     """Must hold 2: the store refuses once; also over a restart."""
     await hour(w, ALL)
     w.clock.at = minute(62)
-    settling = w.system.settling
+    settling = w.system.rooms.settlement
     settle, failures = settling.settle, [START]
 
     async def failing(start: datetime, end: datetime, places: Places) -> int:
@@ -421,9 +423,9 @@ async def test_a_report_says_what_was_asked_for_allotted_and_metered(w: World) -
     for half in range(60, 121, 5):  # every two and a half minutes
         await metered(w, (half / 2,))
         if half < 120:
-            await w.system.dispatch.tick()
+            await w.system.rooms.dispatch.tick()
             await w.quiet()
-    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert (report.requested_wh, report.delivered_wh, report.achievement) == (2000, 2000, 1.0)
     assert report.capacity_w >= 4000
     (interval,) = report.intervals
@@ -442,10 +444,10 @@ async def test_report_and_ledger_tell_the_same_story(w: World, no_at: int | None
             await w.say(granted=False)
         await metered(w, (half / 2,))
         if half < 120:
-            await w.system.dispatch.tick()
+            await w.system.rooms.dispatch.tick()
             await w.quiet()
     await settled(w, 62)
-    report = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     sold = await w.store.read(partial(reads.ledger, event=event.id))
     assert report.delivered_wh == sum(entry.energy_wh for _, entry in sold) == sold_wh
     assert report.allotted_wh == report.within_wh == sold_wh
@@ -455,9 +457,9 @@ async def test_report_and_ledger_tell_the_same_story(w: World, no_at: int | None
 async def test_a_report_before_the_event_and_in_its_middle_counts_what_has_passed(w: World) -> None:
     """G11."""
     event = await hour(w, range(0, 21, 5))
-    early = await performance.event_report(w.store, w.system.settling, event, w.clock.now())
+    early = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert (early.requested_wh, early.delivered_wh, early.achievement, early.intervals) == (0, 0, 0.0, ())
-    half = await performance.event_report(w.store, w.system.settling, event, minute(45))
+    half = await performance.event_report(w.store, w.system.rooms.settlement, event, minute(45))
     assert half.requested_wh == 1000
 
 

@@ -1,19 +1,70 @@
 """What a DR event asked for, was allotted and got, from the store. Requirements G11, P19; design §4."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
 
 from csms.control.settlement.settlement import Settlement
-from csms.control.views import DrReport, EvseReport, IntervalReport
-from csms.domain.dispatch import DrResult, SetpointRecord
+from csms.domain.decision import Reason
+from csms.domain.dispatch import DrResult, SetpointRecord, SetpointState
 from csms.domain.dr import DrEvent
+from csms.domain.ids import EvseRef
 from csms.domain.metering import Quality
 from csms.store import Store, reads
 from policies.delivery import dr_results
 
 _WORST_FIRST = (Quality.MISSING, Quality.ESTIMATED, Quality.INTERPOLATED, Quality.MEASURED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalReport:
+    """One market interval (or the part of it within the event). Energies in Wh in the event's direction.
+
+    ``within_wh``: the part of it that was allotted, which is paid. ``shortfall_wh``: requested less that.
+    """
+
+    start: datetime
+    end: datetime
+    requested_wh: int
+    allotted_wh: int
+    delivered_wh: int
+    quality: str
+    within_wh: int = 0
+    shortfall_wh: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvseReport:
+    """One EVSE in a DR event: its newest setpoint in the event and what its meter shows for the event so far."""
+
+    evse: EvseRef
+    desired_w: int
+    acknowledged_w: int | None
+    observed_w: int | None
+    counterfactual_w: int
+    delivered_wh: int
+    state: SetpointState
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrReport:
+    """Requested, allotted and metered; energies as in ``IntervalReport``. ``achievement`` = delivered / requested so
+    far, 0 before the start. ``quality``: the worst of its parts."""
+
+    event: DrEvent
+    capacity_w: int
+    requested_wh: int
+    allotted_wh: int
+    delivered_wh: int
+    achievement: float
+    intervals: tuple[IntervalReport, ...]
+    evses: tuple[EvseReport, ...]
+    within_wh: int = 0
+    shortfall_wh: int = 0
+    quality: str = "missing"
 
 
 async def event_report(store: Store, settling: Settlement, event: DrEvent, now: datetime) -> DrReport:

@@ -12,12 +12,13 @@ from functools import partial
 import structlog
 
 from csms.control.settlement.known import Places, is_untold_resource, known_of
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
 from csms.domain.ids import AreaId, SiteId
 from csms.domain.ledger import SettledUntil
-from csms.domain.ports import Clock
 from csms.settings import Settings
-from csms.store import Store, reads, writes
+from csms.store import reads, writes
 from policies.flows import Flow, Piece, flows_of, pieces
 from policies.settlement import ledger_entries
 
@@ -37,10 +38,10 @@ FOR_EVER = datetime.max.replace(tzinfo=UTC)
 class Settlement:
     """Settles every interval once it is over and its late values had time to come."""
 
-    def __init__(self, store: Store, prices: Prices, clock: Clock, settings: Settings) -> None:
-        self._store = store
+    def __init__(self, ground: Ground, prices: Prices, settings: Settings) -> None:
+        self._store = ground.store
         self._prices = prices
-        self._clock = clock
+        self._clock = ground.clock
         self._interval = settings.settlement.interval
         self._grace = timedelta(seconds=settings.settlement.grace_s)
         self._currency = settings.settlement.currency
@@ -56,6 +57,26 @@ class Settlement:
         """
         if self._settled is None or since < self._settled.until:
             self._changed.append((since, until))
+
+    def learn(self, change: changes.EnergyKnown) -> None:
+        """Readings came in."""
+        self.note_readings(change.since, change.until)
+
+    def matched(self, change: changes.Matched) -> None:
+        """A user has become known."""
+        self.reopen(change.plug_in.plugged_at)
+
+    def ended(self, change: changes.Unplugged) -> None:
+        """A plug-in has ended."""
+        self.reopen(change.plug_in.unplugged_at or self._clock.now())
+
+    def priced(self, change: changes.PricesPublished) -> None:
+        """Prices are others."""
+        self.reopen(change.since)
+
+    def event_changed(self, change: changes.EventChanged) -> None:
+        """An event is new, or ended early."""
+        self.reopen(change.event.cancelled_at or change.event.starts_at)
 
     def reopen(self, since: datetime) -> None:
         """Settle again from then on: a user has become known, a price was published, an event or a plug-in changed."""

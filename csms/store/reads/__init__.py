@@ -15,6 +15,7 @@ from csms.store.reads.permission import (
     user,
     users,
     vehicles,
+    vehicles_by_id,
 )
 from csms.store.reads.settlement import (
     balance,
@@ -69,4 +70,5 @@ __all__ = [
     "user",
     "users",
     "vehicles",
+    "vehicles_by_id",
 ]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 from csms.domain.answers import TokenStatus
 from csms.domain.conditions import Pattern
 from csms.domain.facts import TokenType
-from csms.domain.ids import EvseRef, PlugInId, UserId
+from csms.domain.ids import EvseRef, PlugInId, UserId, VehicleId
 from csms.domain.people import IdTokenRecord, User, Vehicle
 from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
 from csms.store.tables import (
@@ -121,6 +121,16 @@ def vehicles(conn: Connection, user: UserId) -> list[Vehicle]:
     """A user's vehicles, by id."""
     rows = conn.execute(select(VEHICLE).where(VEHICLE.c.user == user).order_by(VEHICLE.c.id))
     return [Vehicle(**row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's documented way to a mapping
+
+
+def vehicles_by_id(conn: Connection, ids: Sequence[VehicleId]) -> dict[VehicleId, Vehicle]:
+    """These vehicles, as far as they are known."""
+    found: dict[VehicleId, Vehicle] = {}
+    for first in range(0, len(ids), _IDS_PER_QUERY):
+        some = VEHICLE.c.id.in_(ids[first : first + _IDS_PER_QUERY])
+        rows = conn.execute(select(VEHICLE).where(some))
+        found |= {row.id: Vehicle(**row._mapping) for row in rows}  # noqa: SLF001  as above
+    return found
 
 
 def patterns(conn: Connection, user: UserId) -> list[Pattern]:

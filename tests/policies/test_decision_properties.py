@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.domain.decision import Decision, Reason, Setpoint
-from csms.domain.snapshot import Snapshot, Use
+from csms.domain.snapshot import Snapshot, Terms, Use
 from policies import decide
 from policies.constraints import clamped, failsafe, violations
 from tests.policies.fleets import event, resource, site, snapshot, snapshots
@@ -49,6 +49,18 @@ def test_the_clamp_leaves_a_good_decision_nearly_as_it_is(state: Snapshot) -> No
     decision = decide(state)
     for before, after in zip(decision.setpoints, clamped(state, decision).setpoints, strict=True):
         assert abs(after.setpoint_w) <= abs(before.setpoint_w)
+
+
+def test_the_clamp_leaves_a_watt_with_whom_it_was_given_to() -> None:
+    """Found by the property above: two that need all, one of them seen to take nothing, behind a fuse of 1 W."""
+    rated = replace(resource().ratings, min_charge_w=0)
+    needy = [
+        resource(n, ratings=rated, battery=None, terms=Terms(required_wh=40_000), drawn_w=drawn)
+        for n, drawn in enumerate((None, 0))
+    ]
+    state = snapshot(*needy, sites=(site(limit_w=1),))
+    decision = decide(state)
+    assert [s.setpoint_w for s in clamped(state, decision).setpoints] == [s.setpoint_w for s in decision.setpoints]
 
 
 @given(snapshots())

@@ -34,6 +34,7 @@ from csms.control.stations.heartbeats import Heartbeats
 from csms.control.stations.registry import Registry
 from csms.control.stations.setup import QuirksFor, StationSetup
 from csms.control.timetable import Timetable
+from csms.domain.ids import SiteId
 from csms.domain.ports import Clock, Stations
 from csms.settings import Settings
 from csms.store import Store, reads
@@ -180,7 +181,7 @@ async def build(
         stations=stations,
         admission=admission,
         heartbeats=Heartbeats(ground),
-        registry=Registry(ground, stations, admission, quirks_for, (site.id for site in sites)),
+        registry=Registry(ground, stations, admission, quirks_for, (SiteId(site.id) for site in settings.site)),
         people=People(store, clock),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
         driver_view=DriverView(ground, events, prices, settings),

@@ -54,6 +54,20 @@ def test_the_clamp_leaves_a_good_decision_nearly_as_it_is(state: Snapshot) -> No
         assert abs(after.setpoint_w) <= abs(before.setpoint_w)
 
 
+@pytest.mark.parametrize("limit_w", [1, 4, 900])
+def test_the_clamp_leaves_a_watt_with_whom_it_was_given_to(limit_w: int) -> None:
+    """Found by the property above: two that need all, one of them seen to take nothing, behind a fuse of a few W."""
+    rated = replace(resource().ratings, min_charge_w=0)
+    needy = [
+        resource(n, ratings=rated, battery=None, terms=Terms(required_wh=40_000), drawn_w=drawn)
+        for n, drawn in enumerate((None, 0))
+    ]
+    state = snapshot(*needy, sites=(site(limit_w=limit_w),))
+    decision = decide(state)
+    assert violations(state, decision) == ()
+    assert [s.setpoint_w for s in clamped(state, decision).setpoints] == [s.setpoint_w for s in decision.setpoints]
+
+
 @given(snapshots())
 def test_the_same_snapshot_gives_the_same_decision(state: Snapshot) -> None:
     assert decide(state) == decide(replace(state))

@@ -54,7 +54,7 @@ def test_nobody_leaves_short_because_all_waited_for_the_same_hour(terms: dict[st
     state = snapshot(
         *six(**terms), sites=(site(limit_w=14_000),), prices={HOME: prices(*[30] * 7, 10), AWAY: prices(1)}
     )
-    world = World(state).run(8)
+    world = World(state, timedelta(minutes=2)).run(8)
     assert max(missing_wh(world)) <= LEAST_STEP_WH
     assert all(violations(replace(state, now=d.at), d) == () for d in world.decisions[:1])
 
@@ -62,7 +62,7 @@ def test_nobody_leaves_short_because_all_waited_for_the_same_hour(terms: dict[st
 def test_nobody_leaves_short_after_six_hours_of_an_event() -> None:
     """A7."""
     down = event(requested_w=100_000, starts_at=NOW, ends_at=NOW + timedelta(hours=6))
-    world = World(snapshot(*six(), sites=(site(limit_w=14_000),), events=(down,))).run(8)
+    world = World(snapshot(*six(), sites=(site(limit_w=14_000),), events=(down,)), timedelta(minutes=2)).run(8)
     assert max(missing_wh(world)) <= LEAST_STEP_WH
 
 
@@ -79,10 +79,10 @@ def test_those_who_entrust_share_the_cheap_hours_the_earliest_departure_first() 
     assert by_hour[1:3, 1].max() < 100
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_whatever_can_be_reached_is_reached(seed: int) -> None:
     """A7: random fleets in a tree of two rooms and a house, tight but possible by a linear program that plans for
-    all hours at once; decided minute by minute with no look at it."""
+    all hours at once; decided every two minutes with no look at it."""
     draw = np.random.default_rng(seed)
     cars = [
         needing(n, float(draw.integers(2_000, 16_000)), float(draw.integers(6, 24)) / 2, site=f"room{n % 2}")
@@ -96,7 +96,7 @@ def test_whatever_can_be_reached_is_reached(seed: int) -> None:
     state = snapshot(*cars, sites=sites, events=(event(starts_at=NOW, ends_at=NOW + timedelta(hours=12)),))
     reachable = reachable_wh(state)
     needed = sum(car.terms.required_wh - 20_000 for car in cars)
-    world = World(state).run(12)
+    world = World(state, timedelta(minutes=2)).run(12)
     if reachable >= needed - 1:
         assert max(missing_wh(world)) <= LEAST_STEP_WH
     else:

@@ -21,6 +21,7 @@ class World:
     """EVSEs with their true batteries. ``told``: whether a station reports the state of charge."""
 
     start: Snapshot
+    step: timedelta = STEP
     energy_wh: dict[EvseRef, float] = field(default_factory=dict)
     added_wh: dict[EvseRef, float] = field(default_factory=dict)
     net_wh: float = 0.0
@@ -32,10 +33,10 @@ class World:
             self.added_wh[evse.ref] = 0.0
 
     def run(self, hours: float) -> "World":
-        """Decide and let it flow, minute by minute."""
+        """Decide and let it flow, step by step."""
         virtual = self.start.virtual
-        for minute in range(round(hours * 60)):
-            now = self.start.now + minute * STEP
+        for number in range(round(timedelta(hours=hours) / self.step)):
+            now = self.start.now + number * self.step
             evses = tuple(self._seen(evse, now) for evse in self.start.evses)
             state = replace(self.start, now=now, virtual=virtual, evses=evses)
             decision = decide(state)
@@ -60,7 +61,7 @@ class World:
     def _flow(self, evse: EvseState, power_w: int) -> None:
         battery = evse.battery
         assert battery is not None
-        wh, held = power_w * STEP.total_seconds() / 3600, self.energy_wh[evse.ref]
+        wh, held = power_w * self.step.total_seconds() / 3600, self.energy_wh[evse.ref]
         if wh >= 0:
             wh = min(wh, (battery.capacity_wh - held) / battery.charge_efficiency)
             self.energy_wh[evse.ref] = held + wh * battery.charge_efficiency
@@ -72,11 +73,11 @@ class World:
 
     def stated_wh(self) -> float:
         """What the decisions say was moved, downwards: counterfactual less setpoint, of all their setpoints."""
-        hours = STEP.total_seconds() / 3600
+        hours = self.step.total_seconds() / 3600
         return sum(s.counterfactual_w - s.setpoint_w for d in self.decisions for s in d.setpoints) * hours
 
     def allotted_wh(self) -> float:
-        return sum(share.allotted_w for d in self.decisions for share in d.events) * STEP.total_seconds() / 3600
+        return sum(share.allotted_w for d in self.decisions for share in d.events) * self.step.total_seconds() / 3600
 
 
 def pair(state: Snapshot, hours: float) -> tuple[World, World]:

@@ -16,7 +16,7 @@ from csms.store.tables import (
     PROBE,
     SETPOINT,
 )
-from csms.store.values import instant, micros, reasons_of
+from csms.store.values import decimal_of, instant, micros, reasons_of
 
 _S = SETPOINT.c
 
@@ -76,6 +76,7 @@ def setpoint_of(row: Row[Any]) -> SetpointRecord:
         reasons=reasons_of(row.reasons),
         state=SetpointState(row.state),
         acknowledged_at=instant(row.acknowledged_at),
+        price_per_kwh=decimal_of(row.price_per_kwh),
         refusal=row.refusal,
         observed_w=row.observed_w,
         observed_at=instant(row.observed_at),

@@ -68,6 +68,7 @@ def save_setpoint(conn: Connection, record: SetpointRecord) -> None:
         "reasons": reasons_text(record.reasons),
         "state": record.state.value,
         "acknowledged_at": micros(record.acknowledged_at),
+        "price_per_kwh": None if record.price_per_kwh is None else str(record.price_per_kwh),
         "refusal": record.refusal,
         "observed_w": record.observed_w,
         "observed_at": micros(record.observed_at),

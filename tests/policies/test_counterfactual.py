@@ -120,7 +120,7 @@ def test_without_a_state_of_charge_the_register_is_what_the_counterfactual_rolls
     state = replace(lasting(1, 7000), evses=(vehicle(1, 0, battery=battery, terms=Terms()),))
     with_event, without = pair(state, 1)
     assert without.net_wh - with_event.net_wh == pytest.approx(5250, rel=0.02)
-    assert with_event.stated_wh() == pytest.approx(5250, rel=0.02)
+    assert with_event.allotted_wh() == pytest.approx(5250, rel=0.02)
     assert with_event.decisions[-1].virtual[0].added_wh == pytest.approx(59 * 7000 / 60, rel=0.01)
 
 

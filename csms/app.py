@@ -3,21 +3,22 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
 import uvloop
 
 import handlers
 from csms.clock import SystemClock
-from csms.control.desk import Desk
+from csms.control.intake.intake import Intake
+from csms.control.stations.admission import Admission
+from csms.control.stations.setup import QuirksFor
 from csms.control.system import System
+from csms.control.system import build as build_control
 from csms.domain.ports import Clock
-from csms.domain.station import Quirks, Version
+from csms.domain.station import Quirks, Station, Version
 from csms.edge.http.app import build
 from csms.edge.http.server import serve as serve_http
 from csms.edge.hub import Hub
@@ -50,29 +51,29 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             exclusive=True,
         )
         stack.push_async_callback(store.close)
-        system = System(settings, store, clock)
-        hub = Hub(system.intake, system.admission, clock, settings.ocpp, handlers)
-        system.command(hub, quirks_lookup())
-        await system.start()
+
+        def connect(admission: Admission, intake: Intake) -> Hub:
+            return Hub(intake, admission, clock, settings.ocpp, handlers)
+
+        system, hub = await build_control(settings, store, clock, connect, quirks_lookup())
+        await system.load()
         stack.push_async_callback(system.stop)
-        desk = Desk(system, hub.frames, lambda station: flat(asdict(hub.counters(station))))
-        http = await serve_http(build(desk), settings.http.host, settings.http.port)
+        system.run()
+        http = await serve_http(build(system, hub), settings.http.host, settings.http.port)
         stack.push_async_callback(http.close)
         await hub.serve()
         stack.push_async_callback(hub.close)
         yield Daemon(system, hub, hub.port, http.port)
 
 
-def flat(counters: Mapping[str, Any]) -> dict[str, int]:
-    """The edge's counters with the named ones beside the others, as "coercions.name"."""
-    plain = {name: value for name, value in counters.items() if isinstance(value, int)}
-    nested = ((name, value) for name, value in counters.items() if not isinstance(value, int))
-    return plain | {f"{name}.{key}": count for name, inner in nested for key, count in inner.items()}
+def quirks_lookup() -> QuirksFor:
+    """Version and station → Quirks, from the registry of the handlers."""
+    registry = handlers.load_registry()
 
+    def quirks_for(version: Version | None, station: Station) -> Quirks:
+        return handlers.quirks_for(registry, version, station.vendor, station.model, station.firmware)
 
-def quirks_lookup() -> Callable[[Version | None, str, str, str], Quirks]:
-    """(version, vendor, model, firmware) → Quirks, from the registry of the handlers."""
-    return partial(handlers.quirks_for, handlers.load_registry())
+    return quirks_for
 
 
 def spare_the_collector() -> None:

@@ -1,4 +1,8 @@
-"""One EVSE of one decision, with the figures its hard rules are about. Written apart from the corridor, to check it."""
+"""One EVSE of one decision, with the figures its hard rules are about.
+
+Written apart from what decides: nothing here comes from the corridor, the prices or the allocation, so that no error is
+made twice. Margins are preferences of the plan; the rules state the requirement itself.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +13,11 @@ from csms.domain.decision import Decision, Setpoint
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, SiteId
 from csms.domain.snapshot import EvseState, Site, Snapshot, Use
-from policies.corridor import MARGIN_H, MARGIN_SHARE, UNKNOWN_EFFICIENCY
 
 _IN_USE = frozenset({Use.HELD, Use.PLAIN, Use.RESOURCE})
+_CHARGEABLE = frozenset({Use.PLAIN, Use.NOTHING, Use.RESOURCE})
+EMPTY_EFFICIENCY = 0.9
+"""A battery of which nothing is known counts as empty at the plug-in; what was metered is in it, less a tenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,61 +51,96 @@ class Case:
         return self.minimum_w if self.evse.use in _IN_USE and not self.evse.can_pause else 0
 
     @property
-    def load_w(self) -> int:
-        """What the fuse sees: a station that does not follow takes what it takes."""
-        ignores = self.evse.uncontrolled_w is not None and self.evse.use is not Use.IDLE
-        return self.evse.uncontrolled_w or 0 if ignores else self.power_w
+    def follows(self) -> bool:
+        """What it is told reaches it, and is kept."""
+        return self.evse.uncontrolled_w is None and self.evse.reserved_w <= 0
+
+    @property
+    def reserved_w(self) -> int:
+        return max(self.evse.reserved_w, self.evse.uncontrolled_w or 0, 0)
+
+    @property
+    def drawn_w(self) -> int:
+        """What an import limit counts: charging in full, and never relief by a vehicle that feeds in."""
+        return max(self.power_w, 0) if self.follows else self.reserved_w
 
     @property
     def sure_load_w(self) -> int:
         """What an export limit may count on: feeding in counts in full, charging only as far as it is metered."""
-        return min(self.load_w, max(self.evse.observed_w or 0, 0))
+        fed_w = self.power_w if self.follows else self.evse.uncontrolled_w or 0
+        return min(fed_w, max(self.evse.observed_w or 0, 0))
 
     @property
-    def inevitable_load_w(self) -> int:
-        return self.load_w if self.evse.uncontrolled_w is not None else self.unavoidable_w
+    def inevitable_drawn_w(self) -> int:
+        return self.unavoidable_w if self.follows else self.reserved_w
+
+    @property
+    def inevitable_fed_w(self) -> int:
+        return 0 if self.follows else min(self.evse.uncontrolled_w or 0, 0)
+
+    @property
+    def content_wh(self) -> float:
+        """The least that is in the battery."""
+        if self.evse.battery is None:
+            return max(0.0, self.evse.added_wh) * EMPTY_EFFICIENCY
+        return self.evse.battery.energy_wh
 
     @property
     def lacking_wh(self) -> float:
-        """Energy to be bought to reach the required charge; 0 when it is reached. Unknown = as if empty."""
-        battery = self.evse.battery
-        if self.evse.use is not Use.RESOURCE:
+        """Energy to be bought to reach the required charge, whatever the permission; 0 when it is reached (P7)."""
+        if self.evse.use not in _CHARGEABLE:
             return 0.0
-        if battery is None:
-            return self.evse.terms.required_wh / UNKNOWN_EFFICIENCY
-        return max(0.0, (self.evse.terms.required_wh - battery.energy_wh) / battery.charge_efficiency)
+        efficiency = self.evse.battery.charge_efficiency if self.evse.battery else EMPTY_EFFICIENCY
+        content = (self.evse.terms.required_wh - self.content_wh) / efficiency
+        to_add = self.evse.terms.required_added_wh
+        return max(0.0, content, to_add - self.evse.added_wh if to_add > 0 else 0.0)
 
     @property
     def required_w(self) -> float:
-        """Power without which the required charge cannot be reached before departure."""
-        lacking = self.lacking_wh - self.charge_power_w * self._hours_afterwards
+        """Power without which the required charge cannot be reached before departure, as far as the vehicle was not
+        seen to take less."""
+        lacking = self.lacking_wh - self.charge_power_w * max(0.0, self.stay_h - self.horizon_h)
         if lacking <= 0:
             return 0.0
         power = max(min(lacking / self.horizon_h, self.charge_power_w), self.minimum_w)
+        if self.evse.drawn_w is not None:
+            power = min(power, max(self.evse.drawn_w, self.minimum_w))
         room_w = self.room_wh / self.horizon_h
         return min(power, room_w) if room_w >= self.minimum_w else 0.0
 
     @property
     def room_wh(self) -> float:
-        """What the battery can still take, at the AC side; without a battery report, without end."""
+        """What the battery can still take, at the AC side; without end where none of it is told."""
         battery = self.evse.battery
-        if battery is None:
+        if battery is None or not battery.is_told:
             return float("inf")
         return max(0.0, (battery.capacity_wh - battery.energy_wh) / battery.charge_efficiency)
 
     @property
-    def _hours_afterwards(self) -> float:
-        departure = self.evse.terms.departure_at
-        if departure is None:
-            return 0.0
-        left_h = (departure - self.now).total_seconds() / 3600
-        return max(0.0, left_h - self.horizon_h - min(MARGIN_H, MARGIN_SHARE * left_h))
+    def plain_w(self) -> int:
+        """What plain charging comes to while nothing is in its way."""
+        power = int(min(self.charge_power_w, self.room_wh / self.horizon_h))
+        return power if power >= self.minimum_w else 0
 
-    def price_when(self, direction: Direction) -> Decimal:
-        """Unit price of a flow: the event's, when one in force moves the vehicle in this direction, else the tariff."""
-        if self.event is not None and self.event.direction is direction:
-            return self.event.unit_price(self.tariff_per_kwh)
-        return self.tariff_per_kwh
+    @property
+    def stay_h(self) -> float:
+        """Hours until departure; 0 where none is known: then a required charge is due at once."""
+        departure = self.evse.terms.departure_at
+        return max(0.0, (departure - self.now).total_seconds() / 3600) if departure else 0.0
+
+    @property
+    def sale_price(self) -> Decimal:
+        """What a discharged kWh is paid: the price frozen into the setpoint, else the tariff."""
+        is_upward = self.event is not None and self.event.direction is Direction.UP
+        frozen = self.setpoint.price_per_kwh
+        return self.tariff_per_kwh if frozen is None or is_upward else frozen
+
+    @property
+    def purchase_price(self) -> Decimal:
+        """What a charged kWh costs: an upward event's frozen price, else the tariff."""
+        is_upward = self.event is not None and self.event.direction is Direction.UP
+        frozen = self.setpoint.price_per_kwh
+        return frozen if is_upward and frozen is not None else self.tariff_per_kwh
 
 
 def case_of(snapshot: Snapshot, evse: EvseState, setpoint: Setpoint, area: AreaId) -> Case:

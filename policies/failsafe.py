@@ -27,10 +27,15 @@ def failsafe(snapshot: Snapshot) -> Decision:
 def _floor_setpoint(snapshot: Snapshot, evse: EvseState, area: AreaId) -> Setpoint:
     expires_at = snapshot.now + timedelta(seconds=snapshot.horizon_s)
     idle = Setpoint(evse=evse.ref, setpoint_w=0, counterfactual_w=0, expires_at=expires_at)
-    if evse.use is not Use.PLAIN:
-        return idle
     case = case_of(snapshot, evse, idle, area)
-    return replace(idle, setpoint_w=_most_w(case))
+    return replace(idle, setpoint_w=_most_w(case) if evse.use is Use.PLAIN else _charge_due_w(case))
+
+
+def _charge_due_w(case: Case) -> int:
+    """All that a required charge still lacks, at once: a decision that is only safe plans nothing for later."""
+    if case.lacking_wh <= 0:
+        return 0
+    return min(max(int(case.lacking_wh / case.horizon_h), case.minimum_w), _most_w(case))
 
 
 def _most_w(case: Case) -> int:
@@ -44,7 +49,7 @@ def clamped(snapshot: Snapshot, decision: Decision) -> Decision:
     Needed charging is served first, and of it what was decided (a fuse that is too small for all was shared well), then
     the rest of the charging, then discharging, each in the snapshot's order.
     """
-    cases = [_within_rules(case) for case in cases_of(snapshot, _complete(snapshot, decision))]
+    cases = [_within_rules(case) for case in cases_of(snapshot, completed(snapshot, decision))]
     above = chains(snapshot.sites)
     powers = _with_charging(cases, above, {site.id: site.import_limit_w for site in snapshot.sites})
     powers = _with_discharging(cases, powers, above, {site.id: site.export_limit_w for site in snapshot.sites})
@@ -52,7 +57,7 @@ def clamped(snapshot: Snapshot, decision: Decision) -> Decision:
     return replace(decision, setpoints=tuple(setpoints))
 
 
-def _complete(snapshot: Snapshot, decision: Decision) -> Decision:
+def completed(snapshot: Snapshot, decision: Decision) -> Decision:
     """One setpoint per EVSE, in the snapshot's order, none in force for too long."""
     latest = snapshot.now + timedelta(seconds=snapshot.horizon_s)
     given = {setpoint.evse: setpoint for setpoint in decision.setpoints}
@@ -72,7 +77,9 @@ def _within_rules(case: Case) -> Case:
     """A power that breaks a rule becomes what is needed: the required charge, or what cannot be avoided."""
     if not any(broken_rules(case)):
         return case
-    plain = replace(case.setpoint, setpoint_w=_needed_w(case), event=None, reasons=(Reason.FAILSAFE_LIMIT,))
+    plain = replace(
+        case.setpoint, setpoint_w=_needed_w(case), event=None, price_per_kwh=None, reasons=(Reason.FAILSAFE_LIMIT,)
+    )
     return replace(case, setpoint=plain, event=None)
 
 
@@ -81,15 +88,15 @@ def _needed_w(case: Case) -> int:
 
 
 def _with_charging(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...]], room: Room) -> list[int]:
-    powers = [0 if case.evse.uncontrolled_w is not None else case.unavoidable_w for case in cases]
-    for case, power in zip(cases, powers, strict=True):
-        _take(room, above[case.evse.site], max(power, case.inevitable_load_w, 0))
+    powers = [case.unavoidable_w if case.follows else 0 for case in cases]
+    for case in cases:
+        _take(room, above[case.evse.site], case.inevitable_drawn_w)
     needed = [_needed_w(case) for case in cases]
-    decided = [case.power_w for case in cases]
+    decided = [case.plain_w if case.evse.use is Use.PLAIN else case.power_w for case in cases]
     shared = [min(pair) for pair in zip(needed, decided, strict=True)]
     for wanted in (shared, needed, decided):
         for index, case in enumerate(cases):
-            if case.evse.uncontrolled_w is None:
+            if case.follows:
                 powers[index] += _granted(case, powers[index], wanted[index], room, above[case.evse.site])
     return [_told(case, power) for case, power in zip(cases, powers, strict=True)]
 
@@ -105,7 +112,7 @@ def _granted(case: Case, has_w: int, wants_w: int, room: Room, sites: Sequence[S
 
 def _told(case: Case, power_w: int) -> int:
     """A station that does not follow is told what was decided: what it takes is counted already."""
-    return power_w if case.evse.uncontrolled_w is None else case.power_w
+    return power_w if case.follows else case.power_w
 
 
 def _with_discharging(
@@ -113,11 +120,11 @@ def _with_discharging(
 ) -> list[int]:
     """Discharging as far as the export limits allow, beside the charging that was decided."""
     for case, power in zip(cases, powers, strict=True):
-        load = case.load_w if case.evse.uncontrolled_w is not None else power
-        _take(room, above[case.evse.site], -min(load, max(case.evse.observed_w or 0, 0)))
+        told = replace(case, setpoint=replace(case.setpoint, setpoint_w=power))
+        _take(room, above[case.evse.site], -told.sure_load_w)
     result = list(powers)
     for index, case in enumerate(cases):
-        if case.power_w < 0 and case.evse.uncontrolled_w is None and powers[index] == 0:
+        if case.power_w < 0 and case.follows and powers[index] == 0:
             given = max(0, min(-case.power_w, *(room[site.id] for site in above[case.evse.site])))
             _take(room, above[case.evse.site], given)
             result[index] = -given

@@ -26,13 +26,15 @@ class Ties:
     lot: NDArray[np.int64]
 
 
-def merit_order(cost: Costs, ties: Ties) -> NDArray[np.int64]:
-    """Rank of every step, 0 = first to be used."""
+def merit_order(cost: Costs, ties: Ties, rivals: Steps) -> NDArray[np.int64]:
+    """Rank of every step, 0 = first to be used. ``rivals``: how many other events could use it; it goes before the
+    cost, so that one event does not take what only another could use (A11). How much can be moved under the caps is the
+    same in any order."""
     places, steps = cost.shape
     keys = (ties.lot, -ties.laxity_h, ties.last_used_s)
     place = np.repeat(np.arange(places), steps)
     step = np.tile(np.arange(steps), places)
-    order = np.lexsort((step, place, *(np.repeat(key, steps) for key in keys), cost.ravel()))
+    order = np.lexsort((step, place, *(np.repeat(key, steps) for key in keys), cost.ravel(), rivals.ravel()))
     rank = np.empty(places * steps, dtype=np.int64)
     rank[order] = np.arange(places * steps)
     return rank.reshape(places, steps)

@@ -1,7 +1,8 @@
 """One DR event's part of a decision: what each vehicle offers, and who of them moves. Requirements P12, P16."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from zlib import crc32
 
 import numpy as np
@@ -21,9 +22,11 @@ from policies.corridor import (
     spare_hours,
 )
 from policies.merit import Costs, Steps, Ties, cheapest, merit_order, within_caps
-from policies.pricing import Market, break_even
+from policies.objective import shift_cost, sorted_costs
+from policies.plugs import Available, Policies
+from policies.pricing import Market, unit_price
 from policies.shortfall import most_to_ask_w
-from policies.tree import SiteTree, Watts
+from policies.tree import SiteTree, Watts, reserved_w
 
 NO_LIMIT_H = 1e6
 """Laxity of a vehicle without a departure."""
@@ -37,6 +40,20 @@ class Party:
     area: AreaId
     market: Market
     corridor: Corridor
+    available: Available = Available()
+
+    def price_per_kwh(self, event: DrEvent, policies: Policies) -> Decimal:
+        """What a kWh of the event pays or costs here, with what the adders give."""
+        added = policies.added_per_kwh(self.evse, event, self.market.now) if policies.adders else Decimal(0)
+        return unit_price(event, self.market.tariff_per_kwh, added)
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """What an event pays (or costs) per kWh at one EVSE, and what the vehicle's two steps cost."""
+
+    price_per_kwh: Decimal
+    cost: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,15 @@ class Offer:
     quantity_w: tuple[int, int] = (0, 0)
     cost: tuple[float, float] = (0.0, 0.0)
     why_not: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One event and what is offered for it. ``rivals`` (places, 3): how many other events could use each step."""
+
+    event: DrEvent
+    offers: Sequence[Offer]
+    rivals: Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +94,16 @@ class Response:
     is_capped: bool
 
 
-def offer_of(party: Party, power_w: int, event: DrEvent) -> Offer:
+def offer_of(party: Party, power_w: int, event: DrEvent, policies: Policies) -> Offer:
     """What a vehicle at ``power_w`` can do for the event. Only a resource does anything (P4)."""
     if party.evse.use is not Use.RESOURCE or not is_slot_open(party.evse.terms, party.market.now):
         return Offer(why_not=RESTING.get(party.evse.use, Reason.NOT_PERMITTED))
     if party.corridor.uncontrolled_w is not None:
         return Offer(why_not=Reason.NOT_FOLLOWING)
-    offer = _up(party, power_w, event) if event.direction is Direction.UP else _down(party, power_w, event)
+    price = party.price_per_kwh(event, policies)
+    cost = sorted_costs(policies.objective.run(party.evse, party.market, event, price))
+    bid = Bid(price, cost)
+    offer = _up(party, power_w, bid) if event.direction is Direction.UP else _down(party, power_w, bid)
     most_w = most_to_ask_w(party.evse, power_w, event)
     return offer if most_w is None else _within(offer, most_w)
 
@@ -86,53 +115,48 @@ def _within(offer: Offer, most_w: int) -> Offer:
     return Offer((first, min(second, most_w - first)), offer.cost, offer.why_not or Reason.NOT_FOLLOWING)
 
 
-def _up(party: Party, power_w: int, event: DrEvent) -> Offer:
-    """Charge more: a vehicle that loses less of what it buys comes first."""
-    limit_w, reason = raise_limit(party.evse, party.market, event)
-    price = float(event.unit_price(party.market.tariff_per_kwh))
-    battery = party.evse.battery
-    cost = price / battery.charge_efficiency if battery else price
-    more_w = max(0, limit_w - power_w)
-    return Offer((more_w, 0), (cost, cost), None if more_w else reason)
+def _up(party: Party, power_w: int, bid: Bid) -> Offer:
+    """Charge more."""
+    limit_w, reason = raise_limit(party.evse, party.market, bid.price_per_kwh)
+    more_w = max(0, _least(limit_w, party.available.charge_w) - power_w)
+    return Offer((more_w, 0), bid.cost, None if more_w else reason)
 
 
-def _down(party: Party, power_w: int, event: DrEvent) -> Offer:
+def _down(party: Party, power_w: int, bid: Bid) -> Offer:
     """Stop charging, then discharge. Charging that costs more to shift than the event pays goes on."""
     required_w = party.corridor.required_w
-    stop_cost = _shift_cost(party)
-    if power_w > required_w and stop_cost > float(event.unit_price(party.market.tariff_per_kwh)):
+    if power_w > required_w and shift_cost(party.evse, party.market) > bid.price_per_kwh:
         return Offer(why_not=Reason.CHARGING_WITHIN_PRICE)
-    discharge_w, why_not = discharge_limit(party.evse, party.market, event)
-    costs = (stop_cost, max(stop_cost, _discharge_cost(party)))
-    return Offer((max(0, power_w - required_w), 0 if required_w else discharge_w), costs, why_not)
+    discharge_w, why_not = discharge_limit(party.evse, party.market, bid.price_per_kwh)
+    discharge_w = 0 if required_w else _least(discharge_w, party.available.discharge_w)
+    return Offer((max(0, power_w - required_w), discharge_w), bid.cost, why_not)
 
 
-def _shift_cost(party: Party) -> float:
-    """What it costs to charge later instead of now."""
-    later = party.market.cheapest_later(party.evse.terms.departure_at)
-    return max(0.0, float(later - party.market.tariff_per_kwh))
+def _least(power_w: int, bound_w: int | None) -> int:
+    return power_w if bound_w is None else min(power_w, bound_w)
 
 
-def _discharge_cost(party: Party) -> float:
-    if party.evse.battery is None:
-        return 0.0
-    replaced = break_even(party.market.tariff_per_kwh, party.evse.battery)
-    return float(max(replaced, party.evse.terms.min_sell_per_kwh or replaced))
+def wanted_by(offers: Sequence[Sequence[Offer]], places: int) -> Steps:
+    """(places, 3): how many of these events could use each step; within a vehicle a later step counts as the earlier.
+    ``offers``: per event, in the tree's order. What nobody else can use is used first."""
+    if not offers:
+        return np.zeros((places, 3), dtype=np.int64)
+    given = [np.array([offer.quantity_w for offer in one], dtype=np.int64).reshape(-1, 2) > 0 for one in offers]
+    count = np.array(given, dtype=np.int64).sum(axis=0)
+    return np.maximum.accumulate(np.column_stack([count[:, 0], count]), axis=1)
 
 
-def respond(
-    tree: SiteTree, parties: Sequence[Party], before: Before, offers: Sequence[Offer], event: DrEvent, already_w: int
-) -> Response:
+def respond(tree: SiteTree, parties: Sequence[Party], before: Before, ask: Ask, already_w: int) -> Response:
     """Move the cheapest offers until the request is met. ``already_w``: what flows for the event whatever is decided,
     less what is known not to come.
 
     ``parties`` and ``offers`` are in the tree's order. The marginal vehicle absorbs the rounding to the least power.
     """
-    powers = before.taken
+    powers, event = before.taken, ask.event
     step = np.array([party.corridor.minimum_w for party in parties], dtype=np.int64)
     sign = 1 if event.direction is Direction.UP else -1
-    quantity, cost = _steps(parties, powers, offers, event.direction)
-    rank = merit_order(cost, _ties(parties, event))
+    quantity, cost = _steps(parties, powers, ask.offers, event.direction)
+    rank = merit_order(cost, _ties(parties, event), ask.rivals)
     room = _room(tree, parties, before, event.direction)
     offered = _whole(within_caps(tree, quantity, rank, room), powers, step, sign)
     used = cheapest(offered, rank, max(0, event.requested_w - already_w))
@@ -181,11 +205,12 @@ def _room(tree: SiteTree, parties: Sequence[Party], before: Before, direction: D
     discharge that makes room for charging, a charging that is not metered, a station that does not follow, a vehicle
     that takes less than it is given."""
     powers = before.taken
-    fixed = np.array([party.corridor.uncontrolled_w or 0 for party in parties], dtype=np.int64)
     if direction is Direction.UP:
-        load = np.maximum(np.maximum(before.given, powers), 0) + np.maximum(fixed, 0)
+        reserved = np.array([reserved_w(party.evse) for party in parties], dtype=np.int64)
+        load = np.maximum(np.maximum(before.given, powers), 0) + reserved
         return [node.import_limit_w - power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]
-    load = np.minimum(powers, 0) + _sure_charging(parties, powers) + np.minimum(fixed, 0)
+    fed = np.array([min(party.evse.uncontrolled_w or 0, 0) for party in parties], dtype=np.int64)
+    load = np.minimum(powers, 0) + _sure_charging(parties, powers) + fed
     return [node.export_limit_w + power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]
 
 
@@ -202,11 +227,3 @@ def laxity_h(party: Party) -> float:
     power = charge_power_w(party.evse)
     need_h = need_wh(party.evse) / power if power else 0.0
     return spare_hours(party.evse.terms, party.market) - need_h
-
-
-def candidates(parties: Sequence[Party], event: DrEvent, taken: Collection[int], blocked: frozenset[str]) -> list[bool]:
-    """Who may answer: in the event's region, not moved by an earlier event, not in a region one moves the other way."""
-    return [
-        place not in taken and event.covers(party.area) and party.area not in blocked
-        for place, party in enumerate(parties)
-    ]

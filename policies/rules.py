@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 
 from csms.domain.dr import Direction
 from csms.domain.snapshot import Use
 from policies.cases import Case
-from policies.pricing import least_sell
 
 SLACK_WH = 1e-6
 """For the rounding of floats."""
@@ -42,9 +42,9 @@ def _discharge_without_permission(case: Case) -> str | None:
 def _charge_without_permission(case: Case) -> str | None:
     if case.power_w <= case.unavoidable_w:
         return None
-    if case.evse.use in {Use.IDLE, Use.HELD, Use.NOTHING}:
+    if case.evse.use in {Use.IDLE, Use.HELD}:
         return f"{case.power_w} W, use {case.evse.use}"
-    is_refused = case.evse.use is Use.RESOURCE and not case.evse.terms.charge
+    is_refused = case.evse.use is Use.NOTHING or (case.evse.use is Use.RESOURCE and not case.evse.terms.charge)
     return f"{case.power_w} W beyond the required charge" if is_refused and _exceeds_required(case) else None
 
 
@@ -56,29 +56,64 @@ def _exceeds_required(case: Case) -> bool:
 
 
 def _discharge_below_required(case: Case) -> str | None:
-    battery = case.evse.battery
+    battery, terms = case.evse.battery, case.evse.terms
     if battery is None or case.power_w >= 0:
         return None
-    taken_wh = -case.power_w * case.horizon_h / battery.discharge_efficiency
-    left_wh = battery.energy_wh - battery.error_wh - taken_wh
-    required_wh = case.evse.terms.required_wh
-    return f"{left_wh:.0f} Wh < {required_wh:.0f} Wh" if left_wh < required_wh - SLACK_WH else None
+    given_wh = -case.power_w * case.horizon_h
+    left_wh = battery.energy_wh - battery.error_wh - given_wh / battery.discharge_efficiency
+    if left_wh < terms.required_wh - SLACK_WH:
+        return f"{left_wh:.0f} Wh < {terms.required_wh:.0f} Wh"
+    added_wh = case.evse.added_wh - given_wh
+    is_short = terms.required_added_wh > 0 and added_wh < terms.required_added_wh - SLACK_WH
+    return f"{added_wh:.0f} Wh added < {terms.required_added_wh:.0f} Wh" if is_short else None
 
 
 def _discharge_below_min_sell(case: Case) -> str | None:
     if case.power_w >= 0 or case.evse.battery is None:
         return None
-    pays = case.price_when(Direction.DOWN)
-    least = least_sell(case.evse.terms, case.tariff_per_kwh, case.evse.battery)
+    least, pays = _least_sell(case), case.sale_price
     return f"pays {pays}, at least {least} per kWh" if least is not None and pays < least else None
 
 
+def _least_sell(case: Case) -> Decimal | None:
+    """The user's minimum (P5); who entrusts the prices never loses by it: the energy is bought back with the losses of
+    both ways (P8)."""
+    battery = case.evse.battery
+    if not case.evse.terms.entrust or battery is None:
+        return case.evse.terms.min_sell_per_kwh
+    kept = battery.charge_efficiency * battery.discharge_efficiency
+    return Decimal(max(0.0, float(case.tariff_per_kwh)) / kept).quantize(Decimal("0.000001"), rounding="ROUND_FLOOR")
+
+
 def _charge_above_max_buy(case: Case) -> str | None:
-    terms, price = case.evse.terms, case.price_when(Direction.UP)
+    terms, price = case.evse.terms, case.purchase_price
     if case.evse.use is not Use.RESOURCE or terms.entrust or case.power_w <= case.unavoidable_w:
         return None
     is_dear = terms.max_buy_per_kwh is not None and price > terms.max_buy_per_kwh
     return f"costs {price}, at most {terms.max_buy_per_kwh} per kWh" if is_dear and _exceeds_required(case) else None
+
+
+def _event_without_permission(case: Case) -> str | None:
+    is_used = case.setpoint.event is not None and case.evse.use is not Use.RESOURCE
+    return f"event {case.setpoint.event}, use {case.evse.use}" if is_used else None
+
+
+def _event_not_in_force(case: Case) -> str | None:
+    is_over = case.setpoint.event is not None and case.event is None
+    return f"event {case.setpoint.event} is not in force here" if is_over else None
+
+
+def _price_worse_than_promised(case: Case) -> str | None:
+    """What the event pays at least, or costs at most; an upward price is never above the tariff (P11)."""
+    event, price = case.event, case.setpoint.price_per_kwh
+    if event is None:
+        return None
+    given = case.tariff_per_kwh if price is None else price
+    promised = event.unit_price(case.tariff_per_kwh)
+    if event.direction is Direction.UP:
+        most = min(promised, case.tariff_per_kwh)
+        return f"costs {given}, at most {most} per kWh" if given > most else None
+    return f"pays {given}, promised {promised} per kWh" if given < promised else None
 
 
 def _discharge_outside_slot(case: Case) -> str | None:
@@ -88,7 +123,8 @@ def _discharge_outside_slot(case: Case) -> str | None:
 
 
 def _soc_unknown_discharge(case: Case) -> str | None:
-    return f"{case.power_w} W" if case.power_w < 0 and case.evse.battery is None else None
+    is_known = case.evse.battery is not None and case.evse.battery.is_told
+    return f"{case.power_w} W" if case.power_w < 0 and not is_known else None
 
 
 def _discharge_unproven(case: Case) -> str | None:
@@ -102,12 +138,12 @@ def _overfill(case: Case) -> str | None:
 
 
 def _below_minimum_power(case: Case) -> str | None:
-    is_broken = case.evse.uncontrolled_w is None and 0 < case.power_w < case.minimum_w
+    is_broken = case.follows and 0 < case.power_w < case.minimum_w
     return f"{case.power_w} W < {case.minimum_w} W" if is_broken else None
 
 
 def _pause_ends_transaction(case: Case) -> str | None:
-    is_broken = case.evse.uncontrolled_w is None and case.power_w < case.unavoidable_w and case.unavoidable_w > 0
+    is_broken = case.follows and case.power_w < case.unavoidable_w and case.unavoidable_w > 0
     return f"{case.power_w} W < {case.unavoidable_w} W" if is_broken else None
 
 
@@ -129,6 +165,9 @@ RULES: Mapping[str, Callable[[Case], str | None]] = {
     "discharge_below_required": _discharge_below_required,
     "discharge_below_min_sell": _discharge_below_min_sell,
     "charge_above_max_buy": _charge_above_max_buy,
+    "event_without_permission": _event_without_permission,
+    "event_not_in_force": _event_not_in_force,
+    "price_worse_than_promised": _price_worse_than_promised,
     "discharge_outside_slot": _discharge_outside_slot,
     "soc_unknown_discharge": _soc_unknown_discharge,
     "discharge_unproven": _discharge_unproven,
@@ -137,8 +176,8 @@ RULES: Mapping[str, Callable[[Case], str | None]] = {
     "pause_ends_transaction": _pause_ends_transaction,
     "expiry_too_long": _expiry_too_long,
 }
-"""The rules of one EVSE. Those of several are ``missing_evse``, ``site_import_limit``, ``site_export_limit`` and
-``required_charge_missed``."""
+"""The rules of one EVSE. Those of several are ``missing_evse``, ``site_import_limit``, ``site_export_limit``,
+``required_charge_missed`` and ``plain_charging_withheld``."""
 
 
 def broken_rules(case: Case) -> Iterator[tuple[str, str]]:

@@ -36,12 +36,31 @@ class SiteTree:
     nodes: tuple[Node, ...]
     ancestors: tuple[tuple[int, ...], ...]
 
+    def below(self, root: Node) -> tuple[Node, ...]:
+        """A node with all below it, children before parents."""
+        return tuple(node for node in self.nodes if root.start <= node.start and node.stop <= root.stop)
+
+    def root_of(self, node: Node) -> Node:
+        """The node at the top of its tree."""
+        return self.nodes[self.ancestors[node.start][-1]]
+
     def sums(self, powers: Watts) -> list[int]:
         """Power of each node with all below it."""
         until = np.concatenate([[0], np.cumsum(powers)])
         starts, stops = [node.start for node in self.nodes], [node.stop for node in self.nodes]
         sums: list[int] = (until[stops] - until[starts]).tolist() if self.nodes else []
         return sums
+
+
+def reserved_w(evse: EvseState) -> int:
+    """What the fuses are kept free for: drawn or possible whatever it is told (it does not follow, or is out of reach,
+    plugged in or not)."""
+    return max(0, evse.reserved_w, evse.uncontrolled_w or 0)
+
+
+def follows_setpoints(evse: EvseState) -> bool:
+    """What it is told reaches it and is kept."""
+    return evse.uncontrolled_w is None and evse.reserved_w <= 0
 
 
 def site_tree(sites: Sequence[Site], evses: Sequence[EvseState]) -> SiteTree:

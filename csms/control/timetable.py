@@ -29,6 +29,11 @@ class Timetable:
     def start(self) -> None:
         self._scheduler.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Between start and stop."""
+        return bool(self._scheduler.running)
+
     def stop(self) -> None:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

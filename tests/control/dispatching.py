@@ -34,7 +34,7 @@ async def tick(w: World, seconds: float = 0) -> list[int]:
     """The setpoints that one tick sends, W."""
     w.clock.pass_(seconds)
     before = len(w.stations.of(ApplySetpoint))
-    await w.system.dispatch.tick()
+    await w.system.rooms.dispatch.tick()
     await w.quiet()
     return [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)[before:]]
 
@@ -45,11 +45,11 @@ async def stored(w: World, ref: EvseRef = E1) -> list[SetpointRecord]:
 
 def shares(w: World) -> tuple[int, bool]:
     """What the newest decision allots to its event, and whether it falls short."""
-    assert w.system.dispatch.decision is not None
-    (share,) = w.system.dispatch.decision.events
+    assert w.system.rooms.dispatch.decision is not None
+    (share,) = w.system.rooms.dispatch.decision.events
     return share.allotted_w, Reason.DR_SHORTFALL in share.reasons
 
 
 def setpoint(w: World) -> SetpointRecord:
-    assert w.evse.setpoint is not None
-    return w.evse.setpoint
+    assert w.evse.told.setpoint is not None
+    return w.evse.told.setpoint

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from csms.control.state.live import EvseLive, StationLive, restore
-from csms.control.system import System
+from csms.control.state.live import EvseLive, StationLive
+from csms.control.system import System, build, call_later
 from csms.domain.answers import Answer
 from csms.domain.commands import Accepted, CallOutcome, CallResult, Command, Offline, Outcome, station_of
 from csms.domain.conditions import Conditions
@@ -44,7 +44,7 @@ from csms.domain.station import (
     Version,
 )
 from csms.settings import Settings
-from csms.store import Store, open_store, reads, writes
+from csms.store import Store, open_store, writes
 
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 S = StationId("CS-1")
@@ -125,31 +125,25 @@ class World:
         self.store, self.settings, self.quirks = store, settings, quirks
         self.clock = SetClock()
         self.stations = ScriptedStations()
-        self.system = self._new_system()
         self.counter = 0
-
-    def _new_system(self) -> System:
-        system = System(self.settings, self.store, self.clock)
-        system.command(self.stations, lambda version, vendor, model, firmware: self.quirks)
-        return system
+        self.system: System
 
     async def begin(self) -> None:
-        await self.system._reserve_ids()
+        self.system, _ = await build(
+            self.settings,
+            self.store,
+            self.clock,
+            lambda admission, intake: self.stations,
+            lambda version, station: self.quirks,
+            call_later,
+        )
+        await self.system.load()
 
     async def restart(self) -> None:
         """Everything in memory is gone; stations are offline until they connect again."""
         await self.quiet()
         self.stations.versions.clear()
-        self.system = self._new_system()
         await self.begin()
-        for known in await self.store.read(reads.stations):
-            self.system.live.add(known, self.quirks)
-        self.system.tokens.load(await self.store.read(reads.id_tokens))
-        state = await self.store.read(partial(reads.live_state, now=self.clock.now()))
-        restore(self.system.live, state, self.system.tokens.accepts)
-        await self.system.prices.load()
-        self.system.events.load(state.events)
-        await self.system._find_vehicles()
 
     @property
     def evse(self) -> EvseLive:
@@ -173,7 +167,7 @@ class World:
         """Until all that was begun has ended: writes are committed, tasks are done."""
         for _ in range(100):
             await self.store.writer.run(lambda _conn: None)
-            tasks = tuple(self.system._tasks)
+            tasks = tuple(self.system.tasks.running)
             if not tasks and self.store.writer._unfinished == 0:
                 return
             if tasks:
@@ -205,7 +199,7 @@ class World:
         """Facts come in one after another and all their consequences are waited for."""
         answers: list[Answer] = []
         for fact in facts:
-            self.system.intake.receive(fact, answers.append)
+            self.system.rooms.intake.receive(fact, answers.append)
             await self.quiet()
         return answers
 
@@ -213,21 +207,21 @@ class World:
         """A cable goes in; the user, when there is one, opens the EVSE's link."""
         await self.take(self.status(ConnectorStatus.PREPARING, ref))
         if user:
-            await self.system.permissions.claim(user, ref)
+            await self.system.rooms.permissions.claim(user, ref)
             await self.quiet()
 
     async def say(self, *, granted: bool = True, conditions: Conditions | None = None, ref: EvseRef = E1) -> None:
         plug_in = self.at(ref).plug_in
         assert plug_in is not None
         assert plug_in.user is not None
-        await self.system.permissions.answer(plug_in.id, plug_in.user, conditions, Channel.PAGE, granted=granted)
+        await self.system.rooms.permissions.answer(plug_in.id, plug_in.user, conditions, Channel.PAGE, granted=granted)
         await self.quiet()
 
     async def resource(self, conditions: Conditions = LOW) -> None:
         """A permitted vehicle at 80 % in a running transaction at EVSE 1, its discharge proven."""
         await self.plug()
         await self.say(conditions=conditions)
-        self.evse.probe_state = ProbeState.PASSED
+        self.evse.told.probe_state = ProbeState.PASSED
         await self.take(
             self.event(0, token=CARD, charging_state="EVConnected"), self.metered(soc_percent=80.0, power_import_w=0.0)
         )

@@ -80,7 +80,7 @@ async def test_a_terminal_shows_the_price_of_the_area_where_its_vehicle_is(tmp_p
         )
         assert (desk.driver_state(AOI).sell_per_kwh, desk.driver_state(AOI).event_active) == (70, True)
         assert desk.driver_state(KEN).event_active is False
-        await w.system.dispatch.tick()
+        await w.system.rooms.dispatch.tick()
         await w.quiet()
         w.clock.pass_(60)
         report = await desk.event_report(DrEventId("dr-1"))

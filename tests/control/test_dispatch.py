@@ -30,15 +30,15 @@ from tests.control.kit import AOI, CARD, E1, STRANGER, World, state_of, station,
 async def test_a_state_of_charge_is_unknown_once_it_is_old(w: World) -> None:
     """V2G-33: and its error grows until then."""
     await w.resource()
-    fresh = w.system.present.snapshot().evses[0].battery
+    fresh = w.system.rooms.snapshots.snapshot().evses[0].battery
     w.clock.pass_(SOC_STALE_AFTER.total_seconds())
-    old = w.system.present.snapshot().evses[0].battery
+    old = w.system.rooms.snapshots.snapshot().evses[0].battery
     assert fresh is not None
     assert old is not None
     assert (fresh.energy_wh, fresh.error_wh) == (32_000, 200)
     assert old.error_wh == 200 + 6000 / 4
     w.clock.pass_(1)
-    assert w.system.present.snapshot().evses[0].battery is None
+    assert w.system.rooms.snapshots.snapshot().evses[0].battery is None
 
 
 async def test_the_vehicles_own_word_on_its_limits_counts(w: World) -> None:
@@ -54,7 +54,7 @@ async def test_the_vehicles_own_word_on_its_limits_counts(w: World) -> None:
         max_charge_w=99_000,
     )
     await w.take(needs)
-    battery = w.system.present.snapshot().evses[0].battery
+    battery = w.system.rooms.snapshots.snapshot().evses[0].battery
     assert battery is not None
     assert (battery.capacity_wh, battery.max_discharge_w, battery.max_charge_w) == (60_000, 2000, 7360)
 
@@ -62,9 +62,9 @@ async def test_the_vehicles_own_word_on_its_limits_counts(w: World) -> None:
 async def test_conditions_become_energies_and_instants_only_for_a_resource(w: World) -> None:
     """P7: 30 % of 40 kWh."""
     await w.resource()
-    assert w.system.present.snapshot().evses[0].terms.required_wh == 12_000
+    assert w.system.rooms.snapshots.snapshot().evses[0].terms.required_wh == 12_000
     await w.say(granted=False)
-    assert w.system.present.snapshot().evses[0].terms == Terms()
+    assert w.system.rooms.snapshots.snapshot().evses[0].terms == Terms()
 
 
 async def test_an_evse_that_cannot_be_reached_is_planned_with_the_power_it_takes(w: World) -> None:
@@ -72,7 +72,7 @@ async def test_an_evse_that_cannot_be_reached_is_planned_with_the_power_it_takes
     await w.resource()
     await w.take(w.metered(power_import_w=3000.0))
     w.station.version = None
-    seen = w.system.present.snapshot().evses[0]
+    seen = w.system.rooms.snapshots.snapshot().evses[0]
     assert (seen.uncontrolled_w, seen.can_discharge) == (3000, False)
     assert await tick(w) == []
 
@@ -84,7 +84,7 @@ async def test_an_evse_at_a_site_that_is_not_configured_stops_nobody_else(tmp_pa
         await w.person()
         await w.resource()
         assert len(await tick(w)) == 1
-        assert [state.ref for state in w.system.present.snapshot().evses] == [E1]
+        assert [state.ref for state in w.system.rooms.snapshots.snapshot().evses] == [E1]
 
 
 # --- from decision to station ---
@@ -135,7 +135,7 @@ async def test_an_upward_event_charges_and_falls_short_of_what_is_missing(w: Wor
 async def test_a_vehicle_without_permission_is_never_told_to_discharge(w: World) -> None:
     """P4: held at 0 W, then plainly charged."""
     await w.plug()
-    w.evse.probe_state = ProbeState.PASSED
+    w.evse.told.probe_state = ProbeState.PASSED
     await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(soc_percent=80.0))
     await event(w)
     assert await tick(w) == [0]
@@ -150,7 +150,7 @@ async def test_the_host_gives_nothing_after_a_no_when_that_is_the_rule(tmp_path:
         await w.resource(Conditions(required_soc_percent=95))
         await tick(w)
         await w.say(granted=False)
-        assert w.system.present.snapshot().evses[0].use is Use.NOTHING
+        assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.NOTHING
         assert await tick(w, 20) == [0]
 
 
@@ -181,9 +181,9 @@ async def test_the_newest_setpoint_of_an_evse_wins_while_the_station_is_busy(w: 
     await event(w)
     w.stations.gate.clear()
     for _ in range(3):
-        await w.system.dispatch.tick()
+        await w.system.rooms.dispatch.tick()
         await asyncio.sleep(0.01)
-        w.system.outbox.put(w.evse, replace(setpoint(w), id=f"s-{w.counter}", desired_w=-1000 - w.counter))
+        w.system.rooms.queue.put(w.evse, replace(setpoint(w), id=f"s-{w.counter}", desired_w=-1000 - w.counter))
         w.counter += 1
     last = setpoint(w)
     w.stations.gate.set()
@@ -199,9 +199,9 @@ async def test_a_setpoint_that_is_stale_is_dropped_and_never_sent_late(w: World)
     await w.resource()
     await tick(w)
     w.stations.gate.clear()
-    w.system.outbox.put(w.evse, replace(setpoint(w), id="one", state=SetpointState.DESIRED))
+    w.system.rooms.queue.put(w.evse, replace(setpoint(w), id="one", state=SetpointState.DESIRED))
     await asyncio.sleep(0.01)
-    w.system.outbox.put(w.evse, replace(setpoint(w), id="two"))
+    w.system.rooms.queue.put(w.evse, replace(setpoint(w), id="two"))
     before = len(w.stations.sent)
     w.clock.pass_(179)
     w.stations.gate.set()
@@ -216,8 +216,8 @@ async def test_a_setpoint_of_a_transaction_that_is_over_is_not_sent(w: World) ->
     record = replace(setpoint(w), id="late")
     before = len(w.stations.sent)
     await w.take(w.ended(1))
-    assert w.evse.setpoint is None
-    w.system.outbox.put(w.evse, record)
+    assert w.evse.told.setpoint is None
+    w.system.rooms.queue.put(w.evse, record)
     await w.quiet()
     assert len(w.stations.sent) == before
 
@@ -226,10 +226,10 @@ async def test_a_vehicle_that_comes_while_the_decision_is_stored_gets_nothing_of
     """P4: the setpoint was for the one before."""
     await w.resource()
     await event(w)
-    deciding = asyncio.ensure_future(w.system.dispatch.tick())
+    deciding = asyncio.ensure_future(w.system.rooms.dispatch.tick())
     await asyncio.sleep(0)
     w.evse.forget_vehicle()
-    w.system.intake.receive(w.event(0, "tx-2", charging_state="EVConnected"), lambda answer: None)
+    w.system.rooms.intake.receive(w.event(0, "tx-2", charging_state="EVConnected"), lambda answer: None)
     await deciding
     await w.quiet()
     assert [sent for sent in w.stations.of(ApplySetpoint) if sent.setpoint_w < 0] == []
@@ -239,7 +239,7 @@ async def test_a_no_that_comes_while_the_decision_is_stored_is_obeyed(w: World) 
     """P4."""
     await w.resource()
     await event(w)
-    deciding = asyncio.ensure_future(w.system.dispatch.tick())
+    deciding = asyncio.ensure_future(w.system.rooms.dispatch.tick())
     await asyncio.sleep(0)
     w.evse.plug_in = replace(w.plug_in, permission=replace(w.plug_in.permission, state=PermissionState.REFUSED))
     await deciding
@@ -254,21 +254,21 @@ async def test_a_no_that_comes_while_the_decision_is_stored_is_obeyed(w: World) 
 async def test_an_open_question_takes_power_back_at_once(w: World) -> None:
     """P4: a card started a plain charge a second ago; then its holder is known, and asked."""
     await w.take(w.started(STRANGER, at=w.clock.now()), w.metered(soc_percent=50.0))
-    w.evse.authorized = True
+    w.evse.run.authorized = True
     assert (await tick(w))[0] > 0
-    await w.system.permissions.claim(AOI, E1)
+    await w.system.rooms.permissions.claim(AOI, E1)
     await w.quiet()
-    assert w.system.dispatch._due.is_set()
+    assert w.system.rooms.dispatch._due.is_set()
     assert await tick(w, 1) == [0]
     assert await tick(w, 1) == []
 
 
 async def test_nothing_flows_while_the_holder_of_a_card_is_looked_up(w: World) -> None:
     """P4: the question is about to be put; a tick in between must not send the power of a plain charge."""
-    w.system.intake.receive(w.started(), lambda answer: None)
+    w.system.rooms.intake.receive(w.started(), lambda answer: None)
     await w.store.writer.run(lambda _conn: None)
-    assert (state_of(w), w.evse.authorized) == (PermissionState.UNASKED, True)
-    assert w.system.present.snapshot().evses[0].use is Use.HELD
+    assert (state_of(w), w.evse.run.authorized) == (PermissionState.UNASKED, True)
+    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.HELD
     await w.quiet()
     assert state_of(w) is PermissionState.ASKED
 

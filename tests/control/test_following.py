@@ -54,7 +54,7 @@ async def test_a_station_that_refuses_to_discharge_is_told_so_no_more(w: World) 
     await event(w)
     w.stations.answer = lambda command: Rejected("negative")
     assert await tick(w) == [-4000]
-    assert w.evse.compliance.level is Level.NO_DISCHARGE
+    assert w.evse.told.compliance.level is Level.NO_DISCHARGE
     assert (await stored(w))[0].refusal == "negative"
     w.stations.answer = lambda command: Accepted()
     (sent,) = await tick(w, 1)
@@ -85,7 +85,7 @@ async def test_a_dynamic_profile_is_installed_once_and_then_updated(tmp_path: Pa
         (update,) = w.stations.of(UpdateSetpoint)
         assert update.profile == profile_of(E1) == 1001
         assert setpoint(w).state is SetpointState.ACKNOWLEDGED
-        assert w.evse.compliance.level is Level.FULL
+        assert w.evse.told.compliance.level is Level.FULL
 
 
 async def test_the_others_make_room_for_an_evse_that_does_not_follow(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ async def test_the_others_make_room_for_an_evse_that_does_not_follow(tmp_path: P
         other = w.at(EvseRef(StationId("CS-2"), 1))
         await w.take(w.event(0, "tx-9", other.ref, charging_state="Charging"))
         await w.take(w.metered(ref=other.ref, power_import_w=7000.0))
-        assert (await w.system.dispatch.tick()).setpoints[0].setpoint_w > 0
+        assert (await w.system.rooms.dispatch.tick()).setpoints[0].setpoint_w > 0
         other.compliance = replace(other.compliance, level=Level.UNCONTROLLED)
-        decision = await w.system.dispatch.tick()
+        decision = await w.system.rooms.dispatch.tick()
         await w.quiet()
         assert [one.setpoint_w for one in decision.setpoints] == [0, 7000]
 
@@ -133,8 +133,8 @@ async def test_power_that_does_not_come_is_asked_for_again_read_back_and_then_gi
         w.clock.pass_(6)
     assert len(w.stations.of(ApplySetpoint)) == 2
     assert len(w.stations.of(ReadSchedule)) == 1
-    assert w.evse.compliance.level is Level.NO_DISCHARGE
-    assert w.system.dispatch._due.is_set()
+    assert w.evse.told.compliance.level is Level.NO_DISCHARGE
+    assert w.system.rooms.dispatch._due.is_set()
     assert (await stored(w))[0].decided_at == decided_at
 
 
@@ -148,15 +148,15 @@ async def test_what_does_not_come_of_an_event_is_asked_of_others(tmp_path: Path)
         assert await tick(w) == [-4000]
         await w.plug(KEN, E2)
         await w.say(conditions=LOW, ref=E2)
-        w.at(E2).probe_state = ProbeState.PASSED
+        w.at(E2).told.probe_state = ProbeState.PASSED
         await w.take(w.event(0, "tx-2", E2, token=CARD, charging_state="EVConnected"))
         await w.take(w.metered(ref=E2, soc_percent=80.0, power_import_w=0.0))
-        w.at(E2).last_used_at = w.clock.now()  # asked second
+        w.at(E2).told.last_used_at = w.clock.now()  # asked second
         w.clock.pass_(10)
         await w.take(w.metered(power_export_w=2000.0, soc_percent=80.0))
-        await w.system.dispatch.tick()
+        await w.system.rooms.dispatch.tick()
         await w.quiet()
-        asked = [evse.setpoint.desired_w for evse in (w.evse, w.at(E2)) if evse.setpoint]
+        asked = [evse.told.setpoint.desired_w for evse in (w.evse, w.at(E2)) if evse.told.setpoint]
         assert (asked, shares(w)) == ([-4000, -2000], (6000, False))
 
 
@@ -184,4 +184,4 @@ async def test_of_a_vehicle_that_has_left_or_stopped_nothing_is_missing(w: World
     assert served_of(w.evse) == Served(DrEventId("dr-1"), -4000, -400)
     await w.take(w.ended(1), w.metered(power_import_w=0.0))
     assert served_of(w.evse) is None
-    assert w.evse.compliance.level is Level.FULL
+    assert w.evse.told.compliance.level is Level.FULL

@@ -33,7 +33,7 @@ from tests.control.kit import CARD, E1, START, STRANGER, S, World
 async def test_nothing_is_answered_before_its_commit(w: World) -> None:
     """Design §1: frame, fact, commit, reply."""
     answers: list[Answer] = []
-    w.system.intake.receive(w.started(), answers.append)
+    w.system.rooms.intake.receive(w.started(), answers.append)
     await asyncio.sleep(0)
     assert answers == []
     assert w.evse.plug_in is None
@@ -47,7 +47,7 @@ async def test_a_heartbeat_is_answered_from_memory_with_the_time(w: World) -> No
     """Scenario 4: a write would only wear the disk."""
     answers: list[Answer] = []
     w.clock.pass_(5)
-    w.system.intake.receive(Heartbeat(origin=w.origin()), answers.append)
+    w.system.rooms.intake.receive(Heartbeat(origin=w.origin()), answers.append)
     assert answers == [TimeAnswer(w.clock.now())]
     assert w.station.last_heard_at == w.clock.now()
 
@@ -69,7 +69,7 @@ async def test_a_start_is_answered_with_an_id_also_when_its_token_is_refused(w: 
     assert isinstance(answer, StartAnswer)
     assert answer.transaction > 0
     assert answer.token.status is TokenStatus.UNKNOWN
-    assert not w.evse.authorized
+    assert not w.evse.run.authorized
 
 
 async def test_the_same_start_gets_the_same_id_and_another_start_another(w: World) -> None:
@@ -149,7 +149,7 @@ async def test_everything_else_is_noted_or_answered_as_it_must_be(w: World) -> N
         DataAnswer("UnknownVendorId"),
         NeedsAnswer(NeedsStatus.NO_PROFILE),
     ]
-    assert await w.take(w.stopped(w.evse.transaction)) == [TransactionAnswer(None)]
+    assert await w.take(w.stopped(w.evse.run.transaction)) == [TransactionAnswer(None)]
     assert await w.take(w.stopped("-1"), w.ended(0, "never-seen")) == [TransactionAnswer(None)] * 2
 
 
@@ -157,15 +157,15 @@ async def test_a_stop_that_came_before_its_start_ends_what_that_start_began(w: W
     """V2G-55: from a queue in the wrong order; also in the live state."""
     w.clock.pass_(60)
     await w.take(w.stopped("-1"), w.started(at=START))
-    assert w.evse.transaction is None
+    assert w.evse.run.transaction is None
     assert await w.store.read(reads.open_transactions) == []
 
 
 async def test_a_fact_of_a_station_that_is_gone_is_dropped(w: World) -> None:
     answers: list[Answer] = []
-    w.system.intake.receive(w.status(ConnectorStatus.PREPARING, EvseRef(StationId("gone"), 1)), answers.append)
-    w.system.intake.connected(StationId("gone"), Version.V16)
-    w.system.intake.disconnected(StationId("gone"))
+    w.system.rooms.intake.receive(w.status(ConnectorStatus.PREPARING, EvseRef(StationId("gone"), 1)), answers.append)
+    w.system.rooms.intake.connected(StationId("gone"), Version.V16)
+    w.system.rooms.intake.disconnected(StationId("gone"))
     await w.quiet()
     assert answers == []
 
@@ -190,7 +190,7 @@ async def test_readings_from_the_queue_keep_their_time(w: World) -> None:
 async def test_it_says_from_when_to_when_energy_is_known_better(w: World) -> None:
     """P19: from the reading before to the newest; from a late one to the newest known."""
     spans = []
-    w.system.intake.on_readings = lambda since, until: spans.append(
+    w.system.rooms.intake.on_readings = lambda since, until: spans.append(
         ((since - START).total_seconds(), (until - START).total_seconds())
     )
     w.clock.pass_(120)
@@ -220,9 +220,9 @@ async def test_more_starts_than_a_block_has_ids_get_ids_all_different(w: World) 
     """V2G-55."""
     answers: list[Answer] = []
     for n in range(IDS_PER_BLOCK // 2 + 20):
-        w.system.intake.receive(w.started(STRANGER, meter_start_wh=n), answers.append)
+        w.system.rooms.intake.receive(w.started(STRANGER, meter_start_wh=n), answers.append)
     await w.quiet()
-    assert w.system.intake.ids.left > IDS_PER_BLOCK
+    assert w.system.rooms.intake.ids.left > IDS_PER_BLOCK
     assert len({answer.transaction for answer in answers}) == len(answers)  # type: ignore[union-attr]
 
 
@@ -232,6 +232,6 @@ async def test_a_reaction_that_fails_leaves_the_fact_applied(w: World) -> None:
     def broken(change: object) -> None:
         raise RuntimeError("a part of the control failed")
 
-    w.system.intake.on_change = broken
+    w.system.rooms.intake.on_change = broken
     await w.take(w.started(CARD))
-    assert (w.evse.plug_in is not None, w.evse.transaction is not None, w.evse.authorized) == (True, True, True)
+    assert (w.evse.plug_in is not None, w.evse.run.transaction is not None, w.evse.run.authorized) == (True, True, True)

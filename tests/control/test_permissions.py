@@ -32,7 +32,7 @@ async def stored(w: World, id_: PlugInId) -> PlugIn:
 
 async def test_a_user_who_stands_at_the_evse_is_asked_at_once(w: World) -> None:
     """P3: the link was opened before the cable went in."""
-    assert await w.system.permissions.claim(AOI, E1) is None
+    assert await w.system.rooms.permissions.claim(AOI, E1) is None
     with w.system.feed.subscribe(AOI) as bell:
         await w.take(w.status(ConnectorStatus.PREPARING))
         await asyncio.wait_for(bell.wait(), 1)
@@ -42,14 +42,14 @@ async def test_a_user_who_stands_at_the_evse_is_asked_at_once(w: World) -> None:
 async def test_a_user_who_comes_after_the_cable_is_asked_at_once(w: World) -> None:
     """P1, P3: the plug-in waits for them."""
     await w.plug(None)
-    claimed = await w.system.permissions.claim(AOI, E1)
+    claimed = await w.system.rooms.permissions.claim(AOI, E1)
     assert claimed is not None
     assert (claimed.user, claimed.permission.state) == (AOI, PermissionState.ASKED)
 
 
 async def test_a_claim_is_for_one_plug_in_and_for_a_quarter_of_an_hour(w: World) -> None:
     """P3: whoever plugs in later is somebody else."""
-    await w.system.permissions.claim(AOI, E1)
+    await w.system.rooms.permissions.claim(AOI, E1)
     w.clock.pass_(16 * 60)
     await w.plug(None)
     assert (w.plug_in.user, state_of(w)) == (None, PermissionState.UNASKED)
@@ -59,7 +59,7 @@ async def test_nobody_takes_over_a_plug_in_that_has_its_user(w: World) -> None:
     """P1: a link opened by a passer-by changes nothing."""
     await w.person(KEN, None, None)
     await w.plug()
-    assert await w.system.permissions.claim(KEN, E1) is None
+    assert await w.system.rooms.permissions.claim(KEN, E1) is None
     assert w.plug_in.user == AOI
 
 
@@ -67,7 +67,7 @@ async def test_of_two_who_claim_a_plug_in_at_the_same_time_one_has_it_and_keeps_
     """P1: both were looked up before either was linked."""
     await w.person(KEN, None, None)
     await w.plug(None)
-    claims = await asyncio.gather(w.system.permissions.claim(AOI, E1), w.system.permissions.claim(KEN, E1))
+    claims = await asyncio.gather(w.system.rooms.permissions.claim(AOI, E1), w.system.rooms.permissions.claim(KEN, E1))
     await w.quiet()
     users = [claim.user for claim in claims if claim]
     assert users == [w.plug_in.user]
@@ -118,7 +118,7 @@ async def test_a_permitted_time_slot_answers_by_itself(w: World) -> None:
     await w.say(conditions=NIGHT)
     await w.take(w.status(ConnectorStatus.AVAILABLE))
     w.clock.pass_(3600)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     await w.quiet()
     await w.plug()
     permission = w.plug_in.permission
@@ -136,7 +136,7 @@ async def test_conditions_are_kept_and_proposed_at_the_next_plug_in(w: World) ->
     await w.say(conditions=mine)
     await w.take(w.status(ConnectorStatus.AVAILABLE))
     w.clock.pass_(60)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     await w.quiet()
     await w.plug()
     assert (state_of(w), w.plug_in.permission.conditions) == (PermissionState.ASKED, mine)
@@ -150,7 +150,7 @@ async def test_conditions_are_kept_and_proposed_at_the_next_plug_in(w: World) ->
 async def test_an_answer_is_stored_when_it_is_confirmed(w: World, granted: bool, state: PermissionState) -> None:
     """P4, must hold 3."""
     await w.plug()
-    await w.system.permissions.answer(w.plug_in.id, AOI, None, Channel.PAGE, granted=granted)
+    await w.system.rooms.permissions.answer(w.plug_in.id, AOI, None, Channel.PAGE, granted=granted)
     assert (await stored(w, w.plug_in.id)).permission.state is state
 
 
@@ -158,7 +158,7 @@ async def test_an_answer_by_somebody_else_is_not_found(w: World) -> None:
     """P4."""
     await w.plug()
     with pytest.raises(NotFound):
-        await w.system.permissions.answer(w.plug_in.id, KEN, None, Channel.PAGE, granted=True)
+        await w.system.rooms.permissions.answer(w.plug_in.id, KEN, None, Channel.PAGE, granted=True)
     assert state_of(w) is PermissionState.ASKED
 
 
@@ -166,10 +166,10 @@ async def test_an_answer_never_falls_on_the_vehicle_that_comes_next(w: World) ->
     """P4: the vehicles change while the user's conditions are looked up."""
     await w.plug()
     asked = w.plug_in.id
-    answer = asyncio.ensure_future(w.system.permissions.answer(asked, AOI, None, Channel.PAGE, granted=True))
+    answer = asyncio.ensure_future(w.system.rooms.permissions.answer(asked, AOI, None, Channel.PAGE, granted=True))
     await asyncio.sleep(0)
     w.evse.forget_vehicle()
-    w.system.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
+    w.system.rooms.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
     with pytest.raises(NotFound):
         await answer
     await w.quiet()
@@ -181,11 +181,13 @@ async def test_an_answer_given_while_the_cable_goes_out_is_kept(w: World) -> Non
     """Must hold 3: it was confirmed."""
     await w.plug()
     asked = w.plug_in.id
-    answer = asyncio.ensure_future(w.system.permissions.answer(asked, AOI, Conditions(), Channel.PAGE, granted=False))
+    answer = asyncio.ensure_future(
+        w.system.rooms.permissions.answer(asked, AOI, Conditions(), Channel.PAGE, granted=False)
+    )
     await asyncio.sleep(0)
     ended = replace(w.plug_in, unplugged_at=w.clock.now())
     w.evse.forget_vehicle()
-    w.system.permissions.ended(ended)
+    w.system.rooms.permissions.ended(ended)
     await answer
     kept = await stored(w, asked)
     assert (kept.permission.state, kept.unplugged_at) == (PermissionState.REFUSED, w.clock.now())
@@ -195,7 +197,7 @@ async def test_an_unanswered_question_lapses_and_a_late_yes_still_counts(w: Worl
     """P4, V2G-29."""
     await w.plug()
     w.clock.pass_(301)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     await w.quiet()
     assert state_of(w) is PermissionState.EXPIRED
     await w.say()
@@ -206,18 +208,18 @@ async def test_a_question_that_could_be_put_to_nobody_lapses_too_and_a_late_user
     """P1, V2G-29: nobody is held for ever."""
     await w.plug(None)
     w.clock.pass_(301)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     assert state_of(w) is PermissionState.EXPIRED
-    await w.system.permissions.claim(AOI, E1)
+    await w.system.rooms.permissions.claim(AOI, E1)
     assert state_of(w) is PermissionState.ASKED
 
 
 async def test_a_change_of_mind_counts_at_once(w: World) -> None:
     """P4."""
     await w.resource()
-    assert w.system.present.snapshot().evses[0].use is Use.RESOURCE
+    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.RESOURCE
     await w.say(granted=False)
-    assert w.system.present.snapshot().evses[0].use is Use.PLAIN
+    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.PLAIN
 
 
 async def test_a_user_without_a_vehicle_is_asked_and_only_charged(tmp_path: Path) -> None:
@@ -227,23 +229,23 @@ async def test_a_user_without_a_vehicle_is_asked_and_only_charged(tmp_path: Path
         await w.plug(KEN)
         await w.say()
         await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(soc_percent=90.0))
-        seen = w.system.present.snapshot().evses[0]
+        seen = w.system.rooms.snapshots.snapshot().evses[0]
         assert (seen.use, seen.battery) == (Use.RESOURCE, None)
 
 
 async def test_an_evse_that_is_not_there_cannot_be_claimed(w: World) -> None:
     for ref in (EvseRef(S, 0), EvseRef(StationId("nowhere"), 1)):
         with pytest.raises(NotFound):
-            await w.system.permissions.claim(AOI, ref)
+            await w.system.rooms.permissions.claim(AOI, ref)
 
 
 async def test_a_user_who_is_known_later_has_what_was_charged_before_settled(w: World) -> None:
     """P1, P19: the plug-in is theirs from its start."""
     await w.plug(None)
     reopened = []
-    w.system.permissions.on_matched = reopened.append
+    w.system.rooms.permissions.on_matched = reopened.append
     w.clock.pass_(7200)
-    await w.system.permissions.claim(AOI, E1)
+    await w.system.rooms.permissions.claim(AOI, E1)
     assert [plug_in.plugged_at for plug_in in reopened] == [w.clock.now() - timedelta(hours=2)]
 
 

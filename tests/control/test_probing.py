@@ -35,7 +35,7 @@ DYNAMIC = Quirks(driver=SetpointDriver.OCPP21_DYNAMIC)
 async def probing(w: World, conditions: Conditions = LOW) -> None:
     await w.resource(conditions)
     await tick(w)
-    w.evse.probe_state = ProbeState.UNTRIED
+    w.evse.told.probe_state = ProbeState.UNTRIED
     await tick(w, 20)
 
 
@@ -43,10 +43,10 @@ async def test_discharge_is_proven_before_it_is_used(w: World) -> None:
     """V2G-8: -1 kW; export is the proof, kept for the firmware."""
     await probing(w)
     assert [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)] == [0, -1000]
-    assert w.evse.probe_state is ProbeState.RUNNING
+    assert w.evse.told.probe_state is ProbeState.RUNNING
     w.clock.pass_(10)
     await w.take(w.metered(power_export_w=950.0))
-    assert w.evse.probe_state is ProbeState.PASSED
+    assert w.evse.told.probe_state is ProbeState.PASSED
     (kept,) = (await w.store.read(reads.live_state)).probes
     assert (kept.evse, kept.state) == (E1, ProbeState.PASSED)
 
@@ -67,7 +67,7 @@ async def test_a_probe_judges_by_the_meter(
     await probing(w)
     w.clock.pass_(seconds)
     await w.take(w.metered(**reading))
-    assert w.evse.probe_state is state
+    assert w.evse.told.probe_state is state
     if state is not ProbeState.RUNNING:
         await event(w)
         assert all(sent >= 0 for sent in await tick(w))
@@ -77,26 +77,26 @@ async def test_a_probe_that_the_station_refuses_has_failed_at_once(w: World) -> 
     """V2G-8, V2G-10: there is nothing to wait for."""
     w.stations.answer = lambda command: Rejected("no") if getattr(command, "setpoint_w", 0) < 0 else Accepted()
     await probing(w)
-    await w.system.sweep()
-    assert w.evse.probe_state is ProbeState.FAILED
+    await w.system.reactions.sweep()
+    assert w.evse.told.probe_state is ProbeState.FAILED
 
 
 async def test_a_probe_without_any_reading_fails_in_two_minutes(w: World) -> None:
     """V2G-8."""
     await probing(w)
     w.clock.pass_(121)
-    await w.system.sweep()
-    assert w.evse.probe_state is ProbeState.FAILED
+    await w.system.reactions.sweep()
+    assert w.evse.told.probe_state is ProbeState.FAILED
 
 
 async def test_what_was_sampled_before_a_probe_says_nothing_about_it(w: World) -> None:
     """V2G-8: a late value of 5 kW import does not make the model unsafe for ever."""
     await probing(w)
     before = w.clock.now() - timedelta(seconds=1)
-    w.evse.reading = None
+    w.evse.meter.reading = None
     w.clock.pass_(5)
     await w.take(w.metered(at=before, power_import_w=5000.0))
-    assert w.evse.probe_state is ProbeState.RUNNING
+    assert w.evse.told.probe_state is ProbeState.RUNNING
 
 
 @pytest.mark.parametrize("how", ["unplugged", "ended", "offline"])
@@ -109,11 +109,11 @@ async def test_a_probe_that_is_cut_short_has_proven_nothing(w: World, how: str) 
         await w.take(w.ended(1, stopped_reason="EVDisconnected"))
     else:
         w.station.version = None
-        await w.system.sweep()
+        await w.system.reactions.sweep()
     w.clock.pass_(200)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     await w.quiet()
-    assert (w.evse.probe, w.evse.probe_state) == (None, ProbeState.UNTRIED)
+    assert (w.evse.told.probe, w.evse.told.probe_state) == (None, ProbeState.UNTRIED)
     assert (await w.store.read(reads.live_state)).probes == ()
 
 
@@ -129,7 +129,7 @@ async def test_a_probe_that_is_cut_short_has_proven_nothing(w: World, how: str) 
 async def test_no_probe_breaks_a_users_conditions(w: World, conditions: Conditions) -> None:
     """P5, P7, V2G-8."""
     await probing(w, conditions)
-    assert w.evse.probe_state is ProbeState.UNTRIED
+    assert w.evse.told.probe_state is ProbeState.UNTRIED
 
 
 async def test_no_probe_breaks_a_sites_export_limit_nor_do_two_together(tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ async def test_no_probe_breaks_a_sites_export_limit_nor_do_two_together(tmp_path
         await w.person()
         await w.person(KEN, None, None)
         await w.resource()
-        w.evse.probe_state = ProbeState.UNTRIED
-        snapshot = w.system.present.snapshot()
+        w.evse.told.probe_state = ProbeState.UNTRIED
+        snapshot = w.system.rooms.snapshots.snapshot()
         (mine,) = snapshot.evses
         other = replace(mine, ref=EvseRef(StationId("CS-2"), 1))
         assert may_probe(mine, snapshot)
@@ -158,11 +158,11 @@ async def test_two_probes_of_one_tick_share_the_export_limit(tmp_path: Path) -> 
         await w.resource()
         second = w.at(EvseRef(StationId("CS-2"), 1))
         second.plug_in = replace(w.plug_in, evse=second.ref)
-        second.vehicle, second.transaction, second.authorized = w.evse.vehicle, w.evse.transaction, True
-        w.evse.probe_state = ProbeState.UNTRIED
-        decision = await w.system.dispatch.tick()
+        second.vehicle, second.transaction, second.authorized = w.evse.vehicle, w.evse.run.transaction, True
+        w.evse.told.probe_state = ProbeState.UNTRIED
+        decision = await w.system.rooms.dispatch.tick()
         await w.quiet()
-        assert [w.evse.probe_state, second.probe_state].count(ProbeState.RUNNING) == 1
+        assert [w.evse.told.probe_state, second.probe_state].count(ProbeState.RUNNING) == 1
         assert sum(one.setpoint_w for one in decision.setpoints) >= -1500
 
 
@@ -170,19 +170,19 @@ async def test_an_unsafe_model_is_never_probed_again_even_through_another_driver
     """V2G-8: it reads negative as unlimited. A proof through one driver is none for another."""
     await w.resource()
     w.quirks = DYNAMIC
-    w.system.provisioning.booted(w.station)
-    assert w.evse.probe_state is ProbeState.UNTRIED
-    w.evse.probe_state = ProbeState.UNSAFE
+    w.system.rooms.setup.booted(w.station)
+    assert w.evse.told.probe_state is ProbeState.UNTRIED
+    w.evse.told.probe_state = ProbeState.UNSAFE
     w.quirks = Quirks()
-    w.system.provisioning.booted(w.station)
+    w.system.rooms.setup.booted(w.station)
     await w.quiet()
-    assert w.evse.probe_state is ProbeState.UNSAFE
+    assert w.evse.told.probe_state is ProbeState.UNSAFE
 
 
 async def test_a_probes_setpoint_is_stored_before_it_is_sent(w: World) -> None:
     """Must hold 4."""
     await w.resource()
-    w.evse.probe_state = ProbeState.UNTRIED
+    w.evse.told.probe_state = ProbeState.UNTRIED
     kept: list[SetpointState] = []
 
     def answer(command: Command) -> Accepted:
@@ -210,11 +210,11 @@ async def test_the_hard_rules_hold_with_the_probe_in_the_decision(
         await w.resource(replace(LOW, min_sell_per_kwh=Decimal(min_sell)))
         if incentive:
             await event(w, 100, incentive_per_kwh=Decimal(incentive))
-        w.evse.probe_state = ProbeState.UNTRIED
+        w.evse.told.probe_state = ProbeState.UNTRIED
         await tick(w)
-        assert (w.evse.probe is not None) is begins
-        assert w.system.dispatch.decision is not None
-        assert violations(w.system.present.snapshot(), w.system.dispatch.decision) == ()
+        assert (w.evse.told.probe is not None) is begins
+        assert w.system.rooms.dispatch.decision is not None
+        assert violations(w.system.rooms.snapshots.snapshot(), w.system.rooms.dispatch.decision) == ()
 
 
 @pytest.mark.parametrize(
@@ -237,12 +237,12 @@ async def test_a_probe_that_would_break_a_hard_rule_is_known_before_it_is_sent(
     async with world(tmp_path, site=site) as w:
         await w.person()
         await w.resource(conditions)
-        w.evse.probe_state = ProbeState.UNTRIED
-        snapshot = w.system.present.snapshot()
+        w.evse.told.probe_state = ProbeState.UNTRIED
+        snapshot = w.system.rooms.snapshots.snapshot()
         careless = replace(snapshot, sites=(SITE,), evses=(replace(snapshot.evses[0], terms=Terms()),))
-        record = w.system.probing.begin(w.station, w.evse, careless.evses[0], careless)
+        record = w.system.rooms.probing.begin(w.station, w.evse, careless.evses[0], careless)
         assert record is not None
-        broken = broken_by(record, w.system.present.snapshot())
+        broken = broken_by(record, w.system.rooms.snapshots.snapshot())
         assert [one.rule for one in broken] == rules
 
 
@@ -250,21 +250,21 @@ async def test_a_probe_ends_with_the_event_that_pays_for_it(w: World) -> None:
     """P5: cut short, it has proven nothing."""
     await w.resource(replace(LOW, min_sell_per_kwh=Decimal(31)))
     made = await event(w, 100, ends_at=w.clock.now() + timedelta(seconds=30))
-    w.evse.probe_state = ProbeState.UNTRIED
+    w.evse.told.probe_state = ProbeState.UNTRIED
     assert await tick(w) == [-1000]
     assert setpoint(w).expires_at == made.ends_at
     assert await tick(w, 30) == [0]
-    assert w.evse.probe_state is ProbeState.UNTRIED
+    assert w.evse.told.probe_state is ProbeState.UNTRIED
 
 
 async def test_a_probe_ends_with_the_users_no(w: World) -> None:
     """P4: the vehicle is not discharged until the probe's own end."""
     await probing(w)
     await w.say(granted=False)
-    assert w.evse.probe is not None
+    assert w.evse.told.probe is not None
     (sent,) = await tick(w, 1)
     assert sent >= 0
-    assert (w.evse.probe, w.evse.probe_state) == (None, ProbeState.UNTRIED)
+    assert (w.evse.told.probe, w.evse.told.probe_state) == (None, ProbeState.UNTRIED)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ async def test_a_probe_that_failed_is_tried_once_more_a_day_later_with_another_p
     """V2G-8: it may have been that vehicle. UNSAFE is for ever, another firmware or not."""
     await w.take(w.boot("1.0"))
     await w.resource()
-    w.evse.probe_state, w.evse.probed_at = state, w.clock.now()
+    w.evse.told.probe_state, w.evse.told.probed_at = state, w.clock.now()
     if state is ProbeState.UNSAFE:
         await w.take(w.boot("2.0"))
     w.clock.pass_(hours * 3600)
@@ -291,4 +291,4 @@ async def test_a_probe_that_failed_is_tried_once_more_a_day_later_with_another_p
         w.plug_in, plugged_at=w.clock.now() if new_plug_in else w.plug_in.plugged_at, soc_at=w.clock.now()
     )
     await tick(w)
-    assert (w.evse.probe is not None) is again
+    assert (w.evse.told.probe is not None) is again

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.live import Live, StationLive
 from csms.control.stations.setup import FAILSAFE_PROFILE, StationSetup, failsafe_limit_w
 from csms.domain.commands import Accepted, Configure, InstallFailsafeLimit, Rejected, Trigger, TriggerKind
 from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId
 from csms.domain.snapshot import Site
 from csms.domain.station import BootState, Quirks, Version
-from tests.control.kit import START, S, ScriptedStations, station
+from tests.control.kit import START, S, ScriptedStations, SetClock, station
 
 TREE = (
     Site(id=SiteId("street"), import_limit_w=40_000),
@@ -27,14 +29,32 @@ class Scene:
     """One station without a store, and no waiting."""
 
     def __init__(self, boot_state: BootState = BootState.ACCEPTED) -> None:
-        self.live = Live()
+        self.live = Live(lambda station: None)
         self.station = self.live.add(station(boot_state=boot_state), Quirks())
         self.station.version = Version.V16
         self.stations = ScriptedStations({S: Version.V16})
         self.tasks: list[asyncio.Task[None]] = []
         site = Site(id=SiteId("default"), import_limit_w=50_000)
-        self.provisioning = StationSetup(self.live, self.stations, (site,), 60)
-        self.provisioning.spawn = self._spawn
+        self.quirks = Quirks()
+        self.changes: list[changes.Change] = []
+        self.after: Callable[[], None] = lambda: None
+        store: Any = None  # it writes nothing
+        ground = Ground(store, self.live, SetClock(), self._spawn, self._later, self.changes.append)
+        self.setup = StationSetup(ground, self.stations, (site,), 60, lambda version, known: self.quirks)
+
+    def _later(self, seconds: float, begin: Callable[[], None]) -> None:
+        assert seconds > 0
+        asyncio.get_running_loop().call_soon(self.after)
+        asyncio.get_running_loop().call_soon(begin)
+
+    def booted(self, station: StationLive) -> None:
+        self.setup.booted(changes.StationBooted(station))
+
+    def returned(self, station: StationLive) -> None:
+        self.setup.returned(changes.StationConnected(station))
+
+    def level(self, station: StationLive) -> None:
+        self.setup.level(changes.FleetChanged(station))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> object:
         self.tasks.append(asyncio.get_running_loop().create_task(coroutine))
@@ -43,13 +63,9 @@ class Scene:
     def sent(self, *steps: Callable[[StationLive], None], after: Callable[[], None] = lambda: None) -> list[object]:
         """What is sent when these happen one after another; ``after`` happens while the first of them wait."""
 
-        def later(seconds: float, begin: Callable[[], None]) -> None:
-            assert seconds > 0
-            asyncio.get_running_loop().call_soon(after)
-            asyncio.get_running_loop().call_soon(begin)
+        self.after = after
 
         async def run() -> None:
-            self.provisioning.later = later
             for step in steps:
                 step(self.station)
             for _ in range(5):
@@ -65,7 +81,7 @@ class Scene:
 def test_a_booted_station_is_set_up_from_the_start() -> None:
     """V2G-6, V2G-25: metering, then the failsafe limit, then the statuses."""
     scene = Scene()
-    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFailsafeLimit, Trigger]
+    assert scene.sent(scene.booted) == [Configure, InstallFailsafeLimit, Trigger]
     configure, floor, trigger = scene.stations.sent
     assert configure == Configure(station=S, sample_interval_s=60)
     assert isinstance(floor, InstallFailsafeLimit)
@@ -76,13 +92,13 @@ def test_a_booted_station_is_set_up_from_the_start() -> None:
 def test_a_station_that_was_accepted_before_goes_on_where_it_was() -> None:
     """V2G-61, V2G-62: floor and statuses, no configuration."""
     scene = Scene()
-    assert scene.sent(scene.provisioning.returned) == [InstallFailsafeLimit, Trigger]
+    assert scene.sent(scene.returned) == [InstallFailsafeLimit, Trigger]
 
 
 def test_a_station_that_boots_right_after_it_came_back_is_set_up_once() -> None:
     """Field lesson 22: nothing before its boot, and nothing twice."""
     scene = Scene()
-    assert scene.sent(scene.provisioning.returned, scene.provisioning.booted) == [
+    assert scene.sent(scene.returned, scene.booted) == [
         Configure,
         InstallFailsafeLimit,
         Trigger,
@@ -95,13 +111,13 @@ def test_a_station_that_came_back_and_left_again_is_told_nothing() -> None:
     def leave() -> None:
         scene.station.version = None
 
-    assert scene.sent(scene.provisioning.returned, after=leave) == []
+    assert scene.sent(scene.returned, after=leave) == []
 
 
 def test_a_station_that_never_booted_is_asked_to_after_a_while_and_told_nothing_before() -> None:
     """Field lesson 22."""
     scene = Scene(BootState.NEVER)
-    scene.sent(scene.provisioning.returned)
+    scene.sent(scene.returned)
     assert scene.stations.sent == [Trigger(evse=EvseRef(S, 0), kind=TriggerKind.BOOT)]
 
 
@@ -116,21 +132,21 @@ def test_a_station_that_boots_or_leaves_meanwhile_is_not_asked(why: str) -> None
         else:
             scene.station.station = replace(scene.station.station, boot_state=BootState.ACCEPTED)
 
-    assert scene.sent(scene.provisioning.returned, after=meanwhile) == []
+    assert scene.sent(scene.returned, after=meanwhile) == []
 
 
 def test_the_same_step_is_never_underway_twice() -> None:
     """Field lesson 25: stations that reconnect in a loop."""
     scene = Scene()
     scene.stations.gate.clear()
-    steps = scene.provisioning.returned, scene.provisioning.returned
+    steps = scene.returned, scene.returned
     assert scene.sent(*steps, after=scene.stations.gate.set) == [InstallFailsafeLimit, Trigger]
 
 
 def test_a_refused_floor_does_not_stop_the_rest() -> None:
     scene = Scene()
     scene.stations.answer = lambda command: Rejected("no")
-    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFailsafeLimit, Trigger]
+    assert scene.sent(scene.booted) == [Configure, InstallFailsafeLimit, Trigger]
 
 
 @pytest.mark.parametrize("step", [StationSetup.returned, StationSetup.booted])
@@ -140,17 +156,17 @@ def test_what_a_station_was_told_before_it_went_away_is_told_again(
     """V2G-12: it may have forgotten."""
     scene = Scene()
     evse = scene.station.evses[1]
-    evse.sent_at, evse.dynamic_transaction = START, TransactionId("tx-1")
+    evse.told.sent_at, evse.dynamic_transaction = START, TransactionId("tx-1")
     scene.sent(partial(step, scene.provisioning))
-    assert (evse.setpoint, evse.sent_at, evse.dynamic_transaction) == (None, None, None)
+    assert (evse.told.setpoint, evse.told.sent_at, evse.dynamic_transaction) == (None, None, None)
 
 
 def test_its_quirks_are_looked_up_again_when_a_station_returns() -> None:
     """Version and firmware may be others."""
     scene = Scene()
-    scene.provisioning.quirks_for = lambda live: Quirks(name=str(live.version))
+    scene.quirks_for = lambda live: Quirks(name=str(live.version))
     scene.station.version = Version.V201
-    scene.sent(scene.provisioning.returned)
+    scene.sent(scene.returned)
     assert scene.station.quirks.name == "ocpp2.0.1"
 
 
@@ -183,16 +199,14 @@ def test_the_floors_make_room_for_an_evse_that_comes_later() -> None:
     scene = Scene()
     scene.live.add(station(StationId("CS-6"), 5), Quirks())
     scene.stations.answer = lambda command: Accepted()
-    assert scene.sent(scene.provisioning.booted) == [Configure, InstallFailsafeLimit, Trigger]
+    assert scene.sent(scene.booted) == [Configure, InstallFailsafeLimit, Trigger]
     del scene.stations.sent[:], scene.tasks[:]
     scene.live.add(station(StationId("CS-8"), 2), Quirks())
-    assert scene.sent(lambda _: scene.provisioning.level(), lambda _: scene.provisioning.level()) == [
-        InstallFailsafeLimit
-    ]
+    assert scene.sent(scene.level, scene.level) == [InstallFailsafeLimit]
     (floor,) = scene.stations.of(InstallFailsafeLimit)
     assert floor.limit_w == 50_000 // 8
     del scene.stations.sent[:], scene.tasks[:]
-    assert scene.sent(lambda _: scene.provisioning.level()) == []
+    assert scene.sent(scene.level) == []
 
 
 async def test_whoever_has_to_draw_less_is_told_first() -> None:

@@ -31,13 +31,13 @@ async def test_a_question_is_still_open_after_a_restart(w: World) -> None:
 async def test_a_permitted_vehicle_is_still_a_resource_after_a_restart(w: World) -> None:
     """P4: with its user, vehicle, transaction and conditions."""
     await w.resource()
-    w.evse.probe_state = ProbeState.UNTRIED
+    w.evse.told.probe_state = ProbeState.UNTRIED
     before = w.plug_in
     await w.restart()
     evse = w.evse
-    assert (evse.transaction, evse.authorized, evse.is_over) == ("tx-1", True, False)
+    assert (evse.run.transaction, evse.run.authorized, evse.is_over) == ("tx-1", True, False)
     assert (evse.vehicle.id if evse.vehicle else None, w.plug_in.permission) == (LEAF, before.permission)
-    assert w.system.present.snapshot().evses[0].use is Use.RESOURCE
+    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.RESOURCE
 
 
 async def test_what_has_ended_is_not_started_again_after_a_restart(w: World) -> None:
@@ -48,7 +48,7 @@ async def test_what_has_ended_is_not_started_again_after_a_restart(w: World) -> 
     await w.restart()
     w.station.version = w.stations.versions[S] = Version.V21
     w.clock.pass_(60)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     await w.quiet()
     assert w.evse.is_over
     assert len(w.stations.of(StartTransaction)) == 1
@@ -59,39 +59,39 @@ async def test_an_open_transaction_of_a_vehicle_long_gone_does_not_hold_up_the_n
     await w.take(w.started())
     await w.take(w.status(ConnectorStatus.AVAILABLE))
     w.clock.pass_(151)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     w.clock.pass_(3600)
     await w.plug()
     await w.restart()
-    assert (w.evse.transaction, w.evse.authorized) == (None, False)
+    assert (w.evse.run.transaction, w.evse.run.authorized) == (None, False)
     assert w.plug_in.user == AOI
 
 
 async def test_a_transaction_that_we_know_nothing_of_is_taken_over_as_it_runs(w: World) -> None:
     """Field lesson 25: an empty database, or another server's customer. Plain charging, until its user says more."""
-    w.system.intake.connected(S, Version.V16)
+    w.system.rooms.intake.connected(S, Version.V16)
     await w.take(w.metered(transaction=4711, power_import_w=3000.0))
-    assert w.evse.transaction is None, "no cable, no status that speaks of one"
+    assert w.evse.run.transaction is None, "no cable, no status that speaks of one"
     await w.take(w.status(ConnectorStatus.CHARGING))
     w.clock.pass_(60)
     await w.take(w.metered(transaction=4711, power_import_w=3000.0, soc_percent=50.0))
-    assert (w.evse.transaction, w.evse.authorized, w.plug_in.transaction) == ("4711", True, "4711")
-    assert w.system.present.snapshot().evses[0].use is Use.PLAIN
+    assert (w.evse.run.transaction, w.evse.run.authorized, w.plug_in.transaction) == ("4711", True, "4711")
+    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.PLAIN
     (record,) = await w.store.read(reads.open_transactions)
     assert (record.id, record.evse, record.started_at, record.meter_start_wh) == ("4711", E1, None, None)
     assert record.incomplete
     await w.store.writer.run(partial(writes.save_boot, fact=w.boot(), version=Version.V16, state=BootState.ACCEPTED))
     await w.restart()
-    assert (w.evse.transaction, w.evse.authorized) == ("4711", True)
-    await w.system.permissions.claim(AOI, E1)
+    assert (w.evse.run.transaction, w.evse.run.authorized) == ("4711", True)
+    await w.system.rooms.permissions.claim(AOI, E1)
     await w.quiet()
-    assert w.system.present.snapshot().evses[0].use is Use.HELD
+    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.HELD
     await w.take(w.stopped(4711))
-    assert w.evse.transaction is None
+    assert w.evse.run.transaction is None
     assert await w.store.read(reads.open_transactions) == []
     w.clock.pass_(60)
     await w.take(w.metered(transaction=4711, power_import_w=3000.0))
-    assert w.evse.transaction is None
+    assert w.evse.run.transaction is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_other_values_make_no_transaction(w: World, transaction: str, late
     await w.plug(None)
     now = w.clock.pass_(after_s)
     await w.take(w.metered(transaction=transaction, at=now - timedelta(seconds=late_s), power_import_w=3000.0))
-    assert w.evse.transaction is None
+    assert w.evse.run.transaction is None
     assert await w.store.read(reads.open_transactions) == []
 
 
@@ -114,7 +114,7 @@ async def test_a_start_gets_an_id_that_no_adopted_transaction_has(w: World) -> N
     taken = await w.store.writer.run(partial(writes.reserve_transaction_ids, count=1)) - 1000
     w.clock.pass_(60)
     await w.take(w.metered(transaction=taken, power_import_w=3000.0))
-    assert w.evse.transaction == str(taken)
+    assert w.evse.run.transaction == str(taken)
     (answer,) = await w.take(w.started(ref=EvseRef(S, 2)))
     assert answer.transaction != taken  # type: ignore[union-attr]
     assert answer.transaction > 0  # type: ignore[union-attr]
@@ -125,16 +125,16 @@ async def test_a_refused_token_is_not_accepted_by_a_restart(w: World) -> None:
     await w.token(IdTokenRecord(token="BAD", status=TokenStatus.BLOCKED))
     for token in (STRANGER, IdToken("BAD")):
         await w.take(w.started(token))
-        assert not w.evse.authorized
+        assert not w.evse.run.authorized
         await w.restart()
-        assert w.evse.transaction is not None
-        assert not w.evse.authorized
+        assert w.evse.run.transaction is not None
+        assert not w.evse.run.authorized
 
 
 async def test_no_power_flows_after_a_restart_where_no_transaction_runs(w: World) -> None:
     """Field lesson 19."""
     await w.take(w.started())
-    await w.take(w.metered(power_import_w=5000.0), w.stopped(w.evse.transaction))
+    await w.take(w.metered(power_import_w=5000.0), w.stopped(w.evse.run.transaction))
     await w.restart()
     assert w.evse.power_w == 0
 
@@ -143,16 +143,16 @@ async def test_a_proven_discharge_is_proven_after_a_restart_for_the_same_firmwar
     """V2G-8."""
     await w.take(w.boot("1.0"))
     await w.resource()
-    w.evse.probe_state = ProbeState.UNTRIED
-    await w.system.dispatch.tick()
-    assert w.evse.probe is not None
+    w.evse.told.probe_state = ProbeState.UNTRIED
+    await w.system.rooms.dispatch.tick()
+    assert w.evse.told.probe is not None
     w.clock.pass_(10)
     await w.take(w.metered(power_export_w=1000.0))
-    assert w.evse.probe_state is ProbeState.PASSED
+    assert w.evse.told.probe_state is ProbeState.PASSED
     await w.restart()
-    assert w.evse.probe_state is ProbeState.PASSED
+    assert w.evse.told.probe_state is ProbeState.PASSED
     await w.take(w.boot("2.0"))
-    assert w.evse.probe_state is ProbeState.UNTRIED
+    assert w.evse.told.probe_state is ProbeState.UNTRIED
 
 
 async def test_a_plug_in_at_an_evse_that_the_station_brought_along_survives_a_restart(w: World) -> None:
@@ -172,7 +172,7 @@ async def test_a_plug_in_at_an_evse_that_the_station_brought_along_survives_a_re
 async def test_an_evse_comes_into_being_by_its_station_only(w: World) -> None:
     """Neither a link that somebody made up nor an API call makes one."""
     with pytest.raises(NotFound):
-        await w.system.permissions.claim(AOI, EvseRef(S, 5))
+        await w.system.rooms.permissions.claim(AOI, EvseRef(S, 5))
     assert list(w.station.evses) == [1]
 
 
@@ -188,9 +188,9 @@ async def test_the_state_of_charge_a_vehicle_came_with_survives_a_restart(w: Wor
 async def test_a_station_that_comes_back_in_another_version_keeps_its_plug_in(w: World) -> None:
     """Version is of the connection."""
     await w.resource()
-    w.system.intake.disconnected(S)
+    w.system.rooms.intake.disconnected(S)
     w.stations.versions[S] = Version.V16
-    w.system.intake.connected(S, Version.V16)
+    w.system.rooms.intake.connected(S, Version.V16)
     await w.quiet()
     assert (w.station.version, w.station.station.version) == (Version.V16, Version.V16)
     assert w.plug_in.evse == E1

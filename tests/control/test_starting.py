@@ -19,7 +19,7 @@ def starts(w: World) -> list[StartTransaction]:
 
 async def swept(w: World, seconds: float = 0) -> int:
     w.clock.pass_(seconds)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     await w.quiet()
     return len(starts(w))
 
@@ -37,7 +37,7 @@ async def test_a_yes_starts_the_transaction_with_a_token_that_we_accept(w: World
         "Accepted",
         "Accepted",
     ]
-    assert w.evse.authorized
+    assert w.evse.run.authorized
     assert await swept(w, 60) == 1
 
 
@@ -102,9 +102,9 @@ async def test_a_station_that_gives_up_waiting_is_started_at_no_power_first(w: W
     assert start.limit is not None
     assert (start.limit.setpoint_w, start.limit.profile, start.limit.transaction) == (0, profile_of(E1), None)
     await w.take(w.started(starts(w)[0].token))
-    await w.system.dispatch.tick()
+    await w.system.rooms.dispatch.tick()
     await w.quiet()
-    assert w.system.present.snapshot().evses[0].use is Use.HELD
+    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.HELD
     assert [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)] == [0]
 
 
@@ -192,11 +192,11 @@ async def test_a_station_that_is_not_ready_is_not_started(w: World, away: str) -
 async def test_a_vehicle_that_leaves_while_its_start_is_stored_starts_nothing(w: World) -> None:
     """P4: its user's token must not start the next vehicle."""
     await w.plug()
-    w.system.permissions.on_decided = lambda evse: None
+    w.system.rooms.permissions.on_decided = lambda evse: None
     await w.say()
-    w.system.starting.sweep(w.station, w.evse, w.clock.now())
+    w.system.rooms.remote_starts.sweep(w.station, w.evse, w.clock.now())
     w.evse.forget_vehicle()
-    w.system.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
+    w.system.rooms.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
     await w.quiet()
     assert starts(w) == []
     assert w.plug_in.user is None

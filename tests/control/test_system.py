@@ -46,7 +46,7 @@ async def test_a_free_connector_ends_the_plug_in_after_the_bounce_time(
     await w.plug()
     await w.take(w.status(ConnectorStatus.AVAILABLE))
     w.clock.pass_(seconds)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     assert (w.evse.plug_in is not None) is is_there
 
 
@@ -59,7 +59,7 @@ async def test_a_free_connector_with_an_open_transaction_is_only_suspect_for_som
     (started,) = await w.take(w.started())
     await w.take(w.status(ConnectorStatus.AVAILABLE))
     w.clock.pass_(seconds)
-    await w.system.sweep()
+    await w.system.reactions.sweep()
     await w.quiet()
     assert (w.evse.plug_in is not None) is is_there
     if not is_there:
@@ -87,10 +87,10 @@ async def test_how_long_a_free_connector_is_suspect_depends_on_how_often_it_is_m
     async with world(tmp_path, metering={"sample_interval_s": interval_s}) as w:
         await w.take(w.started(), w.status(ConnectorStatus.AVAILABLE))
         w.clock.pass_(grace_s - 0.1)
-        await w.system.sweep()
+        await w.system.reactions.sweep()
         assert w.evse.plug_in is not None
         w.clock.pass_(0.1)
-        await w.system.sweep()
+        await w.system.reactions.sweep()
         assert w.evse.plug_in is None
 
 
@@ -110,7 +110,7 @@ async def test_a_restarted_server_knows_what_it_knew(tmp_path: Path) -> None:
             assert again.is_ready
             evse = again.live.find(before.evse)
             assert evse is not None
-            assert (evse.plug_in, evse.transaction, evse.authorized) == (before, "tx-1", True)
+            assert (evse.plug_in, evse.run.transaction, evse.run.authorized) == (before, "tx-1", True)
             assert [known.id for known in again.events.open()] == [made.id]
             assert again.prices.series(AREA, START).at(START) == Decimal(99)
             assert again.tokens.find(CARD) is not None
@@ -125,7 +125,7 @@ async def test_when_a_station_was_last_heard_survives(w: World) -> None:
     w.clock.pass_(50)
     await w.take(w.boot())
     w.clock.pass_(50)
-    w.system.intake.connected(S, Version.V16)
+    w.system.rooms.intake.connected(S, Version.V16)
     await w.system._flush_heard()
     await w.quiet()
     kept = await w.store.read(partial(reads.station, id=S))
@@ -154,7 +154,7 @@ async def test_one_tick_that_fails_is_not_the_last(w: World) -> None:
             ticks.put_nowait(1)
             raise RuntimeError("a bad tick")
 
-    old = w.system.dispatch
+    old = w.system.rooms.dispatch
     failing = Failing(w.store, old._present, old._outbox, old._probing, old._settings)
     task = asyncio.ensure_future(failing.run())
     for _ in range(2):
@@ -169,7 +169,7 @@ async def test_one_tick_that_fails_is_not_the_last(w: World) -> None:
 async def test_an_event_is_kept_and_wakes_the_dispatch(w: World) -> None:
     """P12."""
     made = await w.system.events.create(event())
-    assert w.system.dispatch._due.is_set()
+    assert w.system.rooms.dispatch._due.is_set()
     assert await w.store.read(partial(reads.dr_event, id=made.id)) == made
     assert await w.system.events.get(made.id) == made
 
@@ -197,7 +197,7 @@ async def test_a_cancelled_event_ends_now_and_only_once(w: World) -> None:
 async def test_an_event_is_open_until_it_has_ended(w: World) -> None:
     await w.system.events.create(event(starts_at=START + timedelta(minutes=30)))
     assert len(w.system.events.open()) == 1
-    assert w.system.present.snapshot().events == ()
+    assert w.system.rooms.snapshots.snapshot().events == ()
     w.clock.pass_(3600)
     assert w.system.events.open() == []
 

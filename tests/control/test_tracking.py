@@ -37,7 +37,7 @@ class Track:
     """A live state and short ways to tell it facts; ``seen``: names of the changes that came of them."""
 
     def __init__(self, evses: int = 1) -> None:
-        self.live = Live()
+        self.live = Live(lambda station: None)
         self.live.add(station(evses=evses), Quirks())
         self.now = START
         self.seen: list[str] = []
@@ -150,7 +150,7 @@ def test_a_transaction_event_of_a_cable_is_a_plug_in(t: Track, how: dict[str, st
     """P2: TxStartPoint EVConnected; the transaction exists, nobody is authorized."""
     t.tell(t.event(STARTED, **how))
     assert t.seen == ["PluggedIn", "TransactionBegan"]
-    assert not t.evse.authorized
+    assert not t.evse.run.authorized
 
 
 def test_an_authorized_transaction_event_without_a_cable_is_no_plug_in(t: Track) -> None:
@@ -213,9 +213,9 @@ def test_available_only_makes_the_plug_in_suspect_and_a_bounce_keeps_it(t: Track
     plug_in = t.evse.plug_in
     t.later(1)
     t.tell(t.status(S_.AVAILABLE))
-    assert t.evse.available_since == t.now
+    assert t.evse.cable.available_since == t.now
     t.tell(t.status(S_.PREPARING))
-    assert (t.evse.plug_in, t.evse.available_since) == (plug_in, None)
+    assert (t.evse.plug_in, t.evse.cable.available_since) == (plug_in, None)
 
 
 def test_power_that_flows_clears_the_suspicion_of_an_available_connector(t: Track) -> None:
@@ -223,7 +223,7 @@ def test_power_that_flows_clears_the_suspicion_of_an_available_connector(t: Trac
     t.begin()
     t.tell(t.status(S_.AVAILABLE))
     t.tell(t.metered(7, power_import_w=3000.0))
-    assert t.evse.available_since is None
+    assert t.evse.cable.available_since is None
 
 
 def test_a_connected_transaction_event_clears_the_suspicion(t: Track) -> None:
@@ -231,7 +231,7 @@ def test_a_connected_transaction_event_clears_the_suspicion(t: Track) -> None:
     t.tell(t.event(STARTED, charging_state="Charging"))
     t.tell(t.status(S_.AVAILABLE))
     t.tell(t.event(charging_state="SuspendedEV"))
-    assert t.evse.available_since is None
+    assert t.evse.cable.available_since is None
 
 
 def test_a_transaction_that_ends_at_a_free_connector_leaves_no_vehicle(t: Track) -> None:
@@ -240,7 +240,7 @@ def test_a_transaction_that_ends_at_a_free_connector_leaves_no_vehicle(t: Track)
     t.tell(t.status(S_.AVAILABLE))
     t.tell(t.metered(7, power_import_w=3000.0))
     t.stop()
-    assert t.evse.available_since == t.now
+    assert t.evse.cable.available_since == t.now
 
 
 @pytest.mark.parametrize("how", [{"trigger": "EVDeparted"}, {"stopped_reason": "EVDisconnected"}])
@@ -266,14 +266,14 @@ def test_a_whole_transaction_from_the_offline_queue_opens_nothing(t: Track) -> N
     t.tell(t.event(offline=True, charging_state="Charging"))
     t.tell(t.event(ENDED, offline=True))
     assert t.seen == []
-    assert (t.evse.plug_in, t.evse.transaction) == (None, None)
+    assert (t.evse.plug_in, t.evse.run.transaction) == (None, None)
 
 
 def test_an_end_from_the_offline_queue_closes_what_runs(t: Track) -> None:
     """V2G-24: history closes what it closes."""
     t.tell(t.event(STARTED, charging_state="Charging"))
     t.tell(t.event(ENDED, offline=True))
-    assert t.evse.transaction is None
+    assert t.evse.run.transaction is None
 
 
 def test_a_start_older_than_the_connectors_last_available_is_history(t: Track) -> None:
@@ -291,7 +291,7 @@ def test_a_repeated_start_of_a_transaction_that_has_ended_revives_nothing(t: Tra
     t.stop()
     del t.seen[:]
     t.begin()
-    assert (t.seen, t.evse.transaction) == ([], None)
+    assert (t.seen, t.evse.run.transaction) == ([], None)
 
 
 def test_a_late_event_of_a_transaction_that_has_ended_revives_nothing(t: Track) -> None:
@@ -300,7 +300,7 @@ def test_a_late_event_of_a_transaction_that_has_ended_revives_nothing(t: Track) 
     t.tell(t.event(ENDED, trigger="EVDeparted"))
     del t.seen[:]
     t.tell(t.event(charging_state="Charging", readings=(Reading(at=t.later(1), power_import_w=5000.0),)))
-    assert (t.seen, t.evse.plug_in, t.evse.transaction) == ([], None, None)
+    assert (t.seen, t.evse.plug_in, t.evse.run.transaction) == ([], None, None)
 
 
 def test_values_of_a_transaction_that_has_ended_are_not_the_present(t: Track) -> None:
@@ -325,25 +325,25 @@ def test_a_repeated_event_changes_nothing(t: Track) -> None:
 def test_what_was_allowed_in_one_transaction_is_not_allowed_in_the_next(t: Track) -> None:
     """P4: the stop of the first was lost, the second comes with a token that is refused."""
     t.begin(7)
-    assert t.evse.authorized
+    assert t.evse.run.authorized
     t.tell(t.started(token=IdToken("B"), meter_start_wh=5), Committed(result=8, token_accepted=False))
-    assert t.evse.transaction == "8"
-    assert not t.evse.authorized
+    assert t.evse.run.transaction == "8"
+    assert not t.evse.run.authorized
 
 
 def test_a_refused_token_is_not_accepted_by_energy_that_flows_all_the_same(t: Track) -> None:
     """P4: a station that charges against the answer is not thereby authorized."""
     t.tell(t.event(STARTED, token=IdToken("B"), charging_state="Charging"), Committed(True, token_accepted=False))
     t.tell(t.event(charging_state="Charging"))
-    assert not t.evse.authorized
+    assert not t.evse.run.authorized
     t.tell(t.event(charging_state="Charging", token=IdToken("A")))
-    assert t.evse.authorized
+    assert t.evse.run.authorized
 
 
 def test_a_station_that_asks_for_no_token_is_taken_as_it_is(t: Track) -> None:
     """Its host lets everybody charge."""
     t.tell(t.event(STARTED, charging_state="Charging"))
-    assert t.evse.authorized
+    assert t.evse.run.authorized
 
 
 def test_the_next_vehicle_inherits_nothing(t: Track) -> None:
@@ -389,7 +389,7 @@ def test_registers_and_power_that_a_sample_leaves_out_stay_known(t: Track) -> No
     t.tell(t.metered(7, power_import_w=3000.0, import_wh=100.0))
     t.later(1)
     t.tell(t.metered(7, export_wh=5.0))
-    assert (t.evse.power_w, t.evse.reading.import_wh, t.evse.reading.export_wh) == (3000, 100.0, 5.0)
+    assert (t.evse.power_w, t.evse.meter.reading.import_wh, t.evse.meter.reading.export_wh) == (3000, 100.0, 5.0)
 
 
 @pytest.mark.parametrize("number", [-1, 0, 65, 1_634_030_126])
@@ -410,13 +410,13 @@ def test_two_evses_never_mix() -> None:
     other = t.live.find(E2)
     assert other is not None
     assert (other.transaction, other.power_w, other.soc_percent) == ("8", 2000, 70.0)
-    assert (t.evse.transaction, t.evse.soc_percent) == (None, None)
+    assert (t.evse.run.transaction, t.evse.soc_percent) == (None, None)
 
 
 def test_another_connector_that_becomes_free_does_not_end_the_plug_in(t: Track) -> None:
     t.tell(t.status(S_.OCCUPIED, connector=2))
     t.tell(t.status(S_.AVAILABLE, connector=1))
-    assert t.evse.available_since is None
+    assert t.evse.cable.available_since is None
 
 
 def test_a_plug_in_learns_its_connector_from_the_status_that_names_it(t: Track) -> None:
@@ -426,7 +426,7 @@ def test_a_plug_in_learns_its_connector_from_the_status_that_names_it(t: Track) 
     t.tell(t.event(ENDED))
     t.tell(t.status(S_.AVAILABLE, connector=2))
     assert t.evse.plug_in.connector == 2
-    assert t.evse.available_since is not None
+    assert t.evse.cable.available_since is not None
 
 
 FACTS = st.lists(
@@ -476,13 +476,13 @@ def test_there_is_never_a_plug_in_without_a_cable_nor_an_authorization_without_a
     """P2, P4: over any sequence of facts."""
     t = Track()
     for kind, number in facts:
-        plugged, authorized = t.evse.plug_in is not None, t.evse.authorized
+        plugged, authorized = t.evse.plug_in is not None, t.evse.run.authorized
         t.later(7)
         _tell(t, kind, number)
         assert plugged or t.evse.plug_in is None or kind in CABLE
-        assert authorized or not t.evse.authorized or kind in ACCEPTED
-        assert t.evse.transaction is not None or not t.evse.authorized
-        assert t.evse.plug_in is not None or t.evse.transaction is None
+        assert authorized or not t.evse.run.authorized or kind in ACCEPTED
+        assert t.evse.run.transaction is not None or not t.evse.run.authorized
+        assert t.evse.plug_in is not None or t.evse.run.transaction is None
 
 
 @given(FACTS)
@@ -490,14 +490,14 @@ def test_a_transaction_that_has_ended_never_runs_again_and_takes_no_power(facts:
     """Field lessons 15 and 19."""
     t = Track()
     for kind, number in facts:
-        before = t.evse.transaction
+        before = t.evse.run.transaction
         t.later(7)
         _tell(t, kind, number)
-        if before is not None and t.evse.transaction is None and kind in {"stop", "end"}:
+        if before is not None and t.evse.run.transaction is None and kind in {"stop", "end"}:
             assert t.evse.power_w in (None, 0)
             for again in ("start", "event", "metered"):
                 _tell(t, again, int(before))
-            assert t.evse.transaction is None
+            assert t.evse.run.transaction is None
             assert t.evse.power_w in (None, 0)
 
 

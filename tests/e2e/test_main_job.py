@@ -72,7 +72,7 @@ async def over(world: World, event: dict[str, Any]) -> dict[str, Any]:
 async def decisions(world: World) -> None:
     """Let the server decide a few times more."""
     for _ in range(4):
-        await world.daemon.system.dispatch.tick()
+        await world.daemon.system.rooms.dispatch.tick()
 
 
 async def settled(world: World, here: Visit) -> list[dict[str, Any]]:

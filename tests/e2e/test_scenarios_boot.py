@@ -35,7 +35,7 @@ async def test_a_station_not_accepted_is_kept_out_of_service_until_it_is(
     if version != "1.6":  # B02.FR.09, B03.FR.07; 1.6 boxes that talk first are answered (field lessons §8a)
         assert (await station.ask("Heartbeat", {}))[2] == "SecurityError"
     await station.ask("StatusNotification", status_of(version))
-    await world.daemon.system.sweep()
+    await world.daemon.system.reactions.sweep()
     assert (await driver.state())["plug_in"] is None or version == "1.6"
     if state == "pending":
         assert await world.call(id_, "TriggerMessage", {"requestedMessage": "BootNotification"})

@@ -159,7 +159,7 @@ async def test_a_station_that_reads_negative_as_unlimited_is_never_tried_again(w
     await until(verdict, "the probe's verdict")
     await flows(station, 0)
     tried = sum(limits(call)[0] < 0 for call in asked(station, "SetChargingProfile"))
-    await world.daemon.system.dispatch.tick()
+    await world.daemon.system.rooms.dispatch.tick()
     await flows(station, 0)
     assert sum(limits(call)[0] < 0 for call in asked(station, "SetChargingProfile")) == tried == 1
 

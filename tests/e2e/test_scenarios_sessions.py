@@ -168,7 +168,7 @@ async def test_a_rejected_remote_start_or_stop_is_reported_and_not_repeated_blin
     await driver.answer(granted=True)
     await station.until(lambda: station.count(start) >= 2)
     for _ in range(3):  # 30 s must pass before another try; at most one came at once, without a limit in it
-        await world.daemon.system.sweep()
+        await world.daemon.system.reactions.sweep()
         await station.tell("Heartbeat", {})
     assert station.count(start) <= 3
     assert await world.transactions(station.id) == []

@@ -1,7 +1,9 @@
 """For one period the merit order is the optimum of the linear program. Reference demand-response §6.3, §6.7 (a)."""
 
+import math
 from dataclasses import replace
 from decimal import Decimal
+from typing import NamedTuple
 
 import highspy
 import numpy as np
@@ -12,9 +14,6 @@ from csms.domain.dr import Direction, DrEvent
 from csms.domain.snapshot import Battery, EvseState, Snapshot, Terms, Use
 from csms.domain.station import Ratings
 from policies import decide
-from policies.baseline import baseline, parties
-from policies.response import Offer, offer_of
-from policies.tree import SiteTree, Watts, site_tree
 from tests.policies.fleets import AWAY, HOME, event, prices, resource, site, snapshot
 
 
@@ -63,45 +62,85 @@ def vehicle(number: int, draw: np.random.Generator) -> EvseState:
     )
 
 
+HORIZON_H = 180 / 3600
+NOW_AND_LATER = {HOME: (30.0, 25.0), AWAY: (20.0, 40.0)}
+
+
+class Step(NamedTuple):
+    """One part of what a vehicle can do: W and what a kWh of it costs."""
+
+    quantity_w: float
+    cost: float
+
+
+def steps_of(one: EvseState, base_w: int, wanted: DrEvent) -> list[Step]:
+    """What a vehicle of these fleets can do, from its own figures: stated here anew, not read from the policies."""
+    battery, asks = one.battery, one.terms
+    assert battery is not None
+    tariff, later = NOW_AND_LATER[AWAY if one.site == "room3" else HOME]
+    pays = float(wanted.price_per_kwh or 0)
+    if one.use is not Use.RESOURCE:
+        return []
+    lacking_wh = max(0.0, (asks.required_wh - battery.energy_wh) / battery.charge_efficiency)
+    if wanted.direction is Direction.UP:
+        cost = min(pays, tariff)
+        room_w = (battery.capacity_wh - battery.energy_wh) / battery.charge_efficiency / HORIZON_H
+        allowed = room_w if cost <= float(asks.max_buy_per_kwh or 0) else lacking_wh / HORIZON_H
+        limit = math.floor(min(7360, battery.max_charge_w, allowed))
+        return [Step(max(0, limit - base_w), cost / battery.charge_efficiency)]
+    must = min(battery.max_charge_w, math.ceil(lacking_wh / HORIZON_H))
+    shift = max(0.0, later - tariff)
+    if base_w > must and shift > pays:
+        return []
+    spare_w = battery.discharge_efficiency * (battery.energy_wh - asks.required_wh) / HORIZON_H
+    give = math.floor(min(6000, battery.max_discharge_w, spare_w))
+    is_sold = not must and give >= 100 and pays >= float(asks.min_sell_per_kwh or 0)
+    replaced = tariff / (battery.charge_efficiency * battery.discharge_efficiency) + 0.05 * tariff
+    worth = max(shift, replaced, float(asks.min_sell_per_kwh or 0))
+    return [Step(max(0, base_w - must), shift), *([Step(give, worth)] if is_sold else [])]
+
+
 def costs(state: Snapshot, decision: Decision) -> tuple[float, float, float, float]:
-    """(moved, cost) of the decision and of the linear program over the same offers."""
-    tree = site_tree(state.sites, state.evses)
-    members = parties(state, tree)
-    base = baseline(tree, members, state)
+    """(moved, cost) of the decision and of the linear program, both by the costs stated here."""
     wanted = state.events[0]
-    offers = [offer_of(party, int(power), wanted) for party, power in zip(members, base, strict=True)]
-    sign = 1 if wanted.direction is Direction.UP else -1
-    powers = np.array([decision.setpoints[index].setpoint_w for index in tree.order])
-    moved = sign * (powers - base)
-    first = np.minimum(moved, [offer.quantity_w[0] for offer in offers])
-    ours = sum(
-        offer.cost[0] * one + offer.cost[1] * (both - one)
-        for offer, one, both in zip(offers, first, moved, strict=True)
-    )
-    return float(moved.sum()), float(ours), *optimum(tree, base, offers, wanted)
-
-
-def optimum(tree: SiteTree, base: Watts, offers: list[Offer], wanted: DrEvent) -> tuple[float, float]:
-    """The most that can be moved, up to the request, and the least cost of it: two programs, one after the other."""
-    lp = highspy.Highs()
-    lp.setOptionValue("output_flag", False)
-    steps = [[lp.addVariable(0, quantity) for quantity in offer.quantity_w] for offer in offers]
-    for node in tree.nodes:
-        inside = sum(step for pair in steps[node.start : node.stop] for step in pair)
-        net = node.sum_of(base)
-        is_up = wanted.direction is Direction.UP
-        lp.addConstr(inside <= (node.import_limit_w - net if is_up else node.export_limit_w + net))
-    whole = sum(step for pair in steps for step in pair)
-    lp.addConstr(whole <= wanted.requested_w)
-    lp.maximize(whole)
-    most = lp.getObjectiveValue()
-    lp.addConstr(whole >= most - 1e-7)
-    priced = [
-        (cost, step)
-        for offer, pair in zip(offers, steps, strict=True)
-        for cost, step in zip(offer.cost, pair, strict=True)
+    offers = [
+        steps_of(one, told.counterfactual_w, wanted) for one, told in zip(state.evses, decision.setpoints, strict=True)
     ]
-    lp.minimize(sum(cost * step for cost, step in priced))
+    moved, ours = 0.0, 0.0
+    for told, steps in zip(decision.setpoints, offers, strict=True):
+        left = abs(told.setpoint_w - told.counterfactual_w)
+        moved += left
+        for step in steps:
+            used = min(left, step.quantity_w)
+            ours, left = ours + used * step.cost, left - used
+        assert left == pytest.approx(0, abs=1), "moved further than the vehicle can"
+    return moved, ours, *optimum(state, decision, offers)
+
+
+def optimum(state: Snapshot, decision: Decision, offers: list[list[Step]]) -> tuple[float, float]:
+    """The most that can be moved, up to the request, and the least cost of it: two programs, one after the other."""
+    lp, wanted = highspy.Highs(), state.events[0]
+    lp.setOptionValue("output_flag", False)
+    variables = [[lp.addVariable(0, step.quantity_w) for step in steps] for steps in offers]
+    parents = {node.id: node.parent for node in state.sites}
+    for node in state.sites:
+        below = [index for index, one in enumerate(state.evses) if node.id in (one.site, parents[one.site])]
+        inside = [variable for index in below for variable in variables[index]]
+        net = sum(decision.setpoints[index].counterfactual_w for index in below)
+        limit = node.import_limit_w - net if wanted.direction is Direction.UP else node.export_limit_w + net
+        if inside:
+            lp.addConstr(sum(inside) <= limit)
+    whole = [variable for steps in variables for variable in steps]
+    lp.addConstr(sum(whole) <= wanted.requested_w)
+    lp.maximize(sum(whole))
+    most = lp.getObjectiveValue()
+    lp.addConstr(sum(whole) >= most - 1e-7)
+    priced = [
+        step.cost * each
+        for steps, own in zip(offers, variables, strict=True)
+        for step, each in zip(steps, own, strict=True)
+    ]
+    lp.minimize(sum(priced))
     return float(most), float(lp.getObjectiveValue())
 
 

@@ -12,10 +12,12 @@ from csms.domain.dr import Direction
 from csms.domain.snapshot import Battery, EvseState, Snapshot, Terms, Use
 from policies.constraints import violations
 from policies.rules import RULES
-from tests.policies.fleets import NOW, event, resource, site, snapshot
+from tests.policies.fleets import AWAY, NOW, event, resource, site, snapshot
 
 DOWN = event()
 UP = event(Direction.UP)
+OVER = event(ends_at=NOW - timedelta(seconds=1))
+DEARER_DOWN = event(price_per_kwh=None, incentive_per_kwh=Decimal(5))
 LATER = NOW + timedelta(hours=8)
 BATTERY = Battery(capacity_wh=40_000, energy_wh=20_000, max_charge_w=7000, max_discharge_w=6000)
 LOW = replace(BATTERY, energy_wh=11_990)
@@ -25,7 +27,12 @@ LOW = replace(BATTERY, energy_wh=11_990)
 def told(state: Snapshot, *powers_w: int, **changes: Any) -> Decision:
     """A decision with these powers, in the name of the snapshot's event where there is one."""
     named = state.events[0].id if state.events else None
-    given: dict[str, Any] = {"expires_at": NOW + timedelta(seconds=180), "event": named} | changes
+    price = state.events[0].price_per_kwh if state.events else None
+    given: dict[str, Any] = {
+        "expires_at": NOW + timedelta(seconds=180),
+        "event": named,
+        "price_per_kwh": price,
+    } | changes
     setpoints = (
         Setpoint(evse=evse.ref, setpoint_w=power, counterfactual_w=0, **given)
         for evse, power in zip(state.evses, powers_w, strict=True)
@@ -42,10 +49,15 @@ CASES: list[tuple[str, EvseState, int, Any]] = [
     ("evse_export_limit", resource(battery=replace(BATTERY, max_discharge_w=9000)), -6100, DOWN),
     ("vehicle_charge_limit", resource(), 7100, None),
     ("vehicle_discharge_limit", resource(battery=replace(BATTERY, max_discharge_w=2000)), -2100, DOWN),
-    ("discharge_without_permission", resource(use=Use.PLAIN), -2000, DOWN),
+    ("discharge_without_permission", resource(use=Use.NOTHING), -2000, None),
     ("discharge_without_permission", resource(terms=Terms(discharge=False)), -2000, DOWN),
     ("charge_without_permission", resource(use=Use.HELD), 2000, None),
     ("charge_without_permission", resource(use=Use.NOTHING), 2000, None),
+    ("charge_without_permission", resource(use=Use.NOTHING, battery=LOW, terms=Terms(required_wh=11_999)), 2000, None),
+    ("event_without_permission", resource(use=Use.PLAIN), 7000, DOWN),
+    ("event_not_in_force", resource(), 7000, OVER),
+    ("event_not_in_force", resource(), 7000, replace(DOWN, areas=frozenset({AWAY}))),
+    ("price_worse_than_promised", resource(), 0, DEARER_DOWN),
     ("charge_without_permission", resource(use=Use.IDLE), 2000, None),
     ("charge_without_permission", resource(terms=Terms(charge=False)), 2000, None),
     ("discharge_below_required", resource(terms=Terms(required_wh=19_900)), -2000, DOWN),

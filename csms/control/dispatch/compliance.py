@@ -1,18 +1,17 @@
 """Does the meter show what the station accepted? V2G-9, V2G-10, V2G-12; requirement G11."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from csms.control.dispatch.setpoint_queue import SetpointQueue
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive
-from csms.control.state.tasks import Spawn
 from csms.domain.commands import ReadSchedule
 from csms.domain.dispatch import SetpointRecord, SetpointState
-from csms.domain.facts import Reading
-from csms.domain.ports import Clock, Stations
+from csms.domain.ports import Stations
 from csms.settings import Dispatch as DispatchSettings
 from policies.compliance import Act, follows, observe, takes_all
 
@@ -22,36 +21,32 @@ READ_BACK_S = 300
 _TOLD = frozenset({SetpointState.ACKNOWLEDGED, SetpointState.OBSERVED, SetpointState.NOT_FOLLOWED})
 
 
-class Compliance:
-    """Holds each meter sample against the EVSE's setpoint. ``on_lost``: planned power does not come, plan again."""
+class ComplianceCheck:
+    """Holds each meter sample against the EVSE's setpoint."""
 
-    def __init__(
-        self,
-        outbox: SetpointQueue,
-        stations: Stations,
-        clock: Clock,
-        settings: DispatchSettings,
-        on_lost: Callable[[], None],
-    ) -> None:
-        self._outbox = outbox
+    def __init__(self, ground: Ground, queue: SetpointQueue, stations: Stations, settings: DispatchSettings) -> None:
+        self._ground = ground
+        self._clock = ground.clock
+        self._queue = queue
         self._stations = stations
-        self._clock = clock
         self._settings = settings
-        self._on_lost = on_lost
-        self.spawn: Spawn = lambda coroutine: coroutine.close()
 
-    def sampled(self, evse: EvseLive, reading: Reading) -> None:
-        record, power_w = evse.setpoint, reading.power_w
+    def sampled(self, change: changes.Sampled) -> None:
+        """The meter was read."""
+        evse, reading = change.evse, change.reading
+        record, power_w = evse.told.setpoint, reading.power_w
         if record is None or power_w is None or not self._settled(record, reading.at):
             return
-        if record.transaction != evse.transaction:
+        if record.transaction != evse.run.transaction:
             return
         self._note(evse, record, round(power_w))
-        if evse.probe is not None:
+        if evse.told.probe is not None:
             return
         if record.event is None and record.desired_w > 0:
-            evse.drawn_w = None if takes_all(record.desired_w, power_w) else round(max(power_w, 0))
-        evse.compliance, act = observe(evse.compliance, record.desired_w, power_w, self._settings.observe_samples)
+            evse.told.drawn_w = None if takes_all(record.desired_w, power_w) else round(max(power_w, 0))
+        evse.told.compliance, act = observe(
+            evse.told.compliance, record.desired_w, power_w, self._settings.observe_samples
+        )
         self._react(evse, record, act)
 
     def _settled(self, record: SetpointRecord, at: datetime) -> bool:
@@ -62,19 +57,19 @@ class Compliance:
     def _note(self, evse: EvseLive, record: SetpointRecord, power_w: int) -> None:
         state = SetpointState.OBSERVED if follows(record.desired_w, power_w) else SetpointState.NOT_FOLLOWED
         noted = replace(record, state=state, observed_w=power_w, observed_at=self._clock.now())
-        evse.setpoint = noted
+        evse.told.setpoint = noted
         if state is not record.state:
-            self._outbox.save(noted)
+            self._queue.save(noted)
 
     def _react(self, evse: EvseLive, record: SetpointRecord, act: Act) -> None:
         if act is Act.RESEND:
             log.info("setpoint.resent", evse=str(evse.ref), setpoint_w=record.desired_w)
-            self._outbox.put(evse, replace(record, state=SetpointState.DESIRED))
+            self._queue.put(evse, replace(record, state=SetpointState.DESIRED))
         elif act is Act.READ_BACK:
-            self.spawn(self._read_back(evse, record))
+            self._ground.spawn(self._read_back(evse, record))
         elif act is Act.DEGRADE:
-            log.warning("setpoint.degraded", evse=str(evse.ref), level=evse.compliance.level)
-            self._on_lost()
+            log.warning("setpoint.degraded", evse=str(evse.ref), level=evse.told.compliance.level)
+            self._ground.emit(changes.PowerLost(evse))
 
     async def _read_back(self, evse: EvseLive, record: SetpointRecord) -> None:
         command = ReadSchedule(evse=evse.ref, duration_s=READ_BACK_S, ratings=evse.evse.ratings)

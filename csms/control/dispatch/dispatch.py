@@ -12,16 +12,18 @@ import structlog
 from csms.control.dispatch.probing import Probing, broken_by, is_candidate, is_permitted
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
 from csms.domain.decision import Decision, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import DrEventId, EvseRef
 from csms.domain.snapshot import EvseState, Snapshot, Use
-from csms.domain.station import SetpointDriver
+from csms.domain.station import ProbeState, SetpointDriver
 from csms.settings import Dispatch as DispatchSettings
-from csms.store import Store, writes
+from csms.store import writes
 from policies import decide
-from policies.compliance import Level
+from policies.compliance import Compliance, Level
 from policies.constraints import failsafe, violations
 
 log = structlog.get_logger()
@@ -39,12 +41,18 @@ class Dispatch:
     """Decides every ``tick_s`` and soon after ``wake``."""
 
     def __init__(
-        self, store: Store, present: Snapshots, outbox: SetpointQueue, probing: Probing, settings: DispatchSettings
+        self,
+        ground: Ground,
+        snapshots: Snapshots,
+        queue: SetpointQueue,
+        probing: Probing,
+        settings: DispatchSettings,
     ) -> None:
-        self._store = store
-        self._present = present
-        self._live = present.live
-        self._outbox = outbox
+        self._store = ground.store
+        self._live = ground.live
+        self._clock = ground.clock
+        self._snapshots = snapshots
+        self._queue = queue
         self._probing = probing
         self._settings = settings
         self._due = asyncio.Event()
@@ -52,9 +60,32 @@ class Dispatch:
         self._used: dict[DrEventId, dict[EvseRef, datetime]] = {}
         self.decision: Decision | None = None
 
-    def wake(self) -> None:
+    def wake(self, _change: changes.Change) -> None:
         """Something changed: decide soon."""
         self._due.set()
+
+    def left(self, change: changes.Unplugged) -> None:
+        """Nothing that was learnt of this vehicle holds for the next; what the station proved does."""
+        told = change.evse.told
+        told.compliance = Compliance()
+        told.forget_setpoint()
+
+    def stopped(self, change: changes.TransactionOver) -> None:
+        """What the station was told was for the transaction that is over."""
+        change.evse.told.forget_setpoint()
+
+    def renew(self, change: changes.StationBooted | changes.StationConnected) -> None:
+        """V2G-62: the station may have missed or forgotten anything; what it is told is told again (V2G-12)."""
+        for evse in change.station.evses.values():
+            evse.told.forget_setpoint()
+
+    def disprove(self, change: changes.ModelChanged | changes.DriverChanged) -> None:
+        """A proof holds for the firmware and the driver it was made with (V2G-8). What was unsafe once is never tried
+        again."""
+        for evse in change.station.evses.values():
+            evse.told.forget_probe()
+            if evse.told.probe_state is not ProbeState.UNSAFE:
+                evse.told.probe_state = ProbeState.UNTRIED
 
     async def run(self) -> None:
         while True:
@@ -72,7 +103,7 @@ class Dispatch:
         """Decide once. The decision is committed before anything of it is sent."""
         self._end_forbidden_probes()
         begun = self._begin_probe()
-        snapshot = self._present.snapshot()
+        snapshot = self._snapshots.snapshot()
         decision, broken = checked(snapshot)
         if broken or _differs(decision, self._saved):
             await self._store.writer.run(partial(writes.save_decision, decision=decision, violations=broken))
@@ -88,29 +119,29 @@ class Dispatch:
 
     def _end_forbidden_probes(self) -> None:
         """The user has said no meanwhile, or is paid too little: the setpoint that follows is sent at once (P4, P5)."""
-        if not any(evse.probe for _, evse in self._live.evses()):
+        if not any(evse.told.probe for _, evse in self._live.evses()):
             return
-        snapshot = self._present.snapshot()
+        snapshot = self._snapshots.snapshot()
         for state in snapshot.evses:
             evse = self._live.find(state.ref)
-            if evse and evse.probe and not is_permitted(state, snapshot):
-                evse.forget_setpoint()
+            if evse and evse.told.probe and not is_permitted(state, snapshot):
+                evse.told.forget_setpoint()
 
     def _begin_probe(self) -> tuple[EvseLive, SetpointRecord] | None:
         """One at a time: the next is judged by a snapshot that counts this one in."""
-        now = self._present.clock.now()
+        now = self._clock.now()
         if not self._settings.probe or not any(is_candidate(*place, now) for place in self._live.evses()):
             return None
-        snapshot = self._present.snapshot()
+        snapshot = self._snapshots.snapshot()
         for state in snapshot.evses:
             station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
             record = self._probing.begin(station, evse, state, snapshot) if station and evse else None
             if evse is None or record is None:
                 continue
-            if not (broken := broken_by(record, self._present.snapshot())):
-                self.wake()
+            if not (broken := broken_by(record, self._snapshots.snapshot())):
+                self._due.set()
                 return evse, record
-            evse.forget_probe()
+            evse.told.forget_probe()
             log.warning("probe.forbidden", evse=str(evse.ref), rules=[one.rule for one in broken])
         return None
 
@@ -119,11 +150,11 @@ class Dispatch:
             station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
             if station is None or evse is None or not _is_reachable(station, evse):
                 continue
-            if not self._present.still_holds(state, snapshot.now):
+            if not self._snapshots.still_holds(state, snapshot.now):
                 continue
             driver = driver_for(station, evse)
             if is_forbidden_now(evse, setpoint, state.use) or due(evse, setpoint, driver, snapshot.now, self._settings):
-                self._outbox.put(evse, record_of(evse, setpoint, driver, snapshot.now))
+                self._queue.put(evse, record_of(evse, setpoint, driver, snapshot.now))
                 self._note_use(state, setpoint, snapshot.now)
 
     def _note_use(self, state: EvseState, setpoint: Setpoint, now: datetime) -> None:
@@ -135,7 +166,7 @@ class Dispatch:
         for event in self._used.keys() - {event.id for event in snapshot.events}:
             for ref, used_at in self._used.pop(event).items():
                 if evse := self._live.find(ref):
-                    evse.last_used_at = used_at
+                    evse.told.last_used_at = used_at
 
 
 def checked(snapshot: Snapshot) -> tuple[Decision, tuple[Violation, ...]]:
@@ -157,18 +188,18 @@ def _essence(setpoints: Sequence[Setpoint]) -> list[tuple[object, ...]]:
 
 
 def _is_reachable(station: StationLive, evse: EvseLive) -> bool:
-    told = evse.plug_in is not None and evse.transaction is not None and evse.probe is None
+    told = evse.cable.plugged is not None and evse.run.transaction is not None and evse.told.probe is None
     return told and station.version is not None
 
 
 def driver_for(station: StationLive, evse: EvseLive) -> SetpointDriver:
     """The rung of the degrade ladder that this EVSE stands on (V2G-10)."""
-    return station.driver_of(evse) if evse.compliance.level is Level.FULL else SetpointDriver.CHARGE_ONLY
+    return station.driver_of(evse) if evse.told.compliance.level is Level.FULL else SetpointDriver.CHARGE_ONLY
 
 
 def is_forbidden_now(evse: EvseLive, setpoint: Setpoint, use: Use) -> bool:
     """What was last sent is more than the user's answer allows by now: replaced at once, however new it is (P4)."""
-    last = evse.setpoint
+    last = evse.told.setpoint
     if last is None or not _is_new(last, setpoint):
         return False
     return (last.desired_w < 0 and use is not Use.RESOURCE) or (last.desired_w > 0 and use in _NO_POWER)
@@ -176,10 +207,10 @@ def is_forbidden_now(evse: EvseLive, setpoint: Setpoint, use: Use) -> bool:
 
 def due(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime, settings: DispatchSettings) -> bool:
     """Whether the station must be told: something new, an unanswered one, or the old one has run half its time."""
-    last = evse.setpoint
-    if last is None or last.transaction != evse.transaction or last.driver is not driver:
+    last = evse.told.setpoint
+    if last is None or last.transaction != evse.run.transaction or last.driver is not driver:
         return True
-    since_sent = now - evse.sent_at if evse.sent_at else timedelta.max
+    since_sent = now - evse.told.sent_at if evse.told.sent_at else timedelta.max
     if last.state in _UNDONE:
         return since_sent >= max(RETRY_AFTER, timedelta(seconds=settings.min_change_s))
     if since_sent < timedelta(seconds=settings.min_change_s):
@@ -191,17 +222,18 @@ def due(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetim
 def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime) -> SetpointRecord:
     """The setpoint as it will be stored and sent. One that is only renewed keeps what the meter showed of it so far:
     else its event would seem to miss nothing for a while, and the vehicles that stepped in would be sent away."""
-    last = evse.setpoint
-    is_renewed = last is not None and last.transaction == evse.transaction and not _is_new(last, setpoint)
+    last = evse.told.setpoint
+    is_renewed = last is not None and last.transaction == evse.run.transaction and not _is_new(last, setpoint)
     return SetpointRecord(
         id=f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}",
         evse=evse.ref,
-        plug_in=evse.plug_in.id if evse.plug_in else None,
-        transaction=evse.transaction,
+        plug_in=evse.cable.plugged.id if evse.cable.plugged else None,
+        transaction=evse.run.transaction,
         event=setpoint.event,
         decided_at=now,
         desired_w=setpoint.setpoint_w,
         counterfactual_w=setpoint.counterfactual_w,
+        price_per_kwh=setpoint.price_per_kwh,
         expires_at=setpoint.expires_at,
         driver=driver,
         reasons=setpoint.reasons,

@@ -8,17 +8,17 @@ from functools import partial
 import structlog
 
 from csms.control.dispatch.setpoint_queue import SetpointQueue
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
-from csms.control.state.tasks import nothing
 from csms.domain.decision import Reason, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import Reading
 from csms.domain.ids import AreaId, SiteId
-from csms.domain.ports import Clock
 from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 from csms.domain.station import ProbeState
-from csms.store import Store, Write, writes
+from csms.store import writes
 from policies import decide, probe
 from policies.constraints import violations
 
@@ -35,30 +35,31 @@ TRIED_AGAIN_AFTER = timedelta(days=1)
 class Probing:
     """Runs one probe per EVSE until it has an outcome; at most one at a time per station."""
 
-    def __init__(self, store: Store, outbox: SetpointQueue, clock: Clock) -> None:
-        self._store = store
-        self._outbox = outbox
-        self._clock = clock
+    def __init__(self, ground: Ground, queue: SetpointQueue) -> None:
+        self._ground = ground
+        self._store = ground.store
+        self._clock = ground.clock
+        self._queue = queue
 
     def begin(
         self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot
     ) -> SetpointRecord | None:
         """Begin a probe where it is due and nobody's conditions forbid it; its setpoint, which is yet to be sent."""
-        busy = any(other.probe is not None for other in station.evses.values())
+        busy = any(other.told.probe is not None for other in station.evses.values())
         if busy or not is_candidate(station, evse, snapshot.now) or not may_probe(state, snapshot):
             return None
         now = self._clock.now()
-        evse.probe = probe.begin(now, _may_draw_w(evse, state), state.ratings.max_discharge_w)
-        evse.probe_state = ProbeState.RUNNING
-        return self._setpoint(station, evse, evse.probe, _permitted_until(state, snapshot))
+        evse.told.probe = probe.begin(now, _may_draw_w(evse, state), state.ratings.max_discharge_w)
+        evse.told.probe_state = ProbeState.RUNNING
+        return self._setpoint(station, evse, evse.told.probe, _permitted_until(state, snapshot))
 
     def _setpoint(self, station: StationLive, evse: EvseLive, begun: probe.Probe, until: datetime) -> SetpointRecord:
         now = begun.started_at
         return SetpointRecord(
             id=f"probe-{evse.ref}-{now:%Y%m%dT%H%M%S%f}",
             evse=evse.ref,
-            plug_in=evse.plug_in.id if evse.plug_in else None,
-            transaction=evse.transaction,
+            plug_in=evse.cable.plugged.id if evse.cable.plugged else None,
+            transaction=evse.run.transaction,
             event=None,
             decided_at=now,
             desired_w=begun.setpoint_w,
@@ -70,43 +71,56 @@ class Probing:
 
     async def send(self, evse: EvseLive, record: SetpointRecord) -> None:
         """Store the probe's setpoint, then send it, if the probe is not over by then."""
-        begun = evse.probe
+        begun = evse.told.probe
         await self._store.writer.run(partial(writes.save_setpoint, record=record))
-        if begun is not None and evse.probe is begun:
-            self._outbox.put(evse, record)
+        if begun is not None and evse.told.probe is begun:
+            self._queue.put(evse, record)
             log.info("probe.begun", evse=str(evse.ref), setpoint_w=record.desired_w)
+
+    def sampled(self, change: changes.Sampled) -> None:
+        """The meter was read."""
+        if change.evse.told.probe is not None:
+            self.judge(self._ground.live.stations[change.evse.ref.station], change.evse, change.reading)
+
+    def sweep(self, station: StationLive, evse: EvseLive) -> None:
+        """A probe whose time is over ends without a reading."""
+        if evse.told.probe is not None:
+            self.judge(station, evse, None)
 
     def judge(self, station: StationLive, evse: EvseLive, reading: Reading | None) -> bool:
         """Look at a running probe; True when it has just ended. What was sampled before it says nothing about it."""
-        if evse.probe is None:
+        if evse.told.probe is None:
             return False
         if station.version is None:
-            evse.forget_setpoint()  # nothing more will be heard of it: it has proven nothing, and is begun anew
+            self._ground.emit(changes.PowerLost(evse))
+            evse.told.forget_setpoint()  # nothing more will be heard of it: it has proven nothing, and is begun anew
             return True
-        fresh = reading if reading is not None and reading.at >= evse.probe.started_at else None
-        state = ProbeState.FAILED if _is_refused(evse) else probe.judge(evse.probe, self._clock.now(), fresh)
+        fresh = reading if reading is not None and reading.at >= evse.told.probe.started_at else None
+        state = ProbeState.FAILED if _is_refused(evse) else probe.judge(evse.told.probe, self._clock.now(), fresh)
         if state is ProbeState.RUNNING:
             return False
-        evse.probe, evse.probe_state, evse.probed_at = None, state, self._clock.now()
-        work = partial(
+        told = evse.told
+        told.probe, told.probe_state, told.probed_at = None, state, self._clock.now()
+        self._ground.put(
             writes.save_probe, evse=evse.ref, firmware=station.station.firmware, state=state, at=self._clock.now()
         )
-        self._store.writer.put(Write((), work, nothing))
         log.info("probe.ended", evse=str(evse.ref), state=state)
+        self._ground.emit(changes.PowerLost(evse))
         return True
 
 
 def is_candidate(station: StationLive, evse: EvseLive, now: datetime) -> bool:
     """A vehicle that may flow, at a station that is there, could discharge and has not shown it."""
     could = station.quirks.driver.can_discharge and station.version is not None
-    return could and evse.authorized and is_due(evse, now)
+    return could and evse.run.authorized and is_due(evse, now)
 
 
 def is_due(evse: EvseLive, now: datetime) -> bool:
     """Not tried yet, or failed at least a day ago in an earlier plug-in."""
-    if evse.probe_state is not ProbeState.FAILED or evse.probed_at is None or evse.plug_in is None:
-        return evse.probe_state is ProbeState.UNTRIED
-    return evse.plug_in.plugged_at > evse.probed_at and now - evse.probed_at >= TRIED_AGAIN_AFTER
+    told, plugged = evse.told, evse.cable.plugged
+    if told.probe_state is not ProbeState.FAILED or told.probed_at is None or plugged is None:
+        return told.probe_state is ProbeState.UNTRIED
+    return plugged.plugged_at > told.probed_at and now - told.probed_at >= TRIED_AGAIN_AFTER
 
 
 def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ...]:
@@ -133,13 +147,13 @@ def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ..
 
 def _may_draw_w(evse: EvseLive, state: EvseState) -> float:
     """What the vehicle may draw before the probe: a ramp up to its limit is no sign of "unlimited"."""
-    limit_w = state.ratings.max_charge_w if evse.setpoint is None else evse.setpoint.desired_w
+    limit_w = state.ratings.max_charge_w if evse.told.setpoint is None else evse.told.setpoint.desired_w
     return float(max(evse.power_w or 0, limit_w, 0))
 
 
 def _is_refused(evse: EvseLive) -> bool:
     """The station said no to the probe's own setpoint: there is nothing to wait for."""
-    record = evse.setpoint
+    record = evse.told.setpoint
     return record is not None and record.reasons == (Reason.PROBE,) and record.state is SetpointState.REJECTED
 
 

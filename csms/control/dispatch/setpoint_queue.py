@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 import structlog
 
-from csms.control.state.live import EvseLive, Live, StationLive
+from csms.control.state.ground import Ground
+from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.profiles import BACKDATED, profile_of
-from csms.control.state.tasks import Spawn, nothing
 from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
@@ -22,9 +21,9 @@ from csms.domain.commands import (
 )
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import EvseRef, StationId
-from csms.domain.ports import Clock, Stations
+from csms.domain.ports import Stations
 from csms.domain.station import SetpointDriver
-from csms.store import Store, Write, writes
+from csms.store import writes
 from policies.compliance import refused
 
 log = structlog.get_logger()
@@ -35,28 +34,27 @@ STALE_BEFORE_END = timedelta(seconds=2)
 class SetpointQueue:
     """One queue per station, one setpoint per EVSE in it."""
 
-    def __init__(self, store: Store, live: Live, stations: Stations, clock: Clock, spawn: Spawn) -> None:
-        self._store = store
-        self._live = live
+    def __init__(self, ground: Ground, stations: Stations) -> None:
+        self._ground = ground
+        self._live = ground.live
+        self._clock = ground.clock
         self._stations = stations
-        self._clock = clock
-        self._spawn = spawn
         self._waiting: dict[StationId, dict[EvseRef, SetpointRecord]] = {}
         self._busy: set[StationId] = set()
 
     def put(self, evse: EvseLive, record: SetpointRecord) -> None:
         """Take a desired setpoint: it becomes the EVSE's, is stored, and is sent when the station is free."""
-        evse.setpoint = record
-        evse.sent_at = self._clock.now()
+        evse.told.setpoint = record
+        evse.told.sent_at = self._clock.now()
         self.save(record)
         station = evse.ref.station
         self._waiting.setdefault(station, {})[evse.ref] = record
         if station not in self._busy:
             self._busy.add(station)
-            self._spawn(self._drain(station))
+            self._ground.spawn(self._drain(station))
 
     def save(self, record: SetpointRecord) -> None:
-        self._store.writer.put(Write((), partial(writes.save_setpoint, record=record), nothing))
+        self._ground.put(writes.save_setpoint, record=record)
 
     async def _drain(self, station: StationId) -> None:
         waiting = self._waiting[station]
@@ -72,7 +70,7 @@ class SetpointQueue:
         now = self._clock.now()
         if station is None or evse is None or record.expires_at - now < STALE_BEFORE_END:
             return
-        if record.transaction != evse.transaction:
+        if record.transaction != evse.run.transaction:
             return
         command = command_of(record, station, evse)
         outcome = await self._stations.send(command)
@@ -85,11 +83,11 @@ class SetpointQueue:
         if told.state is SetpointState.ACKNOWLEDGED:
             told = replace(told, acknowledged_at=self._clock.now())
         self.save(told)
-        if evse.setpoint is None or evse.setpoint.id != record.id:
+        if evse.told.setpoint is None or evse.told.setpoint.id != record.id:
             return
-        evse.setpoint = told
+        evse.told.setpoint = told
         if told.state is SetpointState.REJECTED:
-            evse.compliance = refused(evse.compliance)
+            evse.told.compliance = refused(evse.told.compliance)
             log.warning("setpoint.refused", evse=str(record.evse), setpoint_w=record.desired_w, reason=told.refusal)
 
 
@@ -111,9 +109,9 @@ def after(record: SetpointRecord, outcome: Outcome) -> SetpointRecord:
 def command_of(record: SetpointRecord, station: StationLive, evse: EvseLive) -> Command:
     """An installed Dynamic profile is updated, everything else is a profile of its own."""
     dynamic = record.driver is SetpointDriver.OCPP21_DYNAMIC
-    if dynamic and evse.dynamic_transaction == record.transaction and record.transaction is not None:
+    if dynamic and evse.told.dynamic_transaction == record.transaction and record.transaction is not None:
         return UpdateSetpoint(evse=record.evse, profile=profile_of(record.evse), setpoint_w=record.desired_w)
-    evse.dynamic_transaction = record.transaction if dynamic else None
+    evse.told.dynamic_transaction = record.transaction if dynamic else None
     return _apply(record, station, evse)
 
 

@@ -1,14 +1,13 @@
 """From live state to the value that decisions are made from. The only place that reads one into the other."""
 
-from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from csms.control.state.live import EvseLive, Live, StationLive
+from csms.control.state.events import Events
+from csms.control.state.ground import Ground
+from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.prices import Prices
 from csms.control.state.use import use_now
-from csms.domain.dr import DrEvent
 from csms.domain.ids import AreaId, SiteId
-from csms.domain.ports import Clock
 from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use
 from csms.domain.station import ProbeState
 from csms.settings import PermissionSettings, Settings
@@ -39,13 +38,13 @@ def sites_of(settings: Settings) -> tuple[Site, ...]:
 
 
 class Snapshots:
-    """The present, as a value whenever it is asked for. ``events``: the DR events that have not ended."""
+    """The present, as a value whenever it is asked for."""
 
-    def __init__(self, live: Live, prices: Prices, settings: Settings, clock: Clock) -> None:
-        self.live = live
-        self.clock = clock
-        self.events: Callable[[], Iterable[DrEvent]] = lambda: ()
+    def __init__(self, ground: Ground, prices: Prices, events: Events, settings: Settings) -> None:
+        self._live = ground.live
+        self._clock = ground.clock
         self._prices = prices
+        self._events = events
         self._settings = settings
         self._sites = sites_of(settings)
         self._known = frozenset(site.id for site in self._sites)
@@ -56,7 +55,7 @@ class Snapshots:
         An EVSE without a vehicle has nothing to decide; one at a site that the configuration does not name has no known
         limits. Neither takes part.
         """
-        now = self.clock.now()
+        now = self._clock.now()
         rules = self._settings.permission
         return Snapshot(
             now=now,
@@ -64,17 +63,17 @@ class Snapshots:
             sites=self._sites,
             evses=tuple(
                 state_of(station, evse, rules, now)
-                for station, evse in self.live.evses()
+                for station, evse in self._live.evses()
                 if evse.is_in_use and evse.evse.site in self._known
             ),
-            events=tuple(event for event in self.events() if event.is_active(now)),
+            events=tuple(event for event in self._events.open() if event.is_active(now)),
             prices={area: self._prices.series(area, now) for area in self._prices.areas},
         )
 
     def still_holds(self, state: EvseState, now: datetime) -> bool:
         """Whether the same vehicle is there with the same answer as when the snapshot was taken."""
-        evse = self.live.find(state.ref)
-        if evse is None or evse.plug_in is None or evse.plug_in.id != state.plug_in:
+        evse = self._live.find(state.ref)
+        if evse is None or evse.cable.plugged is None or evse.cable.plugged.id != state.plug_in:
             return False
         return use_now(evse, self._settings.permission, now) is state.use
 
@@ -82,15 +81,19 @@ class Snapshots:
 def served_of(evse: EvseLive) -> Served | None:
     """What the EVSE does for its event. None where the plan counts on others already: it does not follow, or its
     transaction is over."""
-    record = evse.setpoint
+    record = evse.told.setpoint
     if (
         record is None
         or record.event is None
         or record.observed_w is None
-        or evse.compliance.level is Level.UNCONTROLLED
+        or evse.told.compliance.level is Level.UNCONTROLLED
     ):
         return None
-    return Served(record.event, record.desired_w, record.observed_w) if record.transaction == evse.transaction else None
+    return (
+        Served(record.event, record.desired_w, record.observed_w)
+        if record.transaction == evse.run.transaction
+        else None
+    )
 
 
 def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime) -> EvseState:
@@ -102,22 +105,22 @@ def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, no
         site=evse.evse.site,
         ratings=evse.evse.ratings,
         use=use,
-        plug_in=evse.plug_in.id if evse.plug_in else None,
+        plug_in=evse.cable.plugged.id if evse.cable.plugged else None,
         battery=battery,
         terms=terms_now(evse, battery, now) if use is Use.RESOURCE else Terms(),
         can_discharge=can_discharge(station, evse),
         can_pause=not station.quirks.zero_ends_transaction,
         uncontrolled_w=uncontrolled_w(station, evse),
         observed_w=evse.power_w,
-        drawn_w=evse.drawn_w,
+        drawn_w=evse.told.drawn_w,
         served=served_of(evse),
-        last_used_at=evse.last_used_at,
+        last_used_at=evse.told.last_used_at,
     )
 
 
 def terms_now(evse: EvseLive, battery: Battery | None, now: datetime) -> Terms:
     """The user's conditions at this plug-in, in instants and energies."""
-    permission = evse.plug_in.permission if evse.plug_in else None
+    permission = evse.answered.permission if evse.answered else None
     if permission is None:
         return Terms()
     return terms_of(permission, battery.capacity_wh if battery else DEFAULT_CAPACITY_WH, now)
@@ -125,13 +128,13 @@ def terms_now(evse: EvseLive, battery: Battery | None, now: datetime) -> Terms:
 
 def battery_of(evse: EvseLive, now: datetime) -> Battery | None:
     """The vehicle's battery; None while its state of charge is unknown or too old to trust."""
-    plug_in, vehicle = evse.plug_in, evse.vehicle
+    plug_in, vehicle = evse.cable.plugged, evse.vehicle
     if plug_in is None or vehicle is None or plug_in.soc_percent is None or plug_in.soc_at is None:
         return None
     age = now - plug_in.soc_at
     if age > SOC_STALE_AFTER:
         return None
-    needs = evse.needs
+    needs = evse.meter.needs
     capacity_wh = (needs.capacity_wh if needs else None) or vehicle.capacity_wh
     max_discharge_w = _least(vehicle.max_discharge_w, needs.max_discharge_w if needs else None)
     drift_wh = max_discharge_w * max(age.total_seconds(), 0) / 3600
@@ -154,15 +157,15 @@ def can_discharge(station: StationLive, evse: EvseLive) -> bool:
     """Driver there, probe passed, not degraded (V2G-2, V2G-8, V2G-10); true during the probe itself."""
     if not station.quirks.driver.can_discharge or station.version is None:
         return False
-    probing = evse.probe is not None
-    return probing or (evse.probe_state is ProbeState.PASSED and evse.compliance.level is Level.FULL)
+    probing = evse.told.probe is not None
+    return probing or (evse.told.probe_state is ProbeState.PASSED and evse.told.compliance.level is Level.FULL)
 
 
 def uncontrolled_w(station: StationLive, evse: EvseLive) -> int | None:
     """Power to plan with where setpoints do not reach: the probe's own, an EVSE that does not follow, one offline."""
-    if evse.probe is not None:
-        return evse.probe.setpoint_w
-    unreachable = station.version is None or evse.compliance.level is Level.UNCONTROLLED
-    if evse.plug_in is None or evse.transaction is None or not unreachable:
+    if evse.told.probe is not None:
+        return evse.told.probe.setpoint_w
+    unreachable = station.version is None or evse.told.compliance.level is Level.UNCONTROLLED
+    if evse.cable.plugged is None or evse.run.transaction is None or not unreachable:
         return None
     return evse.power_w or 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from csms.control.state import changes
-from csms.control.state.live import EvseLive, Live
+from csms.control.state.live import EvseLive, Live, Run
 from csms.domain.facts import AuthorizeAsked, StatusesReported, StatusReported
 from csms.domain.ids import PlugInId
 from csms.domain.live import StoredStatus
@@ -23,28 +23,29 @@ def status(live: Live, fact: StatusReported, _committed: changes.Committed) -> I
     evse = live.discover(fact.evse)
     if evse is None:
         return
-    evse.statuses[fact.connector] = StoredStatus(
+    evse.cable.statuses[fact.connector] = StoredStatus(
         evse=fact.evse, connector=fact.connector, status=fact.status, at=fact.at
     )
     if fact.status is ConnectorStatus.AVAILABLE:
-        if evse.plug_in and evse.plug_in.connector == fact.connector:
-            evse.available_since = fact.origin.received_at
+        if evse.cable.plugged and evse.cable.plugged.connector == fact.connector:
+            evse.cable.available_since = fact.origin.received_at
         return
     if not fact.status.is_plugged:
         return
-    evse.available_since = None
-    if evse.plug_in is None and _means_cable(live, fact):
+    evse.cable.available_since = None
+    if evse.cable.plugged is None and _means_cable(live, fact):
         yield from plug_in(evse, fact.connector, fact.origin.received_at)
     _correct_connector(evse, fact.connector)
 
 
 def _correct_connector(evse: EvseLive, connector: int) -> None:
     """A plug-in seen in a transaction that named no connector is at the one that says so itself."""
-    if evse.plug_in is None:
+    plugged = evse.cable.plugged
+    if plugged is None:
         return
-    known = evse.statuses.get(evse.plug_in.connector)
+    known = evse.cable.statuses.get(plugged.connector)
     if known is None or not known.status.is_plugged:
-        evse.plug_in = replace(evse.plug_in, connector=connector)
+        evse.cable.plugged = replace(plugged, connector=connector)
 
 
 def _means_cable(live: Live, fact: StatusReported) -> bool:
@@ -63,8 +64,8 @@ def statuses(live: Live, fact: StatusesReported, _committed: changes.Committed) 
 
 def plug_in(evse: EvseLive, connector: int, at: datetime) -> Iterator[changes.Change]:
     id_ = PlugInId(f"{at:%Y%m%dT%H%M%S}-{secrets.token_hex(6)}")
-    evse.plug_in = PlugIn(id=id_, evse=evse.ref, connector=connector, plugged_at=at)
-    evse.available_since = None
+    evse.cable.plugged = PlugIn(id=id_, evse=evse.ref, connector=connector, plugged_at=at)
+    evse.cable.available_since = None
     yield changes.PluggedIn(evse)
 
 
@@ -73,7 +74,8 @@ def unplug(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
     if evse.plug_in is None:
         return
     ended = replace(evse.plug_in, unplugged_at=at)
-    evse.forget_vehicle()
+    evse.cable.plugged = evse.cable.available_since = evse.meter.needs = None
+    evse.run = Run(ended=evse.run.ended)  # nothing that was learnt of this vehicle holds for the next
     yield changes.Unplugged(evse, ended)
 
 
@@ -81,7 +83,7 @@ def card(live: Live, fact: AuthorizeAsked, committed: changes.Committed) -> Iter
     station = live.station(fact.origin.station)
     if station is None or not committed.token_accepted:
         return
-    waiting = [evse for evse in station.evses.values() if evse.plug_in and not evse.authorized]
+    waiting = [evse for evse in station.evses.values() if evse.cable.plugged and not evse.run.authorized]
     if not waiting:  # else the card is for the vehicle that waits, and explains no other connector's Preparing
         station.card_shown_at = fact.origin.received_at
     if len(waiting) == 1:  # 1.6 does not say at which EVSE: only an unambiguous one is taken

@@ -5,18 +5,19 @@ The order never changes: what a station is told was committed before, and decisi
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import structlog
 
-from csms.control.intake import projection, transactions
+from csms.control.intake import cables, projection, transactions
 from csms.control.intake.clock_offset import ClockOffset, corrected
-from csms.control.intake.transaction_ids import TransactionIds
+from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
 from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.id_tokens import IdTokens
-from csms.control.state.live import Live, StationLive
+from csms.control.state.live import EvseLive
 from csms.domain.answers import (
     Acknowledged,
     Answer,
@@ -46,9 +47,8 @@ from csms.domain.facts import (
     Unintelligible,
 )
 from csms.domain.ids import StationId, TransactionId
-from csms.domain.ports import Clock
 from csms.domain.station import BootState, Version
-from csms.store import Store, Write, writes
+from csms.store import Write, writes
 from csms.store.facts import write_of
 
 log = structlog.get_logger()
@@ -62,22 +62,23 @@ FREQUENT = frozenset({Metered, StatusReported, StatusesReported})
 
 
 class Intake:
-    """Takes facts in. ``on_change`` hears what committed facts changed, ``on_readings`` from when to when the
-    readings in each tell of the energy; ``on_low_ids`` is asked for another id block."""
+    """Takes facts in, and says what committed facts changed."""
 
-    def __init__(self, store: Store, live: Live, tokens: IdTokens, clock: Clock, heartbeat_interval_s: int) -> None:
-        self._store = store
-        self._live = live
+    def __init__(self, ground: Ground, tokens: IdTokens, heartbeat_interval_s: int) -> None:
+        self._ground = ground
+        self._store = ground.store
+        self._live = ground.live
+        self._clock = ground.clock
         self._tokens = tokens
-        self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
         self._offsets: dict[StationId, ClockOffset] = {}
         self._parked: set[StationId] = set()
-        self.ids = TransactionIds()
-        self.on_change: Callable[[changes.Change], None] = lambda change: None
-        self.on_connection: Callable[[StationLive, bool], None] = lambda station, online: None
-        self.on_low_ids: Callable[[], None] = lambda: None
-        self.on_readings: Callable[[datetime, datetime], None] = lambda since, until: None
+        self._ids = TransactionIds()
+
+    async def load(self) -> None:
+        """Reserve the first ids for 1.6 transactions."""
+        first = await self._store.writer.run(partial(writes.reserve_transaction_ids, count=IDS_PER_BLOCK))
+        self._ids.feed(first, IDS_PER_BLOCK)
 
     @property
     def is_full(self) -> bool:
@@ -149,13 +150,13 @@ class Intake:
                 since = reading.at
             elif reading.at > until:
                 until = reading.at
-        self.on_readings(since, until)
+        self._ground.emit(changes.EnergyKnown(since, until))
 
     def _last_reading_at(self, fact: Any) -> datetime | None:
         ref = getattr(fact, "evse", None)
         station = fact.origin.station
         evse = self._live.find(ref) if ref else self._live.of_transaction(station, fact.transaction)
-        return evse.reading.at if evse and evse.reading else None
+        return evse.meter.reading.at if evse and evse.meter.reading else None
 
     def _note_parked(self, fact: StationFact, result: Any) -> None:
         """A stop that fitted no transaction is tried again once its station has told of a start (V2G-55)."""
@@ -195,7 +196,24 @@ class Intake:
 
     def _follow_up(self, happened: Iterator[changes.Change]) -> None:
         for change in tuple(happened):  # the fact is applied whole before anybody reacts to a part of it
-            self.on_change(change)
+            self._ground.emit(change)
+
+    def consider_foreign(self, change: changes.ForeignSeen) -> None:
+        """Adopt a transaction that nobody told us of once it is kept, unless it is known to have ended."""
+        evse, at = change.evse, self._clock.now()
+
+        def kept(runs: bool) -> None:  # noqa: FBT001  the work's result
+            if runs:
+                self._follow_up(transactions.adopt(evse, change.transaction, self._clock.now()))
+
+        work = partial(writes.adopt_transaction, evse=evse.ref, transaction=change.transaction, at=at)
+        self._store.writer.put(Write((), work, kept))
+
+    def sweep(self, evse: EvseLive, now: datetime, gone_after: timedelta) -> None:
+        """End the plug-in of a connector that has been free for long enough to be believed."""
+        since = evse.cable.available_since
+        if since is not None and now - since >= gone_after:
+            self._follow_up(cables.unplug(evse, now))
 
     def connected(self, station: StationId, version: Version) -> None:
         live = self._live.station(station)
@@ -203,19 +221,19 @@ class Intake:
             live.version = version
             live.station = replace(live.station, version=version)
             live.last_heard_at = self._clock.now()
-            self.on_connection(live, True)
+            self._ground.emit(changes.StationConnected(live))
 
     def disconnected(self, station: StationId) -> None:
         live = self._live.station(station)
         if live is not None:
             live.version = None
-            self.on_connection(live, False)
+            self._ground.emit(changes.StationLost(live))
 
     def _transaction_for(self, fact: StationFact) -> int | None:
         if isinstance(fact, TransactionStarted) or _is_bad_start(fact):
-            if self.ids.should_ask:
-                self.on_low_ids()
-            return self.ids.take()
+            if self._ids.should_ask:
+                self._ground.spawn(self.load())
+            return self._ids.take()
         return None
 
     def _token_answer(self, fact: StationFact) -> TokenAnswer | None:

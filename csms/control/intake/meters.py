@@ -17,25 +17,25 @@ FLOWING_W = 100.0
 
 
 def sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:
-    before = evse.plug_in
+    before = evse.cable.plugged
     happened: list[changes.Change] = [
         changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)
     ]
-    if before is not None and before.soc_at_start_percent is None and evse.plug_in is not before:
+    if before is not None and before.soc_at_start_percent is None and evse.cable.plugged is not before:
         happened.append(changes.SocKnown(evse))
     return iter(happened)
 
 
 def _remember(evse: EvseLive, reading: Reading) -> bool:
     """Make this the newest reading; False when a newer one is known."""
-    last = evse.reading
+    last = evse.meter.reading
     if last is not None and reading.at < last.at:
         return False
-    evse.reading = reading if last is None else _with_registers(reading, last)
-    if evse.available_since is not None and abs(reading.power_w or 0.0) > FLOWING_W:
-        evse.available_since = None
-    if evse.plug_in is not None:
-        _note_soc(evse, evse.plug_in, reading)
+    evse.meter.reading = reading if last is None else _with_registers(reading, last)
+    if evse.cable.available_since is not None and abs(reading.power_w or 0.0) > FLOWING_W:
+        evse.cable.available_since = None
+    if evse.cable.plugged is not None:
+        _note_soc(evse, evse.cable.plugged, reading)
     return True
 
 
@@ -62,14 +62,14 @@ def _note_soc(evse: EvseLive, plug_in: PlugIn, reading: Reading) -> None:
         if moved > SOC_JUMP_PERCENT and reading.at - plug_in.soc_at <= timedelta(minutes=1):
             return
     start = soc if plug_in.soc_at_start_percent is None else plug_in.soc_at_start_percent
-    evse.plug_in = replace(plug_in, soc_percent=soc, soc_at=reading.at, soc_at_start_percent=start)
+    evse.cable.plugged = replace(plug_in, soc_percent=soc, soc_at=reading.at, soc_at_start_percent=start)
 
 
 def needs(live: Live, fact: NeedsReported, _committed: changes.Committed) -> Iterator[changes.Change]:
     evse = live.discover(fact.evse)
     if evse is None:
         return
-    evse.needs = fact
-    if evse.plug_in and fact.soc_percent is not None:
-        _note_soc(evse, evse.plug_in, Reading(at=fact.origin.received_at, soc_percent=fact.soc_percent))
+    evse.meter.needs = fact
+    if evse.cable.plugged and fact.soc_percent is not None:
+        _note_soc(evse, evse.cable.plugged, Reading(at=fact.origin.received_at, soc_percent=fact.soc_percent))
     yield changes.NeedsKnown(evse)

@@ -6,7 +6,7 @@ from typing import Any
 
 from csms.control.intake import cables, meters, transactions
 from csms.control.state import changes
-from csms.control.state.live import Live, StationLive
+from csms.control.state.live import Live
 from csms.domain.facts import (
     AuthorizeAsked,
     Booted,
@@ -18,21 +18,20 @@ from csms.domain.facts import (
     TransactionStarted,
     TransactionStopped,
 )
-from csms.domain.station import BootState, ProbeState
+from csms.domain.station import BootState
 
 
 def apply(live: Live, fact: Any, committed: changes.Committed) -> Iterator[changes.Change]:
     """Change the live state by one committed fact, as far as the result is read. Yields what changed."""
-    tracker = TRACKERS.get(type(fact))
-    return iter(()) if tracker is None else tracker(live, fact, committed)
+    projection = PROJECTIONS.get(type(fact))
+    return iter(()) if projection is None else projection(live, fact, committed)
 
 
 def _booted(live: Live, fact: Booted, committed: changes.Committed) -> Iterator[changes.Change]:
     station = live.station(fact.origin.station)
     if station is None:
         return
-    if (fact.model, fact.firmware) != (station.station.model, station.station.firmware):
-        _forget_probes(station)
+    is_other = (fact.model, fact.firmware) != (station.station.model, station.station.firmware)
     station.station = replace(
         station.station,
         vendor=fact.vendor,
@@ -41,21 +40,15 @@ def _booted(live: Live, fact: Booted, committed: changes.Committed) -> Iterator[
         firmware=fact.firmware,
         boot_state=committed.result,
     )
+    if is_other:
+        yield changes.ModelChanged(station)
     if station.station.boot_state is BootState.ACCEPTED:
         yield changes.StationBooted(station)
 
 
-def _forget_probes(station: StationLive) -> None:
-    """A proof holds for the firmware it was made with (V2G-8). What was unsafe once is never tried again."""
-    for evse in station.evses.values():
-        evse.probe = None
-        if evse.probe_state is not ProbeState.UNSAFE:
-            evse.probe_state = ProbeState.UNTRIED
+Projection = Callable[[Live, Any, changes.Committed], Iterator[changes.Change]]
 
-
-Tracker = Callable[[Live, Any, changes.Committed], Iterator[changes.Change]]
-
-TRACKERS: Mapping[type, Tracker] = {
+PROJECTIONS: Mapping[type, Projection] = {
     Booted: _booted,
     StatusReported: cables.status,
     StatusesReported: cables.statuses,

@@ -3,11 +3,11 @@
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from csms.control.views import Registered
 from csms.domain.ids import EvseRef, StationId, UserId, VehicleId
 from csms.domain.people import User, Vehicle
 from csms.domain.ports import Clock
@@ -20,6 +20,15 @@ LINK_SECRET = "link"  # noqa: S105  the name it is stored under
 def hash_token(token: str) -> str:
     """What is kept of a random token: its digest. It has 256 bits of its own, so no salt and no slowness are needed."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A new driver: ``terminal_token`` is shown once, only its hash is kept."""
+
+    user: User
+    vehicle: Vehicle
+    terminal_token: str
 
 
 class People:

@@ -10,21 +10,21 @@ from functools import partial
 
 import structlog
 
+from csms.control.state.ground import Ground
 from csms.control.state.id_tokens import IdTokens, new_token_value
-from csms.control.state.live import EvseLive, Live, StartAttempt, StationLive
+from csms.control.state.live import Answer, EvseLive, StartAttempt, StationLive
 from csms.control.state.profiles import BACKDATED, profile_of
-from csms.control.state.tasks import Spawn
 from csms.control.state.use import use_now
 from csms.domain.answers import TokenStatus
 from csms.domain.commands import Accepted, ApplySetpoint, CallFailed, Outcome, Rejected, StartTransaction
 from csms.domain.facts import IdToken, TokenType
 from csms.domain.people import IdTokenRecord
-from csms.domain.permission import PermissionState, PlugIn
-from csms.domain.ports import Clock, Stations
+from csms.domain.permission import PermissionState
+from csms.domain.ports import Stations
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, HoldMethod, SetpointDriver
 from csms.settings import PermissionSettings
-from csms.store import Store, writes
+from csms.store import writes
 
 log = structlog.get_logger()
 
@@ -37,47 +37,50 @@ _FLOWING = frozenset({Use.RESOURCE, Use.PLAIN})
 class RemoteStarts:
     """Remote starts under way."""
 
-    def __init__(self, store: Store, live: Live, tokens: IdTokens, stations: Stations, clock: Clock) -> None:
-        self._store = store
-        self._live = live
+    def __init__(
+        self, ground: Ground, tokens: IdTokens, stations: Stations, rules: PermissionSettings, validity: timedelta
+    ) -> None:
+        self._store = ground.store
+        self._clock = ground.clock
+        self._spawn = ground.spawn
         self._tokens = tokens
         self._stations = stations
-        self._clock = clock
-        self.rules = PermissionSettings()
-        self.validity = timedelta(minutes=3)
-        self.spawn: Spawn = lambda coroutine: coroutine.close()
+        self._rules = rules
+        self._validity = validity
 
     def sweep(self, station: StationLive, evse: EvseLive, now: datetime) -> None:
         """Start what should run and does not; repeat a start that nothing came of."""
         if station.version is None or station.station.boot_state is not BootState.ACCEPTED:
             return
-        if evse.authorized or evse.is_over or evse.plug_in is None or evse.plug_in.user is None:
+        answer = evse.answered
+        if evse.run.authorized or evse.is_over or answer is None or answer.user is None:
             return
-        if not wants_start(station, evse, self.rules, now):
+        if not wants_start(station, evse, self._rules, now):
             return
-        if evse.start is None or _may_retry(evse.start, now):
-            tries = evse.start.tries + 1 if evse.start else 1
+        if answer.start is None or _may_retry(answer.start, now):
+            tries = answer.start.tries + 1 if answer.start else 1
+            use = _use_once_started(evse, self._rules, now)
             command = StartTransaction(
                 evse=evse.ref,
                 token=IdToken(new_token_value(), TokenType.CENTRAL),
                 remote_start_id=secrets.randbelow(2**31 - 1) + 1,
-                limit=first_limit(station, evse, _use_once_started(evse, self.rules, now), now, self.validity),
+                limit=first_limit(station, evse, use, now, self._validity),
             )
-            evse.start = StartAttempt(command, now, tries)
-            self.spawn(self._start(evse, evse.plug_in, evse.start))
+            answer.start = StartAttempt(command, now, tries)
+            self._spawn(self._start(evse, answer, answer.start))
 
-    async def _start(self, evse: EvseLive, plug_in: PlugIn, attempt: StartAttempt) -> None:
+    async def _start(self, evse: EvseLive, answer: Answer, attempt: StartAttempt) -> None:
         record = IdTokenRecord(
             token=attempt.command.token.value,
             type=TokenType.CENTRAL,
             status=TokenStatus.ACCEPTED,
             expires_at=self._clock.now() + TOKEN_LIVES,
-            user=plug_in.user,
-            vehicle=plug_in.vehicle,
+            user=answer.user,
+            vehicle=answer.vehicle.id if answer.vehicle else None,
         )
         await self._store.writer.run(partial(writes.upsert_id_token, record=record))
         self._tokens.put(record)
-        if evse.start is not attempt:
+        if not _is_current(evse, attempt):
             return  # the vehicle has left or runs already: this token must not start the next one
         outcome = await self._stations.send(attempt.command)
         if isinstance(outcome, Rejected | CallFailed) and attempt.command.limit is not None:
@@ -87,7 +90,7 @@ class RemoteStarts:
 
     async def _without_limit(self, evse: EvseLive, attempt: StartAttempt, refusal: Outcome) -> Outcome:
         """Some stations refuse any profile here. Only a vehicle that may take power is started without one."""
-        if evse.start is not attempt or _use_once_started(evse, self.rules, self._clock.now()) not in _FLOWING:
+        if not _is_current(evse, attempt) or _use_once_started(evse, self._rules, self._clock.now()) not in _FLOWING:
             return refusal
         return await self._stations.send(replace(attempt.command, limit=None))
 
@@ -101,7 +104,7 @@ def first_limit(
     None for plain charging, which the floor allows, and where a transaction has its setpoint already.
     """
     can_pause = not station.quirks.zero_ends_transaction
-    if evse.transaction is not None or use is Use.PLAIN or (use is Use.RESOURCE and not can_pause):
+    if evse.run.transaction is not None or use is Use.PLAIN or (use is Use.RESOURCE and not can_pause):
         return None
     return ApplySetpoint(
         evse=evse.ref,
@@ -122,16 +125,20 @@ def wants_start(station: StationLive, evse: EvseLive, rules: PermissionSettings,
     use = _use_once_started(evse, rules, now)
     if use in _FLOWING:
         return True
-    if use is not Use.HELD or evse.plug_in is None:
+    if use is not Use.HELD or evse.cable.plugged is None or evse.answered is None:
         return False
-    waited = now - evse.plug_in.plugged_at
+    waited = now - evse.cable.plugged.plugged_at
     late = waited >= timedelta(seconds=rules.hold_limit_s)
-    asked = evse.plug_in.permission.state is PermissionState.ASKED
+    asked = evse.answered.permission.state is PermissionState.ASKED
     return asked and (station.hold is HoldMethod.START_ZERO or (station.hold is HoldMethod.NONE_START and late))
 
 
 def _use_once_started(evse: EvseLive, rules: PermissionSettings, now: datetime) -> Use:
     return use_now(evse, rules, now, in_transaction=True)
+
+
+def _is_current(evse: EvseLive, attempt: StartAttempt) -> bool:
+    return evse.answered is not None and evse.answered.start is attempt
 
 
 def _may_retry(attempt: StartAttempt, now: datetime) -> bool:

@@ -1,9 +1,15 @@
-"""What a fact changed, in words that no version and no message name appears in (V2G-24)."""
+"""What changed, in words that no version and no message name appears in (V2G-24).
 
+Rooms say it by one ``emit``; ``csms.control.reactions`` knows who hears of what.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from csms.control.state.live import EvseLive, StationLive
+from csms.domain.dr import DrEvent
 from csms.domain.facts import IdToken, Reading
 from csms.domain.ids import TransactionId
 from csms.domain.permission import PlugIn
@@ -17,8 +23,50 @@ class Committed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class StationConnected:
+    """A new socket took over the station."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
+class StationLost:
+    """Its socket is gone."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
 class StationBooted:
     """The station started and was accepted."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChanged:
+    """The station is another model, or has another firmware, than before."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
+class DriverChanged:
+    """The station is told powers in another way than before."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
+class EvseDiscovered:
+    """A station spoke of an EVSE that nobody provisioned."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
+class FleetChanged:
+    """A station was added: the others make room for it."""
 
     station: StationLive
 
@@ -90,8 +138,57 @@ class ForeignSeen:
     transaction: TransactionId
 
 
+@dataclass(frozen=True, slots=True)
+class EnergyKnown:
+    """The energy of this time is known better now: readings of it came in."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A plug-in found its user."""
+
+    plug_in: PlugIn
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The user's answer, or the lack of one, is another than before."""
+
+    evse: EvseLive
+
+
+@dataclass(frozen=True, slots=True)
+class EventChanged:
+    """A DR event is new, other, or cancelled."""
+
+    event: DrEvent
+
+
+@dataclass(frozen=True, slots=True)
+class PricesPublished:
+    """Prices are others from then on."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLost:
+    """Planned power does not come, or a probe has ended: plan again."""
+
+    evse: EvseLive
+
+
 Change = (
-    StationBooted
+    StationConnected
+    | StationLost
+    | StationBooted
+    | ModelChanged
+    | DriverChanged
+    | EvseDiscovered
+    | FleetChanged
     | PluggedIn
     | Unplugged
     | TokenShown
@@ -101,4 +198,12 @@ Change = (
     | NeedsKnown
     | SocKnown
     | ForeignSeen
+    | EnergyKnown
+    | Matched
+    | Decided
+    | EventChanged
+    | PricesPublished
+    | PowerLost
 )
+
+Emit = Callable[[Change], None]

@@ -1,31 +1,31 @@
 """DR events: taken, kept, reported. P12; requirement G11."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.domain.dr import DrEvent
-from csms.domain.errors import Conflict, NotFound
+from csms.domain.errors import BadRequest, Conflict, NotFound
 from csms.domain.ids import AreaId, DrEventId
-from csms.domain.ports import Clock
-from csms.store import Store, reads, writes
+from csms.store import reads, writes
 
 log = structlog.get_logger()
 
 
 class Events:
-    """The DR events that have not ended; the rest is in the store. ``on_change`` hears of a
-    new or cancelled one: decide again."""
+    """The DR events that have not ended; the rest is in the store."""
 
-    def __init__(self, store: Store, clock: Clock, areas: Iterable[AreaId]) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, ground: Ground, areas: Iterable[AreaId]) -> None:
+        self._store = ground.store
+        self._clock = ground.clock
+        self._emit = ground.emit
         self._areas = frozenset(areas)
         self._open: dict[DrEventId, DrEvent] = {}
-        self.on_change: Callable[[DrEvent], None] = lambda event: None
 
     def load(self, events: Iterable[DrEvent]) -> None:
         self._open.update((event.id, event) for event in events)
@@ -37,15 +37,16 @@ class Events:
         return list(self._open.values())
 
     async def create(self, event: DrEvent) -> DrEvent:
-        """Take an event in; durable when it returns. NotFound: area without a tariff; Conflict: over already."""
+        """Take an event in; durable when it returns. BadRequest: an area without a tariff, or it is over already."""
         if unknown := event.areas - self._areas:
-            raise NotFound(f"areas: there is no [[tariff]] for {min(unknown)}", field="areas")
+            known = ", ".join(sorted(self._areas))
+            raise BadRequest(f"there is no area {min(unknown)}; the configuration has {known}", field="areas")
         if event.ends_at <= self._clock.now():
-            raise Conflict("ends_at: the event is over already; give a time in the future", field="ends_at")
+            raise BadRequest("ends_at is in the past; it must be later than now", field="ends_at")
         await self._store.writer.run(partial(writes.save_dr_event, event=event))
         self._open[event.id] = event
         log.info("dr.created", dr_event=event.id, direction=event.direction, requested_w=event.requested_w)
-        self.on_change(event)
+        self._emit(changes.EventChanged(event))
         return event
 
     async def cancel(self, id_: DrEventId) -> DrEvent:
@@ -57,13 +58,13 @@ class Events:
         cancelled = replace(event, cancelled_at=now)
         await self._store.writer.run(partial(writes.save_dr_event, event=cancelled))
         self._open.pop(id_, None)
-        self.on_change(cancelled)
+        self._emit(changes.EventChanged(cancelled))
         return cancelled
 
     async def get(self, id_: DrEventId) -> DrEvent:
         event = self._open.get(id_) or await self._store.read(partial(reads.dr_event, id=id_))
         if event is None:
-            raise NotFound(f"there is no DR event {id_}")
+            raise NotFound(f"there is no DR event {id_}", field="event")
         return event
 
 

@@ -1,16 +1,17 @@
 """Tariffs from the configuration and series published by the API, as one price series per area. P11."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.domain.errors import NotFound
 from csms.domain.ids import AreaId
-from csms.domain.ports import Clock
 from csms.domain.tariff import DailyPeriod, PriceSeries, PriceStep, Tariff, overlay
 from csms.settings import Settings, TariffSettings
-from csms.store import Store, reads, writes
+from csms.store import reads, writes
 
 Published = tuple[tuple[PriceStep, ...], datetime | None]
 
@@ -23,16 +24,15 @@ def tariff_of(settings: TariffSettings, currency: str) -> Tariff:
 
 
 class Prices:
-    """What energy costs where and when. Published series lie over the tariff in the order they came. ``on_published``
-    hears from when on prices are others."""
+    """What energy costs where and when. Published series lie over the tariff in the order they came."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+    def __init__(self, settings: Settings, ground: Ground) -> None:
         currency = settings.settlement.currency
         self._tariffs = {AreaId(t.area): tariff_of(t, currency) for t in settings.tariff}
         self._published: dict[AreaId, list[Published]] = {}
-        self._store = store
-        self._clock = clock
-        self.on_published: Callable[[datetime], None] = lambda since: None
+        self._store = ground.store
+        self._clock = ground.clock
+        self._emit = ground.emit
 
     @property
     def areas(self) -> Iterable[AreaId]:
@@ -52,6 +52,11 @@ class Prices:
             series = overlay(series, steps, until)
         return series
 
+    def now(self, area: AreaId) -> Decimal:
+        """What a kWh costs in the area at this moment."""
+        now = self._clock.now()
+        return self.series(area, now).at(now)
+
     async def put(self, area: AreaId, steps: Sequence[PriceStep], until: datetime | None) -> None:
         """Publish a series over the tariff. Raises NotFound for an area without a tariff."""
         now = self._clock.now()
@@ -59,4 +64,4 @@ class Prices:
         await self._store.writer.run(partial(writes.save_prices, area=area, steps=steps, until=until, at=now))
         self._published.setdefault(area, []).append((tuple(steps), until))
         if steps:
-            self.on_published(min(step.starts_at for step in steps))
+            self._emit(changes.PricesPublished(min(step.starts_at for step in steps)))

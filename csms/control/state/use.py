@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from csms.control.state.live import EvseLive
-from csms.domain.permission import PermissionState
+from csms.domain.permission import Permission, PermissionState
 from csms.domain.snapshot import Use
 from csms.settings import PermissionSettings
 from policies.permission import use_of
@@ -14,15 +14,17 @@ def use_now(evse: EvseLive, rules: PermissionSettings, now: datetime, *, in_tran
 
     ``in_transaction``: as if a transaction ran (or did not); None = as it is.
     """
-    if evse.plug_in is None:
+    if evse.cable.plugged is None:
         return Use.IDLE
-    is_unasked = evse.plug_in.permission.state is PermissionState.UNASKED and evse.matching != evse.plug_in.id
-    if is_unasked and evse.authorized:
+    answer = evse.answered
+    permission = answer.permission if answer else Permission()
+    matching = answer is not None and answer.matching
+    if permission.state is PermissionState.UNASKED and not matching and evse.run.authorized:
         return Use.PLAIN  # a card that no terminal belongs to: its holder came to charge, and there is nobody to ask
     return use_of(
-        evse.plug_in.permission,
+        permission,
         now,
-        in_transaction=evse.transaction is not None if in_transaction is None else in_transaction,
+        in_transaction=evse.run.transaction is not None if in_transaction is None else in_transaction,
         on_refusal=rules.on_refusal,
         on_no_answer=rules.on_no_answer,
     )

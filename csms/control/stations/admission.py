@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import secrets
 from collections import deque
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -13,13 +12,14 @@ import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from csms.control.state.live import Live
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.domain.errors import BadRequest
 from csms.domain.ids import EvseRef, SiteId, StationId
-from csms.domain.ports import Admitted, Clock, Refused
+from csms.domain.ports import Admitted, Refused
 from csms.domain.station import Evse, Quirks, Station
 from csms.settings import Ocpp, Security
-from csms.store import Store, reads, writes
+from csms.store import reads, writes
 
 log = structlog.get_logger()
 
@@ -49,16 +49,16 @@ def spellings(password: bytes) -> list[bytes]:
 class Admission:
     """Checks credentials off the event loop, and remembers what was right so that a reconnect costs nothing."""
 
-    def __init__(self, store: Store, live: Live, clock: Clock, ocpp: Ocpp, security: Security) -> None:
-        self._store = store
-        self._live = live
-        self._clock = clock
+    def __init__(self, ground: Ground, ocpp: Ocpp, security: Security) -> None:
+        self._store = ground.store
+        self._live = ground.live
+        self._clock = ground.clock
+        self._emit = ground.emit
         self._ocpp = ocpp
         self._security = security
         self._key = secrets.token_bytes(32)
         self._right: dict[StationId, bytes] = {}
         self._failures: dict[str, deque[datetime]] = {}
-        self.on_registered: Callable[[], None] = lambda: None
 
     async def admit(self, station: str, user: str | None, password: bytes | None) -> Admitted | Refused:
         id_ = StationId(station)
@@ -102,8 +102,7 @@ class Admission:
         site = SiteId(self._ocpp.auto_register_site)
         station = Station(id=id_, site=site, evses=(Evse(ref=EvseRef(id_, 1), site=site),))
         await self._store.writer.run(partial(writes.upsert_station, station=station, password_hash=None))
-        self._live.add(station, Quirks())
-        self.on_registered()
+        self._emit(changes.FleetChanged(self._live.add(station, Quirks())))
         log.info("station.registered", station=id_)
 
     def _failed(self, station: str) -> None:

@@ -11,14 +11,15 @@ from typing import Any
 
 import structlog
 
+from csms.control.state import changes
+from csms.control.state.ground import Ground
 from csms.control.state.live import Live, StationLive
 from csms.control.state.profiles import FAILSAFE_PROFILE
-from csms.control.state.tasks import Spawn
 from csms.domain.commands import Accepted, Configure, InstallFailsafeLimit, Trigger, TriggerKind
 from csms.domain.ids import EvseRef, SiteId, StationId
 from csms.domain.ports import Stations
 from csms.domain.snapshot import Site
-from csms.domain.station import BootState, ProbeState, Quirks, Ratings
+from csms.domain.station import BootState, Quirks, Ratings, Station, Version
 
 log = structlog.get_logger()
 
@@ -33,38 +34,39 @@ STATIONS_AT_ONCE = 100
 
 Step = Callable[[StationLive], Coroutine[Any, Any, None]]
 
-
-def call_later(seconds: float, callback: Callable[[], None]) -> object:
-    """A timer of the running loop."""
-    return asyncio.get_running_loop().call_later(seconds, callback)
+QuirksFor = Callable[[Version | None, Station], Quirks]
+"""How a station of this version and model behaves, as far as the registry knows it."""
 
 
 class StationSetup:
     """Talks to each station after it booted or came back."""
 
-    def __init__(self, live: Live, stations: Stations, sites: tuple[Site, ...], sample_interval_s: int) -> None:
-        self._live = live
+    def __init__(
+        self, ground: Ground, stations: Stations, sites: tuple[Site, ...], sample_interval_s: int, quirks_for: QuirksFor
+    ) -> None:
+        self._ground = ground
+        self._live = ground.live
+        self._spawn = ground.spawn
         self._stations = stations
         self._sites = sites
         self._sample_interval_s = sample_interval_s
-        self.quirks_for: Callable[[StationLive], Quirks] = lambda station: station.quirks
-        self.spawn: Spawn = lambda coroutine: coroutine.close()
-        self.later: Callable[[float, Callable[[], None]], object] = call_later
+        self._quirks_for = quirks_for
         self._underway: set[tuple[StationId, str]] = set()
         self._queue: deque[tuple[StationLive, Step]] = deque()
         self._workers = 0
         self._booted: set[StationId] = set()
-        self._failsafe_limits: dict[StationId, int] = {}
         self._is_uneven = self._is_levelling = False
 
-    def booted(self, station: StationLive) -> None:
+    def booted(self, change: changes.StationBooted) -> None:
         """A boot was accepted: set the station up from the start."""
+        station = change.station
         self._booted.add(station.station.id)
         self._renew(station)
         self._take_up(station, self._set_up, 0.0)
 
-    def returned(self, station: StationLive) -> None:
+    def returned(self, change: changes.StationConnected) -> None:
         """A socket is there again. An accepted station goes on where it was; another is asked to boot (lesson 22)."""
+        station = change.station
         self._booted.discard(station.station.id)
         self._renew(station)
         if station.station.boot_state is BootState.ACCEPTED:
@@ -73,15 +75,10 @@ class StationSetup:
             self._take_up(station, self._ask_to_boot, BOOT_AWAITED_S)
 
     def _renew(self, station: StationLive) -> None:
-        """V2G-62: the station may have missed or forgotten anything; what it is told is told again (V2G-12).
-
-        A discharge proven through one driver is not proven through another (V2G-8).
-        """
-        before, station.quirks = station.quirks, self.quirks_for(station)
-        for evse in station.evses.values():
-            evse.forget_setpoint()
-            if before.driver is not station.quirks.driver and evse.probe_state is not ProbeState.UNSAFE:
-                evse.probe_state = ProbeState.UNTRIED
+        """Its quirks follow from what it is by now. V2G-62: what it was told is told again (see ``Dispatch.renew``)."""
+        before, station.quirks = station.quirks, self._quirks_for(station.version, station.station)
+        if before.driver is not station.quirks.driver:
+            self._ground.emit(changes.DriverChanged(station))
 
     def _take_up(self, station: StationLive, step: Step, seconds: float) -> None:
         """Do a step after some time, once. What waits is a timer, no task: a fleet comes back at the same moment."""
@@ -90,7 +87,7 @@ class StationSetup:
             return
         self._underway.add(key)
         if seconds:
-            self.later(seconds, partial(self._enqueue, station, step))
+            self._ground.later(seconds, partial(self._enqueue, station, step))
         else:
             self._enqueue(station, step)
 
@@ -98,7 +95,7 @@ class StationSetup:
         self._queue.append((station, step))
         if self._workers < STATIONS_AT_ONCE:
             self._workers += 1
-            self.spawn(self._work())
+            self._spawn(self._work())
 
     async def _work(self) -> None:
         try:
@@ -133,12 +130,12 @@ class StationSetup:
         if station.station.boot_state is BootState.NEVER and station.version is not None:
             await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.BOOT))
 
-    def level(self) -> None:
+    def level(self, _change: changes.FleetChanged | changes.EvseDiscovered) -> None:
         """There are more EVSEs, or fewer, than the floors were made for: the connected stations get new ones."""
         self._is_uneven = True
         if not self._is_levelling:
             self._is_levelling = True
-            self.spawn(self._level())
+            self._spawn(self._level())
 
     async def _level(self) -> None:
         try:
@@ -150,15 +147,15 @@ class StationSetup:
 
     async def _tell_changed(self, wanted: Mapping[StationId, int]) -> None:
         """Who has to draw less comes first: the sum never grows on the way."""
-        online = [
-            id_
+        known = [
+            (live, limit_w)
             for id_, live in self._live.stations.items()
-            if live.version is not None and id_ in self._failsafe_limits
+            if live.version is not None and (limit_w := live.failsafe_limit_w) is not None and wanted[id_] != limit_w
         ]
-        less = [id_ for id_ in online if wanted[id_] < self._failsafe_limits[id_]]
-        more = [id_ for id_ in online if wanted[id_] > self._failsafe_limits[id_]]
+        less = [live for live, limit_w in known if wanted[live.station.id] < limit_w]
+        more = [live for live, limit_w in known if wanted[live.station.id] > limit_w]
         for changed in (less, more):
-            await asyncio.gather(*(self._tell_failsafe(self._live.stations[id_], wanted[id_]) for id_ in changed))
+            await asyncio.gather(*(self._tell_failsafe(live, wanted[live.station.id]) for live in changed))
 
     async def _install_failsafe(self, station: StationLive) -> bool:
         return await self._tell_failsafe(station, failsafe_limit_w(self._sites, self._live, station))
@@ -176,7 +173,7 @@ class StationSetup:
         if not isinstance(outcome, Accepted):
             log.warning("floor.refused", station=station.station.id, outcome=repr(outcome))
             return False
-        self._failsafe_limits[station.station.id] = limit_w
+        station.failsafe_limit_w = limit_w
         return True
 
 

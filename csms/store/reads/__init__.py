@@ -1,34 +1,34 @@
 """What can be read: functions of a connection that give domain values."""
 
 from csms.store.reads.counts import DemoCounts, counts
-from csms.store.reads.dispatch import (
-    decisions_of,
-    dr_event,
-    dr_events,
+from csms.store.reads.dispatch import decisions_of, probes, setpoints
+from csms.store.reads.intake import open_transactions, readings, transaction, transactions
+from csms.store.reads.permission import (
+    id_token,
+    id_tokens,
     open_plug_ins,
+    patterns,
     permission_histories,
     plug_in,
     plug_ins,
-    prices,
-    setpoints,
-)
-from csms.store.reads.ledger import balance, entries_within, ledger
-from csms.store.reads.live import live_state
-from csms.store.reads.people import (
-    EarlierAnswer,
-    api_token,
-    id_token,
-    id_tokens,
-    idempotency,
-    patterns,
-    secret,
     terminal_user,
     user,
     users,
     vehicles,
+    vehicles_by_id,
 )
-from csms.store.reads.stations import password_hash, probes, station, stations
-from csms.store.reads.transactions import open_transactions, readings, transaction, transactions
+from csms.store.reads.settlement import (
+    balance,
+    entries_within,
+    first_plug_in,
+    ledger,
+    newest_reading,
+    readings_after,
+    settled_until,
+)
+from csms.store.reads.state import dr_event, dr_events, live_state, prices
+from csms.store.reads.stations import password_hash, station, stations
+from csms.store.reads.system import EarlierAnswer, api_token, idempotency, secret
 
 __all__ = [
     "DemoCounts",
@@ -40,11 +40,13 @@ __all__ = [
     "dr_event",
     "dr_events",
     "entries_within",
+    "first_plug_in",
     "id_token",
     "id_tokens",
     "idempotency",
     "ledger",
     "live_state",
+    "newest_reading",
     "open_plug_ins",
     "open_transactions",
     "password_hash",
@@ -55,8 +57,10 @@ __all__ = [
     "prices",
     "probes",
     "readings",
+    "readings_after",
     "secret",
     "setpoints",
+    "settled_until",
     "station",
     "stations",
     "terminal_user",
@@ -65,4 +69,5 @@ __all__ = [
     "user",
     "users",
     "vehicles",
+    "vehicles_by_id",
 ]

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 from csms.domain.dispatch import SetpointState
 from csms.domain.ledger import EntryKind
 from csms.domain.permission import PermissionState
-from csms.store.reads.ledger import NO_CURRENCY
+from csms.store.reads.settlement import NO_CURRENCY
 from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, PLUG_IN, SETPOINT, VIOLATION
 
 _E = LEDGER_ENTRY.c

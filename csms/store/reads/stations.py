@@ -1,13 +1,12 @@
-"""Reads about stations."""
+"""Stations as they were provisioned and as they last spoke."""
 
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from csms.domain.ids import EvseRef, StationId
-from csms.domain.live import StoredProbe
-from csms.domain.station import BootState, Current, Evse, ProbeState, Ratings, Station, Version
-from csms.store.tables import EVSE, PROBE, STATION
+from csms.domain.station import BootState, Current, Evse, Ratings, Station, Version
+from csms.store.tables import EVSE, STATION
 from csms.store.values import instant
 
 
@@ -66,15 +65,3 @@ def _evse_of(row: Row[Any]) -> Evse:
 def password_hash(conn: Connection, id: StationId) -> str | None:  # noqa: A002
     """Hash of a station's password; None when it has none or is unknown."""
     return conn.execute(select(STATION.c.password_hash).where(STATION.c.id == id)).scalar()
-
-
-def probes(conn: Connection) -> tuple[StoredProbe, ...]:
-    """The newest probe of every EVSE, over all firmwares."""
-    rows = conn.execute(select(PROBE).order_by(PROBE.c.at))
-    newest = {(row.station, row.evse): row for row in rows}
-    return tuple(
-        StoredProbe(
-            evse=EvseRef(row.station, row.evse), firmware=row.firmware, state=ProbeState(row.state), at=instant(row.at)
-        )
-        for row in newest.values()
-    )

@@ -1,4 +1,4 @@
-"""Plug-ins, permissions, decisions and setpoints."""
+"""Decisions, setpoints and discharge probes."""
 
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
@@ -6,47 +6,16 @@ from sqlmodel import Field, SQLModel
 from csms.store.tables.columns import big, row_id
 
 
-class PlugInRow(SQLModel, table=True):
-    """A plug-in with the newest state of its permission; ``conditions`` is JSON."""
+class ProbeRow(SQLModel, table=True):
+    """Newest discharge probe of an EVSE for one firmware (V2G-8)."""
 
-    __tablename__ = "plug_in"
-    __table_args__ = (
-        Index("ix_plug_in_user", "user", "plugged_at"),
-        Index("ix_plug_in_open", "unplugged_at"),
-        Index("ix_plug_in_evse", "station", "evse", "plugged_at"),
-    )
+    __tablename__ = "probe"
 
-    id: str = Field(primary_key=True)
-    station: str
-    evse: int
-    connector: int
-    plugged_at: int = big()
-    unplugged_at: int | None = big(default=None)
-    user: str | None = Field(default=None, foreign_key="user.id")
-    vehicle: str | None = Field(default=None, foreign_key="vehicle.id")
-    transaction: str | None = None
-    permission_state: str
-    asked_at: int | None = big(default=None)
-    expires_at: int | None = big(default=None)
-    answered_at: int | None = big(default=None)
-    channel: str | None = None
-    text_version: str
-    conditions: str | None = None
-    departure_at: int | None = big(default=None)
-    soc_at_start_percent: float | None = None
-    soc_percent: float | None = None
-    soc_at: int | None = big(default=None)
-
-
-class PermissionHistoryRow(SQLModel, table=True):
-    """Every state a permission was in, as JSON, in order."""
-
-    __tablename__ = "permission_history"
-
-    id: int | None = row_id()
-    plug_in: str = Field(foreign_key="plug_in.id", index=True)
+    station: str = Field(primary_key=True)
+    evse: int = Field(primary_key=True)
+    firmware: str = Field(primary_key=True)
     state: str
-    permission: str
+    at: int = big()
 
 
 class DecisionRow(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""Stations, their EVSEs and what they said about themselves."""
+"""Stations, their EVSEs, their boots, and the calls made by hand."""
 
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -62,51 +62,16 @@ class BootRow(SQLModel, table=True):
     state: str
 
 
-class StatusRow(SQLModel, table=True):
-    """One reported connector status. The newest row of a connector is its state: a replay adds none."""
+class CallLogRow(SQLModel, table=True):
+    """A call made by hand and how it ended; ``payload`` is JSON."""
 
-    __tablename__ = "status"
-    __table_args__ = (
-        UniqueConstraint("station", "evse", "connector", "at", "status", "error_code", name="uq_status"),
-        Index("ix_status_newest", "station", "evse", "connector", "id"),
-    )
+    __tablename__ = "call_log"
+    __table_args__ = (Index("ix_call_log_station", "station", "id"),)
 
     id: int | None = row_id()
     station: str
-    evse: int
-    connector: int
-    status: str
+    action: str
+    payload: str
+    outcome: str
     at: int = big()
-    received_at: int = big()
-    message_id: str
-    error_code: str
-    info: str
-
-
-class NoticeRow(SQLModel, table=True):
-    """What a station told besides: charging needs, vendor data. ``content`` is JSON."""
-
-    __tablename__ = "notice"
-    __table_args__ = (
-        UniqueConstraint("station", "kind", "message_id", "received_at", name="uq_notice"),
-        Index("ix_notice_station", "station", "id"),
-    )
-
-    id: int | None = row_id()
-    station: str
-    kind: str
-    message_id: str
-    received_at: int = big()
-    content: str
-
-
-class ProbeRow(SQLModel, table=True):
-    """Newest discharge probe of an EVSE for one firmware (V2G-8)."""
-
-    __tablename__ = "probe"
-
-    station: str = Field(primary_key=True)
-    evse: int = Field(primary_key=True)
-    firmware: str = Field(primary_key=True)
-    state: str
-    at: int = big()
+    by: str

@@ -3,19 +3,19 @@
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.transactions import adopt as adopt_transaction
 from csms.store.transactions import presume_ended, reconcile_stops
-from csms.store.writes.dispatch import save_decision, save_dr_event, save_plug_in, save_prices, save_setpoint
-from csms.store.writes.ledger import post_entries
-from csms.store.writes.people import (
-    add_api_token,
+from csms.store.writes.dispatch import save_decision, save_probe, save_setpoint
+from csms.store.writes.permission import (
     add_terminal,
     add_user,
     add_vehicle,
-    put_secret,
-    save_idempotency,
     save_pattern,
+    save_plug_in,
     upsert_id_token,
 )
-from csms.store.writes.stations import save_boot, save_call, save_probe, touch_stations, upsert_station
+from csms.store.writes.settlement import post_entries, save_settled
+from csms.store.writes.state import save_dr_event, save_prices
+from csms.store.writes.stations import save_boot, save_call, touch_stations, upsert_station
+from csms.store.writes.system import add_api_token, put_secret, save_idempotency
 
 __all__ = [
     "add_api_token",
@@ -38,6 +38,7 @@ __all__ = [
     "save_prices",
     "save_probe",
     "save_setpoint",
+    "save_settled",
     "touch_stations",
     "upsert_id_token",
     "upsert_station",

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, update
 
 from csms.domain.facts import Booted
-from csms.domain.ids import EvseRef, StationId
-from csms.domain.station import BootState, Evse, ProbeState, Station, Version
+from csms.domain.ids import StationId
+from csms.domain.station import BootState, Evse, Station, Version
 from csms.store.sql import insert_new, upsert
-from csms.store.tables import BOOT, CALL_LOG, EVSE, PROBE, STATION
+from csms.store.tables import BOOT, CALL_LOG, EVSE, STATION
 from csms.store.values import micros, plain_json
 
 
@@ -82,12 +82,6 @@ def touch_stations(conn: Connection, heard: Mapping[StationId, datetime]) -> Non
     if heard:
         touch = update(STATION).where(STATION.c.id == bindparam("station")).values(last_heard_at=bindparam("heard_at"))
         conn.execute(touch, [{"station": station, "heard_at": micros(at)} for station, at in heard.items()])
-
-
-def save_probe(conn: Connection, evse: EvseRef, firmware: str, state: ProbeState, at: datetime) -> None:
-    """Outcome of the discharge probe of one EVSE, for one firmware (V2G-8)."""
-    row = {"station": evse.station, "evse": evse.evse, "firmware": firmware, "state": state.value, "at": micros(at)}
-    upsert(conn, PROBE, row)
 
 
 def save_call(  # noqa: PLR0913, PLR0917  one column each

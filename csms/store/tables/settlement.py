@@ -1,4 +1,4 @@
-"""DR events, prices and the ledger."""
+"""The ledger."""
 
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -6,38 +6,8 @@ from sqlmodel import Field, SQLModel
 from csms.store.tables.columns import big, row_id
 
 
-class DrEventRow(SQLModel, table=True):
-    """A DR event; ``areas`` is a JSON list, prices are decimals as text."""
-
-    __tablename__ = "dr_event"
-
-    id: str = Field(primary_key=True)
-    direction: str
-    requested_w: int = big()
-    starts_at: int = big()
-    ends_at: int = big(index=True)
-    areas: str
-    incentive_per_kwh: str | None = None
-    price_per_kwh: str | None = None
-    created_at: int = big()
-    cancelled_at: int | None = big(default=None)
-
-
-class PriceSeriesRow(SQLModel, table=True):
-    """Prices published for an area, in the order of publication; ``steps`` is JSON."""
-
-    __tablename__ = "price_series"
-    __table_args__ = (Index("ix_price_series_area", "area", "id"),)
-
-    id: int | None = row_id()
-    area: str
-    at: int = big()
-    until: int | None = big(default=None)
-    steps: str
-
-
 class LedgerEntryRow(SQLModel, table=True):
-    """One entry, never changed (a trigger refuses). ``flow``: sale or purchase, also of a correction."""
+    """One entry, never changed (a trigger refuses). ``flow``: sale, purchase or reward, also of a correction."""
 
     __tablename__ = "ledger_entry"
     __table_args__ = (
@@ -78,3 +48,21 @@ class LedgerPostingRow(SQLModel, table=True):
     line: int = Field(primary_key=True)
     account: str
     amount_minor: int = big()
+
+
+class SettlementMarkRow(SQLModel, table=True):
+    """How far everything is settled: one row. ``reading_id``: the newest meter value that was counted in."""
+
+    __tablename__ = "settlement_mark"
+
+    name: str = Field(primary_key=True)
+    settled_until: int = big()
+    reading_id: int = big()
+
+
+class SettlementDueRow(SQLModel, table=True):
+    """A market interval before the mark that is to be settled again, by its start."""
+
+    __tablename__ = "settlement_due"
+
+    start: int = big(primary_key=True, sa_column_kwargs={"autoincrement": False})

@@ -1,24 +1,75 @@
-"""Everything that is open now, to rebuild the live state from (design §3).
-
-Newest status, reading and setpoint are looked up per provisioned EVSE through the index, so that the start stays quick
-however long the history is. What came from EVSEs that are not provisioned is stored, but not part of this.
-"""
+"""What the rooms read: the present, DR events, prices."""
 
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, Connection, Row, Subquery, Table, func, literal, select, union
 
+from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import Reading
-from csms.domain.ids import EvseRef
+from csms.domain.ids import AreaId, DrEventId, EvseRef
 from csms.domain.live import LiveState, StoredStatus
 from csms.domain.station import ConnectorStatus
+from csms.domain.tariff import PriceStep
 from csms.store.readings import reading_of
-from csms.store.reads.dispatch import dr_events, open_plug_ins, setpoint_of
-from csms.store.reads.stations import probes, stations
-from csms.store.reads.transactions import open_transactions
-from csms.store.tables import EVSE, METER_VALUE, SETPOINT, STATION, STATUS
-from csms.store.values import instant
+from csms.store.reads.dispatch import probes, setpoint_of
+from csms.store.reads.intake import open_transactions
+from csms.store.reads.permission import open_plug_ins
+from csms.store.reads.stations import stations
+from csms.store.tables import (
+    DR_EVENT,
+    EVSE,
+    METER_VALUE,
+    PRICE_SERIES,
+    SETPOINT,
+    STATION,
+    STATUS,
+)
+from csms.store.values import PRICE_STEPS, decimal_of, instant, micros
+
+_D = DR_EVENT.c
+
+
+def dr_event(conn: Connection, id: DrEventId) -> DrEvent | None:  # noqa: A002
+    """One DR event, or None."""
+    row = conn.execute(select(DR_EVENT).where(_D.id == id)).one_or_none()
+    return None if row is None else _dr_event_of(row)
+
+
+def dr_events(
+    conn: Connection, *, since: datetime | None = None, until: datetime | None = None, limit: int | None = None
+) -> list[DrEvent]:
+    """DR events that hold at some time in [since, until), by start. A cancelled one holds until its cancellation."""
+    query = select(DR_EVENT).order_by(_D.starts_at, _D.id).limit(limit)
+    if since is not None:
+        stops_at = func.coalesce(_D.cancelled_at, _D.ends_at)
+        query = query.where(_D.ends_at > micros(since), stops_at > micros(since))
+    if until is not None:
+        query = query.where(_D.starts_at < micros(until))
+    return [_dr_event_of(row) for row in conn.execute(query)]
+
+
+def _dr_event_of(row: Row[Any]) -> DrEvent:
+    return DrEvent(
+        id=row.id,
+        direction=Direction(row.direction),
+        requested_w=row.requested_w,
+        starts_at=instant(row.starts_at),
+        ends_at=instant(row.ends_at),
+        areas=frozenset(orjson.loads(row.areas)),
+        incentive_per_kwh=decimal_of(row.incentive_per_kwh),
+        price_per_kwh=decimal_of(row.price_per_kwh),
+        created_at=instant(row.created_at),
+        cancelled_at=instant(row.cancelled_at),
+    )
+
+
+def prices(conn: Connection, area: AreaId) -> list[tuple[tuple[PriceStep, ...], datetime | None]]:
+    """Series published for an area with their ``until``, in the order of publication (see ``tariff.overlay``)."""
+    c = PRICE_SERIES.c
+    rows = conn.execute(select(c.steps, c.until).where(c.area == area).order_by(c.id))
+    return [(PRICE_STEPS.validate_json(row.steps), instant(row.until)) for row in rows]
 
 
 def live_state(conn: Connection, now: datetime | None = None) -> LiveState:

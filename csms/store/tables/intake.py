@@ -1,9 +1,47 @@
-"""Transactions and meter values."""
+"""What stations say: statuses, transactions, meter values, and what could not be understood."""
 
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from csms.store.tables.columns import big, row_id
+
+
+class StatusRow(SQLModel, table=True):
+    """One reported connector status. The newest row of a connector is its state: a replay adds none."""
+
+    __tablename__ = "status"
+    __table_args__ = (
+        UniqueConstraint("station", "evse", "connector", "at", "status", "error_code", name="uq_status"),
+        Index("ix_status_newest", "station", "evse", "connector", "id"),
+    )
+
+    id: int | None = row_id()
+    station: str
+    evse: int
+    connector: int
+    status: str
+    at: int = big()
+    received_at: int = big()
+    message_id: str
+    error_code: str
+    info: str
+
+
+class NoticeRow(SQLModel, table=True):
+    """What a station told besides: charging needs, vendor data. ``content`` is JSON."""
+
+    __tablename__ = "notice"
+    __table_args__ = (
+        UniqueConstraint("station", "kind", "message_id", "received_at", name="uq_notice"),
+        Index("ix_notice_station", "station", "id"),
+    )
+
+    id: int | None = row_id()
+    station: str
+    kind: str
+    message_id: str
+    received_at: int = big()
+    content: str
 
 
 class TransactionRow(SQLModel, table=True):
@@ -124,3 +162,21 @@ class TransactionSequenceRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     next_id: int = big()
+
+
+class QuarantineRow(SQLModel, table=True):
+    """What could not be understood or stored, raw (V2G-39). ``digest``: of action and raw text."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (UniqueConstraint("station", "digest", name="uq_quarantine"),)
+
+    id: int | None = row_id()
+    station: str
+    message_id: str
+    received_at: int | None = big(default=None)
+    action: str
+    raw: str
+    why: str
+    evse: int | None = None
+    fields: str
+    digest: int = big()

@@ -1,0 +1,26 @@
+"""When each station was last heard, kept now and then: a row a heartbeat would be the most frequent write of all."""
+
+from datetime import datetime
+from functools import partial
+
+from csms.control.state.ground import Ground
+from csms.domain.ids import StationId
+from csms.store import writes
+
+
+class Heartbeats:
+    """Writes what has changed since the last time."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._kept: dict[StationId, datetime] = {}
+
+    async def flush(self) -> None:
+        heard = {
+            id_: live.last_heard_at
+            for id_, live in self._ground.live.stations.items()
+            if live.last_heard_at and live.last_heard_at != self._kept.get(id_)
+        }
+        if heard:
+            self._kept.update(heard)
+            await self._ground.store.writer.run(partial(writes.touch_stations, heard=heard))

@@ -1,0 +1,36 @@
+"""What every room reads: DR events and prices."""
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from csms.store.tables.columns import big, row_id
+
+
+class DrEventRow(SQLModel, table=True):
+    """A DR event; ``areas`` is a JSON list, prices are decimals as text."""
+
+    __tablename__ = "dr_event"
+
+    id: str = Field(primary_key=True)
+    direction: str
+    requested_w: int = big()
+    starts_at: int = big()
+    ends_at: int = big(index=True)
+    areas: str
+    incentive_per_kwh: str | None = None
+    price_per_kwh: str | None = None
+    created_at: int = big()
+    cancelled_at: int | None = big(default=None)
+
+
+class PriceSeriesRow(SQLModel, table=True):
+    """Prices published for an area, in the order of publication; ``steps`` is JSON."""
+
+    __tablename__ = "price_series"
+    __table_args__ = (Index("ix_price_series_area", "area", "id"),)
+
+    id: int | None = row_id()
+    area: str
+    at: int = big()
+    until: int | None = big(default=None)
+    steps: str

@@ -1,0 +1,73 @@
+"""The world without the events that run: frozen when the first of them starts, and rolled forward by its own plan.
+
+A state that the event has changed says nothing about what would have happened: a vehicle that was discharged would
+seem to have been stopped from charging. So each vehicle has a virtual twin (V2G, ADR 7).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from csms.domain.ids import AreaId, EvseRef, PlugInId
+from csms.domain.snapshot import EvseState, Snapshot, Use, Virtual
+from policies.corridor import battery_of
+from policies.response import Party
+from policies.tree import Watts
+
+
+def frozen(snapshot: Snapshot, areas: frozenset[AreaId]) -> Mapping[EvseRef, Virtual]:
+    """Every permitted plug-in in these areas as it would be now: rolled on from where the last decision left it, or
+    begun as it really is. It ends with the plug-in and with the last event of its area."""
+    area_of = {site.id: site.area for site in snapshot.sites}
+    return {
+        evse.ref: _now(snapshot, evse, evse.plug_in)
+        for evse in snapshot.evses
+        if evse.plug_in is not None and evse.use is Use.RESOURCE and area_of[evse.site] in areas
+    }
+
+
+def _now(snapshot: Snapshot, evse: EvseState, plug_in: PlugInId) -> Virtual:
+    last = snapshot.virtual.get(evse.ref)
+    if last is None or last.plug_in != plug_in:
+        return _begun(snapshot, evse, plug_in)
+    battery = battery_of(evse)
+    flowed_wh = last.power_w * max(0.0, (snapshot.now - last.at).total_seconds()) / 3600
+    content_wh = last.energy_wh + flowed_wh * battery.charge_efficiency
+    return replace(
+        last,
+        at=max(snapshot.now, last.at),
+        energy_wh=min(content_wh, max(last.energy_wh, battery.capacity_wh)),
+        added_wh=last.added_wh + flowed_wh,
+    )
+
+
+def _begun(snapshot: Snapshot, evse: EvseState, plug_in: PlugInId) -> Virtual:
+    return Virtual(
+        evse=evse.ref,
+        plug_in=plug_in,
+        frozen_at=snapshot.now,
+        at=snapshot.now,
+        energy_wh=battery_of(evse).energy_wh,
+        added_wh=evse.added_wh,
+        power_w=0,
+    )
+
+
+def virtual_state(evse: EvseState, virtual: Virtual | None) -> EvseState:
+    """The EVSE as it would be without the events: the same user, place and limits, another energy. What it can still
+    take ends with its battery, told or not."""
+    battery = battery_of(evse)
+    if virtual is None or (virtual.energy_wh == battery.energy_wh and virtual.added_wh == evse.added_wh):
+        return evse
+    battery = replace(battery, energy_wh=virtual.energy_wh, is_told=True)
+    return replace(evse, battery=battery, added_wh=virtual.added_wh)
+
+
+def would_take(parties: Sequence[Party], given: Watts) -> Watts:
+    """What vehicles take of what they are given: no more than they were seen to take outside any event."""
+    taken = [
+        power if party.evse.drawn_w is None or party.evse.use is not Use.RESOURCE else min(power, party.evse.drawn_w)
+        for party, power in zip(parties, given.tolist(), strict=True)
+    ]
+    return np.array(taken, dtype=np.int64)

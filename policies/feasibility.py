@@ -1,0 +1,117 @@
+"""Required charges that share a fuse: what must flow now so that all of them are still reached in time. P7.
+
+As late as possible, from the last departure back to now: what does not fit later under the caps must flow now. In each
+stretch the vehicles with the most hours still to charge go first; for one fuse that is the latest schedule there is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.corridor import charge_power_w, need_wh, spare_hours, stepped_w
+from policies.response import Party
+from policies.tree import Node, SiteTree, Watts, follows_setpoints, reserved_w
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Those below one root who need to charge: places in the tree, Wh, W, and the hours they stay after this horizon,
+    less the margin."""
+
+    places: Places
+    energy_wh: Floats
+    power_w: Floats
+    spare_h: Floats
+
+
+def required_under_caps(tree: SiteTree, parties: Sequence[Party]) -> dict[int, int]:
+    """Place -> W that must flow now, where fuses make it more than the vehicle's own time would."""
+    charging = np.array([_needing_w(party) for party in parties], dtype=np.int64)
+    found: dict[int, int] = {}
+    for root in contended(tree, parties, charging):
+        needs = needs_of(parties, np.flatnonzero(charging[root.start : root.stop]) + root.start)
+        left_wh = _left_after(tree.below(root), needs, rooms_w(tree, root, parties, charging))
+        for place, lacking_wh in zip(needs.places.tolist(), left_wh.tolist(), strict=True):
+            party = parties[place]
+            found[place] = max(party.corridor.required_w, stepped_w(party.evse, party.market, lacking_wh))
+    return found
+
+
+def contended(tree: SiteTree, parties: Sequence[Party], charging: Watts) -> list[Node]:
+    """The roots under which not all that might charge (W per place) can do so at once."""
+    if not charging.any():
+        return []
+    sums = tree.sums(charging + unavoidable(parties, charging))
+    over = (node for node, total in zip(tree.nodes, sums, strict=True) if total > node.import_limit_w)
+    return list(dict.fromkeys(tree.root_of(node) for node in over))
+
+
+def unavoidable(parties: Sequence[Party], charging: Watts) -> Watts:
+    """What flows whatever is decided, at those who are not among the ``charging``."""
+    fixed = [
+        0 if power else max(reserved_w(party.evse), party.corridor.least_w)
+        for party, power in zip(parties, charging.tolist(), strict=True)
+    ]
+    return np.array(fixed, dtype=np.int64)
+
+
+def rooms_w(tree: SiteTree, root: Node, parties: Sequence[Party], charging: Watts) -> list[float]:
+    """W for the ``charging`` in each node of ``tree.below(root)``."""
+    fixed = unavoidable(parties, charging)
+    return [max(0.0, float(node.import_limit_w - node.sum_of(fixed))) for node in tree.below(root)]
+
+
+def needs_of(parties: Sequence[Party], places: Places) -> Needs:
+    """The required charges at these places."""
+    members = [parties[place] for place in places.tolist()]
+    return Needs(
+        places=places,
+        energy_wh=np.array([need_wh(party.evse) for party in members]),
+        power_w=np.array([float(charge_power_w(party.evse)) for party in members]),
+        spare_h=np.array([spare_hours(party.evse.terms, party.market) for party in members]),
+    )
+
+
+def _needing_w(party: Party) -> int:
+    return charge_power_w(party.evse) if follows_setpoints(party.evse) and need_wh(party.evse) > 0 else 0
+
+
+def _left_after(nodes: Sequence[Node], needs: Needs, room_w: Sequence[float]) -> Floats:
+    """Wh of each that find no place after this horizon."""
+    left_wh = needs.energy_wh.copy()
+    edges = _edges_h(float(needs.spare_h.max(initial=0.0)))
+    for start, end in reversed(list(pairwise(edges))):
+        hours = end - start
+        staying = np.clip((needs.spare_h - start) / hours, 0.0, 1.0)
+        offered = np.minimum(needs.power_w * staying, left_wh / hours)
+        most_hours_first = np.argsort(-left_wh / np.maximum(needs.power_w, 1.0), kind="stable")
+        left_wh = left_wh - hours * _within(nodes, needs.places, offered, most_hours_first, room_w)
+    return left_wh
+
+
+def _edges_h(until_h: float) -> list[float]:
+    """Quarters of an hour first, then longer stretches."""
+    edges = [0.0]
+    while edges[-1] < until_h:
+        step = 0.25 if edges[-1] < 4 else 0.5 if edges[-1] < 12 else 1.0 if edges[-1] < 36 else 12.0
+        edges.append(min(edges[-1] + step, until_h))
+    return edges
+
+
+def _within(nodes: Sequence[Node], places: Places, offered_w: Floats, order: Places, room_w: Sequence[float]) -> Floats:
+    """As much of the offers as fits into each node's room, those first in ``order`` first."""
+    kept = offered_w.copy()
+    for node, room in zip(nodes, room_w, strict=True):
+        first, last = np.searchsorted(places, [node.start, node.stop])
+        if kept[first:last].sum() <= room:
+            continue
+        inside = order[(order >= first) & (order < last)]
+        before = np.cumsum(kept[inside]) - kept[inside]
+        kept[inside] = np.clip(room - before, 0.0, kept[inside])
+    return kept

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
 from csms.control.desk import Desk
+
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadRequest, Conflict, NotFound
 from csms.domain.ids import AreaId, DrEventId, SiteId, StationId

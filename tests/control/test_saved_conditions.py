@@ -12,8 +12,8 @@ async def test_saving_conditions_rings_the_users_bell_and_nobody_elses(w: World)
     """Else the page shows the old ones, and saving them again erases the new."""
     pattern = Pattern(name="mine", conditions=Conditions(required_soc_percent=77))
     with w.system.feed.subscribe(AOI) as bell, w.system.feed.subscribe(KEN) as other:
-        await w.system.permissions.keep(AOI, pattern)
+        await w.system.rooms.permissions.keep(AOI, pattern)
         await asyncio.wait_for(bell.wait(), 1)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(other.wait(), 0.05)
-    assert await w.system.permissions.conditions_of(AOI) == pattern.conditions
+    assert await w.system.rooms.permissions.conditions_of(AOI) == pattern.conditions

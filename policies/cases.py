@@ -92,7 +92,8 @@ class Case:
             return 0.0
         efficiency = self.evse.battery.charge_efficiency if self.evse.battery else EMPTY_EFFICIENCY
         content = (self.evse.terms.required_wh - self.content_wh) / efficiency
-        return max(0.0, content, self.evse.terms.required_added_wh - self.evse.added_wh)
+        to_add = self.evse.terms.required_added_wh
+        return max(0.0, content, to_add - self.evse.added_wh if to_add > 0 else 0.0)
 
     @property
     def required_w(self) -> float:

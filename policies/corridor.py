@@ -122,7 +122,8 @@ def need_wh(evse: EvseState) -> float:
         return 0.0
     battery = battery_of(evse)
     content_wh = (evse.terms.required_wh - battery.energy_wh) / battery.charge_efficiency
-    return max(0.0, content_wh, evse.terms.required_added_wh - evse.added_wh)
+    to_add_wh = evse.terms.required_added_wh
+    return max(0.0, content_wh, to_add_wh - evse.added_wh if to_add_wh > 0 else 0.0)
 
 
 def spare_hours(terms: Terms, market: Market) -> float:

@@ -51,8 +51,8 @@ class Dispatch:
         self._store = ground.store
         self._live = ground.live
         self._clock = ground.clock
-        self._snapshots = snapshots
-        self._queue = queue
+        self.snapshots = snapshots
+        self.queue = queue
         self._probing = probing
         self._settings = settings
         self._due = asyncio.Event()
@@ -103,7 +103,7 @@ class Dispatch:
         """Decide once. The decision is committed before anything of it is sent."""
         self._end_forbidden_probes()
         begun = self._begin_probe()
-        snapshot = self._snapshots.snapshot()
+        snapshot = self.snapshots.snapshot()
         decision, broken = checked(snapshot)
         if broken or _differs(decision, self._saved):
             await self._store.writer.run(partial(writes.save_decision, decision=decision, violations=broken))
@@ -121,7 +121,7 @@ class Dispatch:
         """The user has said no meanwhile, or is paid too little: the setpoint that follows is sent at once (P4, P5)."""
         if not any(evse.told.probe for _, evse in self._live.evses()):
             return
-        snapshot = self._snapshots.snapshot()
+        snapshot = self.snapshots.snapshot()
         for state in snapshot.evses:
             evse = self._live.find(state.ref)
             if evse and evse.told.probe and not is_permitted(state, snapshot):
@@ -132,13 +132,13 @@ class Dispatch:
         now = self._clock.now()
         if not self._settings.probe or not any(is_candidate(*place, now) for place in self._live.evses()):
             return None
-        snapshot = self._snapshots.snapshot()
+        snapshot = self.snapshots.snapshot()
         for state in snapshot.evses:
             station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
             record = self._probing.begin(station, evse, state, snapshot) if station and evse else None
             if evse is None or record is None:
                 continue
-            if not (broken := broken_by(record, self._snapshots.snapshot())):
+            if not (broken := broken_by(record, self.snapshots.snapshot())):
                 self._due.set()
                 return evse, record
             evse.told.forget_probe()
@@ -150,11 +150,11 @@ class Dispatch:
             station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
             if station is None or evse is None or not _is_reachable(station, evse):
                 continue
-            if not self._snapshots.still_holds(state, snapshot.now):
+            if not self.snapshots.still_holds(state, snapshot.now):
                 continue
             driver = driver_for(station, evse)
             if is_forbidden_now(evse, setpoint, state.use) or due(evse, setpoint, driver, snapshot.now, self._settings):
-                self._queue.put(evse, record_of(evse, setpoint, driver, snapshot.now))
+                self.queue.put(evse, record_of(evse, setpoint, driver, snapshot.now))
                 self._note_use(state, setpoint, snapshot.now)
 
     def _note_use(self, state: EvseState, setpoint: Setpoint, now: datetime) -> None:

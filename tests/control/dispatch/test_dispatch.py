@@ -21,7 +21,7 @@ from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Terms, Use
 from csms.domain.station import ProbeState
 from csms.store import reads
-from tests.control.dispatching import event, setpoint, shares, stored, tick
+from tests.control.dispatch.dispatching import event, setpoint, shares, stored, tick
 from tests.control.kit import AOI, CARD, E1, STRANGER, World, state_of, station, world
 
 # --- the snapshot ---
@@ -30,15 +30,15 @@ from tests.control.kit import AOI, CARD, E1, STRANGER, World, state_of, station,
 async def test_a_state_of_charge_is_unknown_once_it_is_old(w: World) -> None:
     """V2G-33: and its error grows until then."""
     await w.resource()
-    fresh = w.system.rooms.snapshots.snapshot().evses[0].battery
+    fresh = w.system.rooms.dispatch.snapshots.snapshot().evses[0].battery
     w.clock.pass_(SOC_STALE_AFTER.total_seconds())
-    old = w.system.rooms.snapshots.snapshot().evses[0].battery
+    old = w.system.rooms.dispatch.snapshots.snapshot().evses[0].battery
     assert fresh is not None
     assert old is not None
     assert (fresh.energy_wh, fresh.error_wh) == (32_000, 200)
     assert old.error_wh == 200 + 6000 / 4
     w.clock.pass_(1)
-    assert w.system.rooms.snapshots.snapshot().evses[0].battery is None
+    assert w.system.rooms.dispatch.snapshots.snapshot().evses[0].battery is None
 
 
 async def test_the_vehicles_own_word_on_its_limits_counts(w: World) -> None:
@@ -54,7 +54,7 @@ async def test_the_vehicles_own_word_on_its_limits_counts(w: World) -> None:
         max_charge_w=99_000,
     )
     await w.take(needs)
-    battery = w.system.rooms.snapshots.snapshot().evses[0].battery
+    battery = w.system.rooms.dispatch.snapshots.snapshot().evses[0].battery
     assert battery is not None
     assert (battery.capacity_wh, battery.max_discharge_w, battery.max_charge_w) == (60_000, 2000, 7360)
 
@@ -62,9 +62,9 @@ async def test_the_vehicles_own_word_on_its_limits_counts(w: World) -> None:
 async def test_conditions_become_energies_and_instants_only_for_a_resource(w: World) -> None:
     """P7: 30 % of 40 kWh."""
     await w.resource()
-    assert w.system.rooms.snapshots.snapshot().evses[0].terms.required_wh == 12_000
+    assert w.system.rooms.dispatch.snapshots.snapshot().evses[0].terms.required_wh == 12_000
     await w.say(granted=False)
-    assert w.system.rooms.snapshots.snapshot().evses[0].terms == Terms()
+    assert w.system.rooms.dispatch.snapshots.snapshot().evses[0].terms == Terms()
 
 
 async def test_an_evse_that_cannot_be_reached_is_planned_with_the_power_it_takes(w: World) -> None:
@@ -72,7 +72,7 @@ async def test_an_evse_that_cannot_be_reached_is_planned_with_the_power_it_takes
     await w.resource()
     await w.take(w.metered(power_import_w=3000.0))
     w.station.version = None
-    seen = w.system.rooms.snapshots.snapshot().evses[0]
+    seen = w.system.rooms.dispatch.snapshots.snapshot().evses[0]
     assert (seen.uncontrolled_w, seen.can_discharge) == (3000, False)
     assert await tick(w) == []
 
@@ -84,7 +84,7 @@ async def test_an_evse_at_a_site_that_is_not_configured_stops_nobody_else(tmp_pa
         await w.person()
         await w.resource()
         assert len(await tick(w)) == 1
-        assert [state.ref for state in w.system.rooms.snapshots.snapshot().evses] == [E1]
+        assert [state.ref for state in w.system.rooms.dispatch.snapshots.snapshot().evses] == [E1]
 
 
 # --- from decision to station ---
@@ -150,7 +150,7 @@ async def test_the_host_gives_nothing_after_a_no_when_that_is_the_rule(tmp_path:
         await w.resource(Conditions(required_soc_percent=95))
         await tick(w)
         await w.say(granted=False)
-        assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.NOTHING
+        assert w.system.rooms.dispatch.snapshots.snapshot().evses[0].use is Use.NOTHING
         assert await tick(w, 20) == [0]
 
 
@@ -183,7 +183,7 @@ async def test_the_newest_setpoint_of_an_evse_wins_while_the_station_is_busy(w: 
     for _ in range(3):
         await w.system.rooms.dispatch.tick()
         await asyncio.sleep(0.01)
-        w.system.rooms.queue.put(w.evse, replace(setpoint(w), id=f"s-{w.counter}", desired_w=-1000 - w.counter))
+        w.system.rooms.dispatch.queue.put(w.evse, replace(setpoint(w), id=f"s-{w.counter}", desired_w=-1000 - w.counter))
         w.counter += 1
     last = setpoint(w)
     w.stations.gate.set()
@@ -199,9 +199,9 @@ async def test_a_setpoint_that_is_stale_is_dropped_and_never_sent_late(w: World)
     await w.resource()
     await tick(w)
     w.stations.gate.clear()
-    w.system.rooms.queue.put(w.evse, replace(setpoint(w), id="one", state=SetpointState.DESIRED))
+    w.system.rooms.dispatch.queue.put(w.evse, replace(setpoint(w), id="one", state=SetpointState.DESIRED))
     await asyncio.sleep(0.01)
-    w.system.rooms.queue.put(w.evse, replace(setpoint(w), id="two"))
+    w.system.rooms.dispatch.queue.put(w.evse, replace(setpoint(w), id="two"))
     before = len(w.stations.sent)
     w.clock.pass_(179)
     w.stations.gate.set()
@@ -217,7 +217,7 @@ async def test_a_setpoint_of_a_transaction_that_is_over_is_not_sent(w: World) ->
     before = len(w.stations.sent)
     await w.take(w.ended(1))
     assert w.evse.told.setpoint is None
-    w.system.rooms.queue.put(w.evse, record)
+    w.system.rooms.dispatch.queue.put(w.evse, record)
     await w.quiet()
     assert len(w.stations.sent) == before
 
@@ -228,7 +228,8 @@ async def test_a_vehicle_that_comes_while_the_decision_is_stored_gets_nothing_of
     await event(w)
     deciding = asyncio.ensure_future(w.system.rooms.dispatch.tick())
     await asyncio.sleep(0)
-    w.evse.forget_vehicle()
+    w.evse.cable.plugged = w.evse.answer = None
+    w.evse.run.transaction = None
     w.system.rooms.intake.receive(w.event(0, "tx-2", charging_state="EVConnected"), lambda answer: None)
     await deciding
     await w.quiet()
@@ -241,7 +242,8 @@ async def test_a_no_that_comes_while_the_decision_is_stored_is_obeyed(w: World) 
     await event(w)
     deciding = asyncio.ensure_future(w.system.rooms.dispatch.tick())
     await asyncio.sleep(0)
-    w.evse.plug_in = replace(w.plug_in, permission=replace(w.plug_in.permission, state=PermissionState.REFUSED))
+    assert w.evse.answer is not None
+    w.evse.answer.permission = replace(w.plug_in.permission, state=PermissionState.REFUSED)
     await deciding
     await w.quiet()
     sent = [command.setpoint_w for command in w.stations.of(ApplySetpoint)]
@@ -268,7 +270,7 @@ async def test_nothing_flows_while_the_holder_of_a_card_is_looked_up(w: World) -
     w.system.rooms.intake.receive(w.started(), lambda answer: None)
     await w.store.writer.run(lambda _conn: None)
     assert (state_of(w), w.evse.run.authorized) == (PermissionState.UNASKED, True)
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.HELD
+    assert w.system.rooms.dispatch.snapshots.snapshot().evses[0].use is Use.HELD
     await w.quiet()
     assert state_of(w) is PermissionState.ASKED
 

@@ -71,10 +71,13 @@ class Desk:
 
     def station_view(self, station: StationId) -> StationView | None:
         live = self._system.live.station(station)
-        return None if live is None else views.station_view(live, self._counters(station))
+        return None if live is None else views.station_view(live, self._counters(station), self.clock.now())
 
     def station_views(self) -> list[StationView]:
-        return [views.station_view(live, self._counters(id_)) for id_, live in self._system.live.stations.items()]
+        return [
+            views.station_view(live, self._counters(id_), self.clock.now())
+            for id_, live in self._system.live.stations.items()
+        ]
 
     async def add_station(self, station: Station, password: str) -> None:
         """Provision a station. Conflict: it exists; NotFound: unknown site; BadRequest: the password."""

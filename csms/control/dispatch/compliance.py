@@ -33,26 +33,29 @@ class ComplianceCheck:
 
     def sampled(self, change: changes.Sampled) -> None:
         """The meter was read."""
-        evse, reading = change.evse, change.reading
-        record, power_w = evse.told.setpoint, reading.power_w
-        if record is None or power_w is None or not self._settled(record, reading.at):
+        evse, at = change.evse, change.reading.at
+        record, power_w = evse.told.setpoint, evse.power_at(at)
+        if record is None or power_w is None or not self._counts(evse, record, at):
             return
-        if record.transaction != evse.run.transaction:
-            return
-        self._note(evse, record, round(power_w))
+        self._note(evse, record, power_w)
         if evse.told.probe is not None:
             return
         if record.event is None and record.desired_w > 0:
-            evse.told.drawn_w = None if takes_all(record.desired_w, power_w) else round(max(power_w, 0))
+            evse.told.drawn_w = drawn_w(record.desired_w, power_w)
         evse.told.compliance, act = observe(
             evse.told.compliance, record.desired_w, power_w, self._settings.observe_samples
         )
         self._react(evse, record, act)
 
-    def _settled(self, record: SetpointRecord, at: datetime) -> bool:
-        told_at = record.acknowledged_at
+    def _counts(self, evse: EvseLive, record: SetpointRecord, at: datetime) -> bool:
+        """Whether a sample says something about a setpoint: taken while it held, after the vehicle had its time, at
+        a station that has not been away since (F8, F12)."""
+        station, told_at = self._ground.live.stations[evse.ref.station], record.acknowledged_at
+        if not station.is_reachable or evse.told.is_doubtful or record.transaction != evse.run.transaction:
+            return False
         settle = timedelta(seconds=self._settings.settle_s)
-        return record.state in _TOLD and told_at is not None and at >= told_at + settle
+        is_told = record.state in _TOLD and told_at is not None and at >= told_at + settle
+        return is_told and at < record.expires_at
 
     def _note(self, evse: EvseLive, record: SetpointRecord, power_w: int) -> None:
         state = SetpointState.OBSERVED if follows(record.desired_w, power_w) else SetpointState.NOT_FOLLOWED
@@ -75,3 +78,8 @@ class ComplianceCheck:
         command = ReadSchedule(evse=evse.ref, duration_s=READ_BACK_S, ratings=evse.evse.ratings)
         outcome = await self._stations.send(command)
         log.info("setpoint.read_back", evse=str(evse.ref), setpoint_w=record.desired_w, outcome=repr(outcome))
+
+
+def drawn_w(limit_w: int, power_w: int) -> int | None:
+    """What a vehicle took of a limit that left it more; None = all of it: how much it would take is not known."""
+    return None if takes_all(limit_w, power_w) else max(power_w, 0)

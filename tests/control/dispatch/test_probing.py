@@ -291,5 +291,6 @@ async def test_a_probe_that_failed_is_tried_once_more_a_day_later_with_another_p
     w.evse.cable.plugged = replace(
         w.plug_in, plugged_at=w.clock.now() if new_plug_in else w.plug_in.plugged_at, soc_at=w.clock.now()
     )
+    await w.take(w.metered(soc_percent=80.0, power_import_w=0.0))
     await tick(w)
     assert (w.evse.told.probe is not None) is again

@@ -17,13 +17,20 @@ PEERS := node_modules/.installed
 # Two test processes: the tests share no state but the PostgreSQL database, whose tests stay in one process (tests/conftest.py).
 WORKERS ?= 2
 PYTEST_ARGS ?=
+# The order of the tests, and what they draw at random: the same every time.
+SEED ?= 1
+# Of make fuzz, per file with properties, and which files (default: all).
+FUZZ_MINUTES ?= 20
+FUZZ_FILES ?=
 
-.PHONY: help install demo test lint bench lock clean system peers
+.PHONY: help install demo test fuzz mutants lint bench lock clean system peers
 
 help:
 	@echo "make install  the csms command in .venv"
 	@echo "make demo   start the server and a simulated street; Ctrl-C ends it"
 	@echo "make test   lint, types, import rules and every test"
+	@echo "make fuzz   property tests with new random examples, FUZZ_MINUTES=20 per file, FUZZ_FILES=..."
+	@echo "make mutants  break each rule in a copy and run the tests that name it; MUTANTS=... chooses by name"
 	@echo "make lint   ruff, mypy and import-linter alone"
 	@echo "make bench  server cost per message beside a stock server, as JSON"
 	@echo "make lock   resolve requirements.lock and package-lock.json anew"
@@ -35,7 +42,13 @@ demo: $(INSTALLED)
 	@exec $(BIN)/csms demo
 
 test: $(INSTALLED) system peers lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --randomly-seed=$(SEED) $(PYTEST_ARGS)
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz.py --minutes $(FUZZ_MINUTES) $(FUZZ_FILES)
+
+mutants: $(INSTALLED)
+	$(BIN)/python -m tests.mutants --workers $(WORKERS) $(MUTANTS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,17 +3,15 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
 import uvloop
 
 import handlers
 from csms.clock import SystemClock
-from csms.control.desk import Desk
 from csms.control.intake.intake import Intake
 from csms.control.stations.admission import Admission
 from csms.control.stations.setup import QuirksFor
@@ -24,6 +22,7 @@ from csms.domain.station import Quirks, Station, Version
 from csms.edge.http.app import build
 from csms.edge.http.server import serve as serve_http
 from csms.edge.hub import Hub
+from csms.plugs import chosen
 from csms.settings import Settings
 from csms.store import open_store
 
@@ -57,23 +56,15 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         def connect(admission: Admission, intake: Intake) -> Hub:
             return Hub(intake, admission, clock, settings.ocpp, handlers)
 
-        system, hub = await build_control(settings, store, clock, connect, quirks_lookup())
+        system, hub = await build_control(settings, store, clock, connect, quirks_lookup(), chosen(settings.policies))
         await system.load()
         stack.push_async_callback(system.stop)
         system.run()
-        desk = Desk(system, hub.frames, lambda station: flat(asdict(hub.counters(station))))
-        http = await serve_http(build(desk), settings.http.host, settings.http.port)
+        http = await serve_http(build(system, hub), settings.http.host, settings.http.port)
         stack.push_async_callback(http.close)
         await hub.serve()
         stack.push_async_callback(hub.close)
         yield Daemon(system, hub, hub.port, http.port)
-
-
-def flat(counters: Mapping[str, Any]) -> dict[str, int]:
-    """The edge's counters with the named ones beside the others, as "coercions.name"."""
-    plain = {name: value for name, value in counters.items() if isinstance(value, int)}
-    nested = ((name, value) for name, value in counters.items() if not isinstance(value, int))
-    return plain | {f"{name}.{key}": count for name, inner in nested for key, count in inner.items()}
 
 
 def quirks_lookup() -> QuirksFor:

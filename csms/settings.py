@@ -110,6 +110,16 @@ class Settlement(_Section):
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "JPY"
 
 
+class PolicySettings(_Section):
+    """The plugs that decide, by name and version; see docs/extending.md. Those of other packages stand here too."""
+
+    objective: str = "merit-1"
+    baseline: str = "frozen-1"
+    availability: tuple[str, ...] = ()
+    adders: tuple[str, ...] = ()
+    benefits: tuple[str, ...] = ()
+
+
 class TariffPeriod(_Section):
     """From ``start`` (time of day) until the next period's start."""
 
@@ -169,6 +179,7 @@ class Settings(BaseModel):
     dispatch: Dispatch = Dispatch()
     metering: Metering = Metering()
     settlement: Settlement = Settlement()
+    policies: PolicySettings = PolicySettings()
     log: Log = Log()
     security: Security = Security()
     tariff: tuple[TariffSettings, ...] = (TariffSettings(price_per_kwh=Decimal(30)),)

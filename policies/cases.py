@@ -16,6 +16,8 @@ from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 
 _IN_USE = frozenset({Use.HELD, Use.PLAIN, Use.RESOURCE})
 _CHARGEABLE = frozenset({Use.PLAIN, Use.NOTHING, Use.RESOURCE})
+NOISE_WH = 1e-6
+"""Of floats: no energy."""
 EMPTY_EFFICIENCY = 0.9
 """A battery of which nothing is known counts as empty at the plug-in; what was metered is in it, less a tenth."""
 
@@ -96,17 +98,21 @@ class Case:
         return max(0.0, content, to_add - self.evse.added_wh if to_add > 0 else 0.0)
 
     @property
-    def required_w(self) -> float:
-        """Power without which the required charge cannot be reached before departure, as far as the vehicle was not
-        seen to take less."""
+    def due_w(self) -> float:
+        """Power without which the required charge cannot be reached before departure."""
         lacking = self.lacking_wh - self.charge_power_w * max(0.0, self.stay_h - self.horizon_h)
-        if lacking <= 0:
+        if lacking <= NOISE_WH:
             return 0.0
         power = max(min(lacking / self.horizon_h, self.charge_power_w), self.minimum_w)
-        if self.evse.drawn_w is not None:
-            power = min(power, max(self.evse.drawn_w, self.minimum_w))
         room_w = self.room_wh / self.horizon_h
         return min(power, room_w) if room_w >= self.minimum_w else 0.0
+
+    @property
+    def required_w(self) -> float:
+        """The same, as far as the vehicle was not seen to take less: that much it can claim from others."""
+        if self.evse.drawn_w is None:
+            return self.due_w
+        return min(self.due_w, max(self.evse.drawn_w, self.minimum_w, 1))
 
     @property
     def room_wh(self) -> float:

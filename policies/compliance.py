@@ -1,10 +1,15 @@
 """Does an EVSE follow its setpoint? The closed loop and the degrade ladder, sample by sample. V2G-9, V2G-10."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 TOLERANCE_W = 300.0
 TOLERANCE_SHARE = 0.1
+PART = 0.2
+"""A discharge of this share of what was asked is a discharge: what is missing of it is asked of others."""
+REFUSALS_ALLOWED = 3
+"""In a row, before a rung is lost: a station that boots, or is busy, refuses too."""
 
 
 class Level(StrEnum):
@@ -26,13 +31,15 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Compliance:
-    """One EVSE's record of compliance. ``misses`` in a row; ``failures`` = times it was degraded in this plug-in."""
+    """One EVSE's record of compliance. ``misses`` and ``refusals``: in a row; ``failures``: times it was degraded in
+    this plug-in."""
 
     level: Level = Level.FULL
     misses: int = 0
     resent: bool = False
     read_back: bool = False
     failures: int = 0
+    refusals: int = 0
 
 
 def follows(desired_w: int, observed_w: float) -> bool:
@@ -40,6 +47,16 @@ def follows(desired_w: int, observed_w: float) -> bool:
     if desired_w >= 0:
         return -TOLERANCE_W <= observed_w <= desired_w + tolerance_w(desired_w)
     return abs(observed_w - desired_w) <= tolerance_w(desired_w)
+
+
+def gives_part(desired_w: int, observed_w: float) -> bool:
+    """It discharges as told, if not as much: no reason to give discharge up (the shortfall is asked of others)."""
+    return desired_w < 0 and desired_w - tolerance_w(desired_w) <= observed_w <= PART * desired_w
+
+
+def is_evidence(at: datetime, told_at: datetime | None, expires_at: datetime, settle: timedelta) -> bool:
+    """A sample says something about a setpoint: taken after the vehicle had its time to ramp, and not after its end."""
+    return told_at is not None and told_at + settle <= at < expires_at
 
 
 def tolerance_w(desired_w: int) -> float:
@@ -60,7 +77,8 @@ def observe(compliance: Compliance, desired_w: int, observed_w: float, samples_a
     if compliance.level is Level.UNCONTROLLED:
         return compliance, Act.NOTHING
     if compliance.read_back:
-        return _degraded(compliance, desired_w), Act.DEGRADE
+        is_kept = gives_part(desired_w, observed_w)
+        return (compliance, Act.NOTHING) if is_kept else (_degraded(compliance, desired_w), Act.DEGRADE)
     missed = replace(compliance, misses=compliance.misses + 1)
     if missed.misses < samples_allowed:
         return missed, Act.NOTHING
@@ -77,7 +95,22 @@ def _degraded(compliance: Compliance, desired_w: int) -> Compliance:
     )
 
 
-def refused(compliance: Compliance) -> Compliance:
-    """The station said no: one rung down at once."""
-    level = Level.NO_DISCHARGE if compliance.level is Level.FULL else Level.UNCONTROLLED
-    return Compliance(level=level, failures=compliance.failures + 1)
+def refused(compliance: Compliance, observed_w: float | None = None, desired_w: int = -1) -> Compliance:
+    """The station said no. After some in a row it loses discharge, if that was asked; a limit that is refused makes it
+    one that does not follow, but only where it is known what it draws: else a plan would count on 0 W.
+    """
+    counted = replace(compliance, refusals=compliance.refusals + 1)
+    if counted.refusals < REFUSALS_ALLOWED or compliance.level is Level.UNCONTROLLED:
+        return counted
+    if desired_w < 0:
+        level = Level.NO_DISCHARGE
+    elif observed_w is not None:
+        level = Level.UNCONTROLLED
+    else:
+        return counted
+    return Compliance(level=level, failures=compliance.failures + (level is not compliance.level))
+
+
+def accepted(compliance: Compliance) -> Compliance:
+    """The station said yes: earlier refusals say nothing any more."""
+    return replace(compliance, refusals=0) if compliance.refusals else compliance

@@ -118,7 +118,7 @@ def _missed(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...]]) -> 
     ]
     if not late:
         return
-    needed = sums(cases, [_needed_w(case, power) for case, power in zip(cases, required, strict=True)], above)
+    needed = sums(cases, [_needed_w(case) for case in cases], above)
     for case, required_w in late:
         room = min(site.import_limit_w - needed[site.id] for site in above[case.evse.site])
         if room >= (1 if case.power_w > 0 else max(case.minimum_w, 1)):
@@ -126,11 +126,11 @@ def _missed(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...]]) -> 
             yield Violation(rule="required_charge_missed", text=text, evse=case.evse.ref)
 
 
-def _needed_w(case: Case, required_w: float) -> float:
+def _needed_w(case: Case) -> float:
     """The part of an EVSE's power that nothing goes before."""
     if not case.follows:
         return case.reserved_w
-    return max(case.unavoidable_w, min(case.power_w, -(-required_w // 1)))
+    return max(case.unavoidable_w, min(case.power_w, -(-case.due_w // 1)))
 
 
 def _withheld(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...]]) -> Iterator[Violation]:

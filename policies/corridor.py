@@ -16,6 +16,7 @@ MARGIN_H = 0.5
 """Finish early: two intervals of 15 min, for the taper at the end of charging and for what does not come."""
 MARGIN_SHARE = 0.2
 """The margin of short stays, as a share of the time that is left."""
+MARGIN_HORIZONS = 2.5
 UNKNOWN_EFFICIENCY = 0.9
 """Of charging a battery of which nothing is known."""
 UNKNOWN_CAPACITY_WH = 40_000
@@ -127,11 +128,16 @@ def need_wh(evse: EvseState) -> float:
 
 
 def spare_hours(terms: Terms, market: Market) -> float:
-    """Hours left for charging after this horizon, less the margin; 0 when no departure is known (P7)."""
+    """Hours left for charging after this horizon, less the margin; 0 when no departure is known (P7).
+
+    The margin shrinks with the time that is left, but not below some horizons: what is required to the last Wh is
+    approached ever more slowly, since no setpoint may go beyond it.
+    """
     if terms.departure_at is None:
         return 0.0
     left_h = (terms.departure_at - market.now).total_seconds() / 3600
-    return max(0.0, left_h - market.horizon_h - min(MARGIN_H, MARGIN_SHARE * left_h))
+    margin_h = max(min(MARGIN_H, MARGIN_SHARE * left_h), MARGIN_HORIZONS * market.horizon_h)
+    return max(0.0, left_h - market.horizon_h - margin_h)
 
 
 def required_w(evse: EvseState, market: Market) -> int:

@@ -109,4 +109,5 @@ def _within(record: Battery, energy_wh: float) -> float:
 def need_wh(battery: Battery, terms: Terms, added_wh: float) -> float:
     """What is still to be charged at the AC side for the required charge, as content and as energy added."""
     content_wh = (terms.required_wh - battery.energy_wh) / battery.charge_efficiency
-    return max(content_wh, terms.required_added_wh - added_wh, 0.0)
+    to_add_wh = terms.required_added_wh - added_wh if terms.required_added_wh > 0 else 0.0
+    return max(content_wh, to_add_wh, 0.0)

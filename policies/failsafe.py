@@ -84,7 +84,7 @@ def _within_rules(case: Case) -> Case:
 
 
 def _needed_w(case: Case) -> int:
-    return min(max(ceil(case.required_w), case.unavoidable_w), max(_most_w(case), case.unavoidable_w))
+    return min(max(ceil(case.due_w), case.unavoidable_w), max(_most_w(case), case.unavoidable_w))
 
 
 def _with_charging(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...]], room: Room) -> list[int]:

@@ -90,9 +90,20 @@ def _left_after(nodes: Sequence[Node], needs: Needs, room_w: Sequence[float]) ->
         hours = end - start
         staying = np.clip((needs.spare_h - start) / hours, 0.0, 1.0)
         offered = np.minimum(needs.power_w * staying, left_wh / hours)
-        most_hours_first = np.argsort(-left_wh / np.maximum(needs.power_w, 1.0), kind="stable")
-        left_wh = left_wh - hours * _within(nodes, needs.places, offered, most_hours_first, room_w)
+        order = _most_hours_first(nodes, needs, left_wh, room_w)
+        left_wh = left_wh - hours * _within(nodes, needs.places, offered, order, room_w)
     return left_wh
+
+
+def _most_hours_first(nodes: Sequence[Node], needs: Needs, left_wh: Floats, room_w: Sequence[float]) -> Places:
+    """By the hours that a vehicle needs, or a fuse that it shares with others below the top one."""
+    own_h = left_wh / np.maximum(needs.power_w, 1.0)
+    hours = own_h.copy()
+    for node, room in zip(nodes[:-1], room_w, strict=False):
+        first, last = np.searchsorted(needs.places, [node.start, node.stop])
+        shared_h = left_wh[first:last].sum() / max(room, 1.0)
+        hours[first:last] = np.maximum(hours[first:last], shared_h)
+    return np.lexsort((-own_h, -hours))
 
 
 def _edges_h(until_h: float) -> list[float]:

@@ -9,14 +9,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from csms.domain.dispatch import SetpointRecord
 from csms.domain.dr import DrEvent
 from csms.domain.ids import DrEventId
 from csms.domain.metering import StoredReading, WindowEnergy
 from csms.domain.permission import Permission, PlugIn
 from csms.domain.tariff import PriceSeries
 from policies.metering import energy_in_window
-from policies.payment import Command, Run, Tariffs, in_force, runs
+from policies.payment import Command, InForce, Run, Tariffs, runs
 from policies.permission import conditions_at, stretches
 from policies.registers import Span
 
@@ -51,14 +50,14 @@ class Flow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """All that is known of one plug-in. ``history``: see ``permission.stretches``. ``readings``: those of the intervals
-    looked at, with those around them. ``setpoints``: any. ``events``: those that they name. ``max_w``: see
+    looked at, with those around them. ``in_force``: its setpoints. ``events``: those that they name. ``max_w``: see
     ``metering.energy_in_window``."""
 
     plug_in: PlugIn
     history: Sequence[Permission]
     readings: Sequence[StoredReading]
     max_w: int
-    setpoints: Sequence[SetpointRecord] = ()
+    in_force: Sequence[InForce] = ()
     events: Mapping[DrEventId, DrEvent] = field(default_factory=dict)
 
 
@@ -95,14 +94,13 @@ def _grid(start: datetime, end: datetime, interval: timedelta) -> Iterable[datet
 def flows_of(known: Known, within: Sequence[Piece]) -> tuple[tuple[Piece, Flow], ...]:
     """What flowed at one plug-in, cut by the pieces, where its permission changed, and where what an event commanded
     began, ended or had another price. The energy of the parts is that of the whole."""
-    spans = in_force(known.setpoints, known.plug_in.id)
     found: list[tuple[Piece, Flow]] = []
     for piece in within:
         here = Span(known.plug_in.plugged_at, known.plug_in.unplugged_at or piece.end).within(
             Span(piece.start, piece.end)
         )
         for part in stretches(known.history, here.start, here.end):
-            held = spans if part.permitted else ()
+            held = known.in_force if part.permitted else ()
             conditions = conditions_at(known.history, part.start)
             tariffs = Tariffs(
                 tariff_per_kwh=piece.tariff_per_kwh,

@@ -87,11 +87,12 @@ def terms_of(permission: Permission, capacity_wh: int, now: datetime) -> Terms:
     conditions = permission.conditions
     if conditions is None:
         return Terms(discharge=False)
-    span = slot_span(conditions.slots, now)
+    span, in_kwh = slot_span(conditions.slots, now), conditions.required_kwh
     return Terms(
         min_sell_per_kwh=conditions.min_sell_per_kwh,
         max_buy_per_kwh=conditions.max_buy_per_kwh,
-        required_wh=capacity_wh * conditions.required_soc_percent / 100,
+        required_wh=0.0 if in_kwh is not None else capacity_wh * conditions.required_soc_percent / 100,
+        required_added_wh=0.0 if in_kwh is None else float(in_kwh) * 1000,
         departure_at=permission.departure_at,
         entrust=conditions.entrust,
         charge=conditions.charge,

@@ -4,7 +4,7 @@ The package shares no code with the server. From the inside out:
 
 - ``battery``, ``ev``, ``evse``: physics, pure. Power in W at the AC connection point, + into the vehicle.
 - ``profiles``: the charging profile stack of OCPP 1.6 and 2.x, pure.
-- ``cabinet``: one station's state; ``station_v16`` and ``station_v2`` speak for it; ``station`` connects it.
+- ``hardware``: one station's state; ``station_v16`` and ``station_v2`` are its dialects; ``station`` connects it.
 - ``behaviours``: misbehaviour as data, composable by name.
 - ``driver``: a person with a phone, over HTTP. ``scenario`` and ``street``: who comes when.
 

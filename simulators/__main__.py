@@ -13,6 +13,9 @@ from simulators.behaviours import BEHAVIOURS, FAULTLESS, Behaviour
 from simulators.models import MODELS
 from simulators.scenario import BadScenario, Scenario, load
 from simulators.street import Street
+from simulators.twin.fleet import mixed_case
+from simulators.twin.loop import run as play
+from simulators.twin.truth import compared, lines, summary
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Simulated stations, vehicles and drivers.")
 
@@ -42,6 +45,23 @@ async def _live(scenario: Scenario, seconds: float | None, seed: int) -> dict[st
     street = Street(scenario, seed)
     await street.run(seconds, stop)
     return street.summary()
+
+
+@app.command()
+def twin(
+    *,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="play it without the event too, and compare what the policies state")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="for the fleet")] = 1,
+    vehicles: Annotated[int, typer.Option(min=1, help="how many come")] = 300,
+    hours: Annotated[float, typer.Option(min=6, help="length of the run; the event is from hour 2 to 6")] = 12.0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of lines")] = False,
+) -> None:
+    """The product's policies in virtual time on a mixed fleet: a 4-h event, stated figures beside the true ones."""
+    case = mixed_case(seed, vehicles, hours)
+    result = compared(case).as_json() if truth else summary(play(case))
+    typer.echo(orjson.dumps(result).decode() if as_json else "\n".join(lines(result)))
 
 
 @app.command()

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from simulators.cabinet import Cabinet, advance
-from simulators.dial import dial
-from simulators.dialect import Speech
+from simulators.dialect import Dialect
+from simulators.handshake import open_socket
+from simulators.hardware import Hardware, advance
+from simulators.message_queue import Outgoing
 from simulators.models import V16
-from simulators.outbox import Outgoing
 from simulators.rpc import CallError, Frame, Heed, Link, LinkLost, Payload, message_ids
 
 MESSAGE_ATTEMPTS = 3
@@ -27,21 +27,21 @@ class Connection:
     """One socket at a time to the CSMS at ``url`` (without the station's id)."""
 
     def __init__(
-        self, cabinet: Cabinet, speech: Speech, url: str, password: str | None, changed: Callable[[], None]
+        self, hardware: Hardware, dialect: Dialect, url: str, password: str | None, changed: Callable[[], None]
     ) -> None:
-        self.spec, self.clock = cabinet.spec, cabinet.clock
+        self.spec, self.clock = hardware.spec, hardware.clock
         self.frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
         self.boots = 0
         self.refusal: str | None = None
         self.link: Link | None = None
         self.connected_at = self.clock.now()
         self.away_until: datetime | None = None
-        self._cabinet = cabinet
-        self._speech = speech
+        self._hardware = hardware
+        self._dialect = dialect
         self._changed = changed
         self._url = url
         self._password = password
-        self._ids = message_ids(f"{cabinet.spec.id}-{cabinet.random.getrandbits(24):06x}")
+        self._ids = message_ids(f"{hardware.spec.id}-{hardware.random.getrandbits(24):06x}")
         self._wake = asyncio.Event()
         self._leave = asyncio.Event()
         self._abandoned: list[ClientConnection] = []
@@ -76,7 +76,7 @@ class Connection:
             while True:
                 await self._sit_out()
                 wait_s = self.spec.reconnect_s if await self._once() else min(wait_s * 2, 8 * self.spec.reconnect_s)
-                await self.clock.sleep(wait_s * self._cabinet.random.random())
+                await self.clock.sleep(wait_s * self._hardware.random.random())
         finally:
             for socket in self._abandoned:
                 socket.transport.abort()
@@ -84,8 +84,8 @@ class Connection:
     async def _once(self) -> bool:
         """One connection; whether the CSMS accepted the station on it."""
         try:
-            ping_s = None if self._cabinet.behaviour.half_open_every_s else PING_S
-            socket = await dial(self.spec, self._url, self._password, ping_s)
+            ping_s = None if self._hardware.behaviour.half_open_every_s else PING_S
+            socket = await open_socket(self.spec, self._url, self._password, ping_s)
         except (OSError, TimeoutError, WebSocketException) as error:
             self.refusal = f"{type(error).__name__}: {error}"
             self._changed()
@@ -103,14 +103,14 @@ class Connection:
 
     async def _serve(self, socket: ClientConnection) -> bool:
         """One open socket, until its end."""
-        link = Link(socket, self._speech.handle, self._note, self._ids)
+        link = Link(socket, self._dialect.handle, self._note, self._ids)
         self._socket, self.link, self.connected_at = socket, link, self.clock.now()
         self._leave.clear()
         ways_out = (link.read(self._hesitate), self._talk(link), self._left())
         tasks = {asyncio.create_task(way) for way in ways_out}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return self._cabinet.online
+            return self._hardware.online
         finally:
             self._offline()
             if socket not in self._abandoned:
@@ -121,21 +121,21 @@ class Connection:
         await self._leave.wait()
 
     async def _hesitate(self) -> None:
-        if self._cabinet.behaviour.answer_delay_s:
-            await self.clock.sleep(self._cabinet.behaviour.answer_delay_s)
+        if self._hardware.behaviour.answer_delay_s:
+            await self.clock.sleep(self._hardware.behaviour.answer_delay_s)
 
     def _note(self, frame: Frame) -> None:
         self.frames.append(frame)
         self._changed()
 
     def _offline(self) -> None:
-        cabinet = self._cabinet
+        hardware = self._hardware
         self._socket = self.link = None
-        cabinet.offline_since = cabinet.offline_since or self.clock.now()
-        cabinet.online = False
-        cabinet.outbox.lose_live()
-        if cabinet.behaviour.loses_profiles:
-            cabinet.profiles = ()
+        hardware.offline_since = hardware.offline_since or self.clock.now()
+        hardware.online = False
+        hardware.queue.lose_live()
+        if hardware.behaviour.loses_profiles:
+            hardware.profiles = ()
         self._changed()
 
     # --- what is said on it
@@ -151,7 +151,7 @@ class Connection:
 
     async def _boot(self, link: Link, reason: str) -> bool:
         try:
-            answer = await link.call(*self._speech.boot(reason), self.spec.call_timeout_s)
+            answer = await link.call(*self._dialect.boot(reason), self.spec.call_timeout_s)
         except (CallError, TimeoutError) as error:
             answer = {"status": str(error), "interval": 0}
         status, interval = answer.get("status"), answer.get("interval", 0)
@@ -168,34 +168,34 @@ class Connection:
     def _take_heartbeat(self, seconds: int) -> None:
         key = "HeartbeatInterval" if self.spec.model.version == V16 else "OCPPCommCtrlr.HeartbeatInterval"
         if seconds > 0:
-            self._cabinet.configuration.change(key, str(seconds))
+            self._hardware.configuration.change(key, str(seconds))
 
     async def _boot_pause(self, seconds: float) -> None:
         """Wait for the CSMS's interval, or for its TriggerMessage."""
-        self._cabinet.boot_asked = False
+        self._hardware.boot_asked = False
         pause = asyncio.ensure_future(self.clock.sleep(seconds))
         pause.add_done_callback(lambda _: self._wake.set())
-        while not (pause.done() or self._cabinet.boot_asked):
+        while not (pause.done() or self._hardware.boot_asked):
             await self._woken()
         await _ended({pause})
 
     def _came_online(self) -> None:
-        cabinet = self._cabinet
-        advance(cabinet, self.clock.now())
-        cabinet.online, cabinet.offline_since = True, None
-        self._speech.all_statuses()
+        hardware = self._hardware
+        advance(hardware, self.clock.now())
+        hardware.online, hardware.offline_since = True, None
+        self._dialect.all_statuses()
 
     def _resets_now(self) -> bool:
-        """A reset waits for the outbox; a scheduled one for the transactions too."""
-        reason = self._speech.reset_asked
-        busy = any(bay.session for bay in self._cabinet.bays.values())
-        if not reason or self._cabinet.outbox.items or (reason == "ScheduledReset" and busy):
+        """A reset waits for the queue; a scheduled one for the transactions too."""
+        reason = self._dialect.reset_asked
+        busy = any(evse.session for evse in self._hardware.evses.values())
+        if not reason or self._hardware.queue.items or (reason == "ScheduledReset" and busy):
             return False
-        self._boot_reason, self._speech.reset_asked = reason, ""
+        self._boot_reason, self._dialect.reset_asked = reason, ""
         return True
 
     async def _send_next(self, link: Link) -> None:
-        items = self._cabinet.outbox.items
+        items = self._hardware.queue.items
         if not items:
             await self._woken()
             return
@@ -216,7 +216,7 @@ class Connection:
         await link.call(item.action, item.payload(), self.spec.call_timeout_s, heed)
 
     def _answered(self, item: Outgoing, result: Payload | None) -> None:
-        if not self._cabinet.outbox.settled(item):
+        if not self._hardware.queue.settled(item):
             return
         try:
             if item.done:

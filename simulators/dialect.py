@@ -1,25 +1,25 @@
-"""What the two ways of speaking have in common."""
+"""What the dialects of OCPP 1.6 and 2.x have in common."""
 
 import re
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from simulators.cabinet import Bay, Cabinet, Payload
+from simulators.hardware import Evse, Hardware, Payload
 from simulators.rpc import CallError, Reply
 
 
-class Speech(Protocol):
-    """One version's side of a cabinet. ``reset_asked``: the boot reason of a reset to come, or empty."""
+class Dialect(Protocol):
+    """How one OCPP version's station speaks. ``reset_asked``: the boot reason of a reset to come, or empty."""
 
     reset_asked: str
 
     def boot(self, reason: str) -> tuple[str, Payload]: ...
     def all_statuses(self) -> None: ...
-    def plugged(self, bay: Bay) -> None: ...
-    def unplugged(self, bay: Bay) -> None: ...
-    def present(self, bay: Bay, token: str, token_type: str) -> None: ...
-    def tick(self, bay: Bay) -> None: ...
-    def sample(self, bay: Bay, context: str = "Sample.Periodic") -> None: ...
+    def plugged(self, evse: Evse) -> None: ...
+    def unplugged(self, evse: Evse) -> None: ...
+    def present(self, evse: Evse, token: str, token_type: str) -> None: ...
+    def tick(self, evse: Evse) -> None: ...
+    def sample(self, evse: Evse, context: str = "Sample.Periodic") -> None: ...
     def handle(self, action: str, payload: Payload) -> Reply: ...
 
 
@@ -40,6 +40,6 @@ def snake(action: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower()
 
 
-def deadline(cabinet: Cabinet, since: datetime) -> datetime:
+def deadline(hardware: Hardware, since: datetime) -> datetime:
     """When the connection time-out strikes."""
-    return since + timedelta(seconds=cabinet.configuration.number("connection_timeout"))
+    return since + timedelta(seconds=hardware.configuration.number("connection_timeout"))

@@ -9,15 +9,15 @@ from types import TracebackType
 from typing import Self
 
 from simulators.behaviours import Behaviour, combined
-from simulators.cabinet import Bay, Cabinet, advance, open_cabinet
 from simulators.clock import Clock, ScaledClock
 from simulators.connection import Connection
-from simulators.dialect import Speech
+from simulators.dialect import Dialect
 from simulators.ev import Ev
+from simulators.hardware import Evse, Hardware, advance, new_hardware
 from simulators.models import V16, StationSpec
 from simulators.rpc import Frame
-from simulators.station_v2 import Speech2
-from simulators.station_v16 import Speech16
+from simulators.station_v2 import Dialect2
+from simulators.station_v16 import Dialect16
 
 
 class Station:
@@ -38,10 +38,10 @@ class Station:
     ) -> None:
         self.spec = spec
         self.clock = clock or ScaledClock()
-        self._cabinet = open_cabinet(spec, self.clock, combined(*behaviours), seed)
-        self._cabinet.changed = self._changed
-        self._speech: Speech = Speech16(self._cabinet) if spec.model.version == V16 else Speech2(self._cabinet)
-        self._connection = Connection(self._cabinet, self._speech, url, password, self._changed)
+        self._hardware = new_hardware(spec, self.clock, combined(*behaviours), seed)
+        self._hardware.changed = self._changed
+        self._dialect: Dialect = Dialect16(self._hardware) if spec.model.version == V16 else Dialect2(self._hardware)
+        self._connection = Connection(self._hardware, self._dialect, url, password, self._changed)
         self._watchers: list[asyncio.Future[None]] = []
         self._heard_at = self.clock.now()
         self._task: asyncio.Task[None] | None = None
@@ -51,7 +51,7 @@ class Station:
     @property
     def online(self) -> bool:
         """Connected and accepted by the CSMS."""
-        return self._cabinet.online
+        return self._hardware.online
 
     @property
     def frames(self) -> Sequence[Frame]:
@@ -69,32 +69,32 @@ class Station:
         return self._connection.refusal
 
     @property
-    def cabinet(self) -> Cabinet:
-        """The inside: profiles, configuration, outbox."""
-        return self._cabinet
+    def hardware(self) -> Hardware:
+        """The inside: profiles, configuration, queue."""
+        return self._hardware
 
-    def bay(self, evse: int = 1) -> Bay:
+    def evse(self, number: int = 1) -> Evse:
         """One EVSE: ``meter`` (power_w, import_wh, export_wh), ``ev``, ``session``, ``status``."""
-        advance(self._cabinet, self.clock.now())
-        return self._cabinet.bays[evse]
+        advance(self._hardware, self.clock.now())
+        return self._hardware.evses[number]
 
-    def plug(self, ev: Ev, evse: int = 1) -> None:
+    def plug(self, ev: Ev, number: int = 1) -> None:
         """The cable goes in."""
-        bay = self.bay(evse)
-        bay.ev, bay.plugged_at = ev, self.clock.now()
-        self._speech.plugged(bay)
+        evse = self.evse(number)
+        evse.ev, evse.plugged_at = ev, self.clock.now()
+        self._dialect.plugged(evse)
 
-    def unplug(self, evse: int = 1) -> Ev | None:
+    def unplug(self, number: int = 1) -> Ev | None:
         """The cable comes out; returns the vehicle as it leaves."""
-        bay = self.bay(evse)
-        ev, bay.ev, bay.plugged_at = bay.ev, None, None
-        bay.meter = replace(bay.meter, power_w=0.0)
-        self._speech.unplugged(bay)
+        evse = self.evse(number)
+        ev, evse.ev, evse.plugged_at = evse.ev, None, None
+        evse.meter = replace(evse.meter, power_w=0.0)
+        self._dialect.unplugged(evse)
         return ev
 
-    def present(self, token: str, evse: int = 1, token_type: str = "ISO14443") -> None:  # noqa: S107 — a kind
+    def present(self, token: str, number: int = 1, token_type: str = "ISO14443") -> None:  # noqa: S107 — a kind
         """Somebody holds a card to the reader."""
-        self._speech.present(self.bay(evse), token, token_type)
+        self._dialect.present(self.evse(number), token, token_type)
 
     def drop_socket(self) -> None:
         """The connection breaks without a close frame."""
@@ -141,36 +141,36 @@ class Station:
             self.tick()
 
     def _interval_s(self) -> float:
-        return self._cabinet.configuration.interval_s(self.spec.interval_fraction)
+        return self._hardware.configuration.interval_s(self.spec.interval_fraction)
 
     def tick(self) -> None:
         """Energy flows up to now; states and samples are reported."""
         now = self.clock.now()
-        advance(self._cabinet, now)
-        for bay in self._cabinet.bays.values():
-            self._speech.tick(bay)
-            self._sample_when_due(bay, now)
+        advance(self._hardware, now)
+        for evse in self._hardware.evses.values():
+            self._dialect.tick(evse)
+            self._sample_when_due(evse, now)
         self._misbehave(now)
         self._heartbeat_when_due(now)
         self._changed()
 
-    def _sample_when_due(self, bay: Bay, now: datetime) -> None:
+    def _sample_when_due(self, evse: Evse, now: datetime) -> None:
         interval = timedelta(seconds=self._interval_s())
-        if bay.session is None or not interval:
+        if evse.session is None or not interval:
             return
-        due = bay.next_sample_at or bay.session.started_at + interval
+        due = evse.next_sample_at or evse.session.started_at + interval
         if now >= due:
-            self._speech.sample(bay)
+            self._dialect.sample(evse)
             due = max(due + interval, now)
-        bay.next_sample_at = due
+        evse.next_sample_at = due
 
     def _heartbeat_when_due(self, now: datetime) -> None:
-        if self.online and (now - self._heard_at).total_seconds() >= self._cabinet.configuration.number("heartbeat"):
+        if self.online and (now - self._heard_at).total_seconds() >= self._hardware.configuration.number("heartbeat"):
             self._heard_at = now
-            self._cabinet.tell("Heartbeat", {})
+            self._hardware.tell("Heartbeat", {})
 
     def _misbehave(self, now: datetime) -> None:
-        behaviour, age_s = self._cabinet.behaviour, (now - self._cabinet.began_at).total_seconds()
+        behaviour, age_s = self._hardware.behaviour, (now - self._hardware.began_at).total_seconds()
         if behaviour.offline_for_s and self._connection.away_until is None and age_s >= behaviour.offline_at_s:
             self.go_offline(behaviour.offline_for_s)
         link, connected_s = self._connection.link, (now - self._connection.connected_at).total_seconds()

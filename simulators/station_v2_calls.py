@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from simulators.cabinet import Bay, Cabinet, Grant, Payload
+from simulators.hardware import Evse, Grant, Hardware, Payload
 from simulators.metering import meter_value_v2
 from simulators.profile_rules import Named
 from simulators.profiles import Demand
@@ -12,7 +12,7 @@ from simulators.rpc import Reply
 from simulators.smart_charging import clear_profiles, composite, set_profile, shown_limit, update_dynamic
 
 if TYPE_CHECKING:
-    from simulators.station_v2 import Speech2
+    from simulators.station_v2 import Dialect2
 
 ACCEPTED: Payload = {"status": "Accepted"}
 
@@ -20,42 +20,42 @@ ACCEPTED: Payload = {"status": "Accepted"}
 class Calls2:
     """One method per action."""
 
-    def __init__(self, cabinet: Cabinet, speech: "Speech2") -> None:
-        self._cabinet = cabinet
-        self._speech = speech
+    def __init__(self, hardware: Hardware, dialect: "Dialect2") -> None:
+        self._hardware = hardware
+        self._dialect = dialect
 
     def on_request_start_transaction(self, payload: Payload) -> Reply:
-        bay = self._cabinet.bays.get(payload.get("evseId", 1))
-        if bay is None or bay.grant or (bay.session and bay.session.authorized):
-            return Reply(_rejected("TxInProgress" if bay else "UnknownEvse"))
+        evse = self._hardware.evses.get(payload.get("evseId", 1))
+        if evse is None or evse.grant or (evse.session and evse.session.authorized):
+            return Reply(_rejected("TxInProgress" if evse else "UnknownEvse"))
         token = payload["idToken"]
         grant = Grant(token["idToken"], token["type"], payload["remoteStartId"], payload.get("chargingProfile"))
-        ask_first = self._cabinet.configuration.is_on("authorize_remote")
-        deed = self._speech.authorize if ask_first else self._speech.granted
-        known = {"transactionId": bay.session.transaction} if bay.session else {}  # F01.FR.13
-        return Reply(ACCEPTED | known, lambda: deed(bay, grant))
+        ask_first = self._hardware.configuration.is_on("authorize_remote")
+        deed = self._dialect.authorize if ask_first else self._dialect.granted
+        known = {"transactionId": evse.session.transaction} if evse.session else {}  # F01.FR.13
+        return Reply(ACCEPTED | known, lambda: deed(evse, grant))
 
     def on_request_stop_transaction(self, payload: Payload) -> Reply:
-        for bay in self._cabinet.bays.values():
-            if bay.session and bay.session.transaction == payload["transactionId"]:
-                return Reply(ACCEPTED, self._ending(bay, "RemoteStop", "Remote"))
+        for evse in self._hardware.evses.values():
+            if evse.session and evse.session.transaction == payload["transactionId"]:
+                return Reply(ACCEPTED, self._ending(evse, "RemoteStop", "Remote"))
         return Reply(_rejected("TxNotFound"))
 
-    def _ending(self, bay: Bay, trigger: str, reason: str) -> Callable[[], None]:
-        return lambda: self._speech.end(bay, trigger, reason)
+    def _ending(self, evse: Evse, trigger: str, reason: str) -> Callable[[], None]:
+        return lambda: self._dialect.end(evse, trigger, reason)
 
     def on_set_charging_profile(self, payload: Payload) -> Reply:
-        reason = set_profile(self._cabinet, payload["chargingProfile"], payload["evseId"])
+        reason = set_profile(self._hardware, payload["chargingProfile"], payload["evseId"])
         return Reply(_rejected(reason) if reason else ACCEPTED)
 
     def on_update_dynamic_schedule(self, payload: Payload) -> Reply:
-        reason = update_dynamic(self._cabinet, payload["chargingProfileId"], payload["scheduleUpdate"])
+        reason = update_dynamic(self._hardware, payload["chargingProfileId"], payload["scheduleUpdate"])
         return Reply(_rejected(reason) if reason else ACCEPTED)
 
     def on_clear_charging_profile(self, payload: Payload) -> Reply:
         named = payload.get("chargingProfileCriteria", {})
         status = clear_profiles(
-            self._cabinet,
+            self._hardware,
             Named(
                 profile=payload.get("chargingProfileId"),
                 evse=named.get("evseId"),
@@ -66,57 +66,57 @@ class Calls2:
         return Reply({"status": status})
 
     def on_get_composite_schedule(self, payload: Payload) -> Reply:
-        bay = self._cabinet.bays.get(payload["evseId"] or 1)
-        if bay is None:
+        evse = self._hardware.evses.get(payload["evseId"] or 1)
+        if evse is None:
             return Reply(_rejected("UnknownEvse"))
         unit = payload.get("chargingRateUnit", "W")
         periods = [
-            {"startPeriod": start} | self._composite_period(bay, wanted, unit)
-            for start, wanted in composite(self._cabinet, bay, payload["duration"])
+            {"startPeriod": start} | self._composite_period(evse, wanted, unit)
+            for start, wanted in composite(self._hardware, evse, payload["duration"])
         ]
         schedule = {
             "evseId": payload["evseId"],
             "duration": payload["duration"],
-            "scheduleStart": self._cabinet.stamp(),
+            "scheduleStart": self._hardware.stamp(),
             "chargingRateUnit": unit,
             "chargingSchedulePeriod": periods,
         }
         return Reply(ACCEPTED | {"schedule": schedule})
 
-    def _composite_period(self, bay: Bay, wanted: Demand, unit: str) -> Payload:
-        power = shown_limit(bay, wanted, unit)
-        if not self._speech.is_v21 or wanted.setpoint_w is None:
+    def _composite_period(self, evse: Evse, wanted: Demand, unit: str) -> Payload:
+        power = shown_limit(evse, wanted, unit)
+        if not self._dialect.is_v21 or wanted.setpoint_w is None:
             return {"limit": power}
         return {"operationMode": wanted.mode} | ({} if wanted.mode == "Idle" else {"setpoint": power})
 
     def on_trigger_message(self, payload: Payload) -> Reply:
-        evse = payload.get("evse", {}).get("id", 0)
-        if evse not in (0, *self._cabinet.bays):
+        number = payload.get("evse", {}).get("id", 0)
+        if number not in (0, *self._hardware.evses):
             return Reply(_rejected("UnknownEvse"))
-        bays = [bay for bay in self._cabinet.bays.values() if evse in (0, bay.number)]
-        deed = self._deeds(bays).get(payload["requestedMessage"])
+        evses = [evse for evse in self._hardware.evses.values() if number in (0, evse.number)]
+        deed = self._deeds(evses).get(payload["requestedMessage"])
         return Reply(ACCEPTED, deed) if deed else Reply({"status": "NotImplemented"})
 
-    def _deeds(self, bays: list[Bay]) -> dict[str, Callable[[], None]]:
-        def each(act: Callable[[Bay], None]) -> Callable[[], None]:
+    def _deeds(self, evses: list[Evse]) -> dict[str, Callable[[], None]]:
+        def each(act: Callable[[Evse], None]) -> Callable[[], None]:
             def act_on_all() -> None:
-                for bay in bays:
-                    act(bay)
+                for evse in evses:
+                    act(evse)
 
             return act_on_all
 
         return {
-            "BootNotification": lambda: self._cabinet.tell(*self._speech.boot("Triggered")),
-            "Heartbeat": lambda: self._cabinet.tell("Heartbeat", {}),
-            "StatusNotification": each(self._speech.report_status),
+            "BootNotification": lambda: self._hardware.tell(*self._dialect.boot("Triggered")),
+            "Heartbeat": lambda: self._hardware.tell("Heartbeat", {}),
+            "StatusNotification": each(self._dialect.report_status),
             "MeterValues": each(self._meter_values),
-            "TransactionEvent": each(lambda bay: self._speech.sample(bay, "Trigger")),
+            "TransactionEvent": each(lambda evse: self._dialect.sample(evse, "Trigger")),
         }
 
-    def _meter_values(self, bay: Bay) -> None:
-        value = meter_value_v2(self._cabinet, bay, "Trigger")
+    def _meter_values(self, evse: Evse) -> None:
+        value = meter_value_v2(self._hardware, evse, "Trigger")
         if value["sampledValue"]:
-            self._cabinet.tell("MeterValues", {"evseId": bay.number, "meterValue": [value]})
+            self._hardware.tell("MeterValues", {"evseId": evse.number, "meterValue": [value]})
 
     def on_get_variables(self, payload: Payload) -> Reply:
         return Reply({"getVariableResult": [self._get(item) for item in payload["getVariableData"]]})
@@ -125,14 +125,14 @@ class Calls2:
         answer = _echo(item)
         if item.get("attributeType", "Actual") != "Actual":
             return answer | {"attributeStatus": "NotSupportedAttributeType"}
-        setting = self._cabinet.configuration.settings.get(_key(item))
+        setting = self._hardware.configuration.settings.get(_key(item))
         if setting is None:
             return answer | {"attributeStatus": self._missing(item)}
         return answer | {"attributeStatus": "Accepted", "attributeValue": setting.value}
 
     def _missing(self, item: Payload) -> str:
         prefix = item["component"]["name"] + "."
-        known = any(key.startswith(prefix) for key in self._cabinet.configuration.settings)
+        known = any(key.startswith(prefix) for key in self._hardware.configuration.settings)
         return "UnknownVariable" if known else "UnknownComponent"
 
     def on_set_variables(self, payload: Payload) -> Reply:
@@ -142,20 +142,20 @@ class Calls2:
         answer = _echo(item)
         if item.get("attributeType", "Actual") != "Actual":
             return answer | {"attributeStatus": "NotSupportedAttributeType"}
-        status = self._cabinet.configuration.change(_key(item), item["attributeValue"])
+        status = self._hardware.configuration.change(_key(item), item["attributeValue"])
         return answer | {"attributeStatus": self._missing(item) if status == "Unknown" else status}
 
     def on_reset(self, payload: Payload) -> Reply:
-        busy = [bay for bay in self._cabinet.bays.values() if bay.session]
+        busy = [evse for evse in self._hardware.evses.values() if evse.session]
         if payload["type"] == "OnIdle" and busy:
             return Reply({"status": "Scheduled"}, lambda: self._reset_when_idle("ScheduledReset"))
-        for bay in busy:
-            self._speech.end(bay, "ResetCommand", "ImmediateReset")
+        for evse in busy:
+            self._dialect.end(evse, "ResetCommand", "ImmediateReset")
         return Reply(ACCEPTED, lambda: self._reset_when_idle("RemoteReset"))
 
     def _reset_when_idle(self, reason: str) -> None:
-        self._speech.reset_asked = reason
-        self._cabinet.changed()
+        self._dialect.reset_asked = reason
+        self._hardware.changed()
 
     def on_data_transfer(self, payload: Payload) -> Reply:
         return Reply({"status": "UnknownVendorId"})

@@ -84,9 +84,9 @@ class Street:
         self.phones: dict[str, Phone] = {}
         self.visits = 0
         self._at_start = {
-            (name, number): bay.meter
+            (name, number): evse.meter
             for name, station in self.stations.items()
-            for number, bay in station.cabinet.bays.items()
+            for number, evse in station.hardware.evses.items()
         }
 
     @property
@@ -143,7 +143,7 @@ class Street:
             "stations": len(self.stations),
             "connected": sum(station.boots > 0 for station in self.stations.values()),
             "visits": self.visits,
-            "transactions": sum(station.cabinet.transactions for station in self.stations.values()),
+            "transactions": sum(station.hardware.transactions for station in self.stations.values()),
             "energy_import_wh": round(sum(self._grown("import_wh")), 1),
             "energy_export_wh": round(sum(self._grown("export_wh")), 1),
             "questions": sum(len(phone.asked) for phone in phones),
@@ -154,7 +154,7 @@ class Street:
 
     def _grown(self, register: str) -> list[float]:
         return [
-            getattr(self.stations[name].bay(number).meter, register) - getattr(before, register)
+            getattr(self.stations[name].evse(number).meter, register) - getattr(before, register)
             for (name, number), before in self._at_start.items()
         ]
 

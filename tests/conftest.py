@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests import servers
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 # deadline=None: the machine is shared, and time is measured by the benchmark, never by a test.
-settings.register_profile("dev", deadline=None, max_examples=50)
+_ANY_TIME: dict[str, Any] = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+# The same examples every time, so that a red run is the change's doing; `make fuzz` looks for new ones.
+settings.register_profile("fixed", derandomize=True, database=None, max_examples=100, **_ANY_TIME)
+settings.register_profile("fuzz", derandomize=False, database=None, max_examples=400, **_ANY_TIME)
+# For broken code it is enough that an example fails: none is made smaller.
 settings.register_profile(
-    "ci", deadline=None, max_examples=150, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "mutants", settings.get_profile("fixed"), phases=(Phase.explicit, Phase.generate), print_blob=False
 )
-settings.load_profile("ci" if IN_CI else "dev")
+settings.load_profile(os.environ.get("TIDEWATT_HYPOTHESIS", "fixed"))
 
 COMPONENTS = {
     "postgres": (servers.has_postgres, "no PostgreSQL server at 127.0.0.1:5432"),

@@ -14,15 +14,17 @@ from csms.control.dispatch.probing import Probing
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots, sites_of
 from csms.control.intake.intake import Intake
+from csms.control.permission.driver_view import DriverView
 from csms.control.permission.people import Links, People, link_secret
 from csms.control.permission.permissions import Permissions
 from csms.control.permission.remote_start import RemoteStarts
 from csms.control.reactions import Reactions, Rooms
+from csms.control.settlement.reports import Reports
 from csms.control.settlement.settlement import Settlement
 from csms.control.state import changes
 from csms.control.state.events import Events
 from csms.control.state.feed import Feed
-from csms.control.state.ground import Ground, Later
+from csms.control.state.ground import Ground
 from csms.control.state.id_tokens import IdTokens
 from csms.control.state.live import Live
 from csms.control.state.prices import Prices
@@ -30,11 +32,15 @@ from csms.control.state.restore import restore
 from csms.control.state.tasks import Tasks
 from csms.control.stations.admission import Admission
 from csms.control.stations.heartbeats import Heartbeats
+from csms.control.stations.registry import Registry
 from csms.control.stations.setup import QuirksFor, StationSetup
 from csms.control.timetable import Timetable
+from csms.domain.ids import SiteId
 from csms.domain.ports import Clock, Stations
 from csms.settings import Settings
 from csms.store import Store, reads
+from policies.plugs import Policies
+from policies.registry import DEFAULT
 
 SWEEP_S = 1.0
 HEARTBEAT_FLUSH_S = 15.0
@@ -64,8 +70,11 @@ class System:
     stations: Stations
     admission: Admission
     heartbeats: Heartbeats
+    registry: Registry
     people: People
     links: Links
+    driver_view: DriverView
+    reports: Reports
     rooms: Rooms
     reactions: Reactions
     quirks_for: QuirksFor
@@ -129,7 +138,7 @@ async def build(
     clock: Clock,
     connect: Callable[[Admission, Intake], Edge],
     quirks_for: QuirksFor,
-    later: Later = call_later,
+    policies: Policies = DEFAULT,
 ) -> tuple[System, Edge]:
     """A control that is complete, and its edge: every part gets what it needs when it is made. Nothing runs yet.
 
@@ -141,7 +150,7 @@ async def build(
         reactions.react(change)  # made last, below: nothing changes while the parts are made
 
     live = Live(lambda station: emit(changes.EvseDiscovered(station)))
-    ground = Ground(store, live, clock, tasks.spawn, later, emit)
+    ground = Ground(store, live, clock, tasks.spawn, call_later, emit)
     prices = Prices(settings, ground)
     events = Events(ground, prices.areas)
     intake = Intake(ground, tokens, settings.ocpp.heartbeat_interval_s)
@@ -150,13 +159,14 @@ async def build(
     queue = SetpointQueue(ground, stations)
     snapshots = Snapshots(ground, prices, events, settings)
     probing = Probing(ground, queue)
+    sites = sites_of(settings)
     validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
     rooms = Rooms(
         intake=intake,
-        setup=StationSetup(ground, stations, sites_of(settings), settings.metering.sample_interval_s, quirks_for),
+        setup=StationSetup(ground, stations, sites, settings.metering.sample_interval_s, quirks_for),
         permissions=Permissions(ground, tokens, feed, settings.permission),
         remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity),
-        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch),
+        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch, policies),
         energy=Energy(ground),
         compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
         probing=probing,
@@ -175,8 +185,11 @@ async def build(
         stations=stations,
         admission=admission,
         heartbeats=Heartbeats(ground),
+        registry=Registry(ground, stations, admission, quirks_for, (SiteId(site.id) for site in settings.site)),
         people=People(store, clock),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
+        driver_view=DriverView(ground, events, prices, settings),
+        reports=Reports(ground, events, rooms.settlement),
         rooms=rooms,
         reactions=reactions,
         quirks_for=quirks_for,

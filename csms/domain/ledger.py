@@ -55,6 +55,13 @@ class LedgerEntry:
     evidence: Mapping[str, Any]
 
     @property
+    def flow(self) -> EntryKind:
+        """Sale, purchase or reward; of a correction what it corrects, which its cause names last."""
+        if self.kind is not EntryKind.CORRECTION:
+            return self.kind
+        return EntryKind(self.cause.rpartition(":")[2].partition("-")[0])
+
+    @property
     def is_balanced(self) -> bool:
         return sum(posting.amount_minor for posting in self.postings) == 0
 

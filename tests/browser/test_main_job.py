@@ -82,18 +82,18 @@ async def test_a_click_on_yes_lets_the_vehicle_discharge_in_the_dr_event(
     station.plug(Ev(Battery(capacity_wh=60_000.0, energy_wh=48_000.0), max_charge_w=7400.0, max_discharge_w=7000.0))
     await expect(phone.get_by_test_id("question")).to_be_visible(timeout=15_000)
     await _picture(phone, "question")
-    assert station.bay().meter.power_w == 0, "no energy before the answer"
-    before_wh = station.bay().meter.export_wh
+    assert station.evse().meter.power_w == 0, "no energy before the answer"
+    before_wh = station.evse().meter.export_wh
 
     await phone.get_by_test_id("answer-yes").click()
     await expect(phone.get_by_test_id("live")).to_be_visible(timeout=15_000)
     event = await _ask(api)
-    await station.until(lambda: station.bay().meter.power_w < -5000, 40)
+    await station.until(lambda: station.evse().meter.power_w < -5000, 40)
     await expect(phone.get_by_test_id("event-notice")).to_be_visible(timeout=15_000)
     await expect(phone.get_by_test_id("power")).to_contain_text("6", timeout=15_000)
     await _picture(phone, "discharging")
 
-    assert station.bay().meter.export_wh > before_wh
+    assert station.evse().meter.export_wh > before_wh
     report = (await api.get(f"/api/v1/dr-events/{event}")).json()
     assert report["evses"][0]["desired_w"] < -5000
 

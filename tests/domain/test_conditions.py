@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csms.domain.conditions import Conditions, TimeSlot, slot_span
+from csms.domain.conditions import Conditions, TimeSlot, slot_edges, slot_span
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -97,6 +97,28 @@ def test_the_departure_is_the_first_one_after_the_plug_in(at: datetime, depart_a
     departure = Conditions(depart_at=depart_at, zone=zone).departure_after(at)
     assert departure is not None
     assert at < departure.astimezone(UTC) <= at + timedelta(hours=25)
+
+
+def test_a_plug_in_at_the_very_time_of_departure_means_the_next_day() -> None:
+    """P7: else the vehicle would have to be charged already."""
+    assert Conditions(depart_at=time(7)).departure_after(tokyo(3, 7)) == tokyo(4, 7)
+
+
+def test_of_several_slots_any_may_hold() -> None:
+    """P9: the one that does is the span."""
+    noon = TimeSlot(start=time(12), end=time(13))
+    for slots in ((NIGHT, noon), (noon, NIGHT)):
+        assert slot_span(slots, tokyo(3, 12, 30)) == (tokyo(3, 12), tokyo(3, 13))
+        assert slot_span(slots, tokyo(3, 23)) == (tokyo(3, 18), tokyo(4, 7))
+        assert slot_span(slots, tokyo(3, 15)) is None
+
+
+def test_the_edges_in_a_time_are_the_starts_and_ends_of_every_night_that_reaches_into_it() -> None:
+    """P9: from Friday 03:00, in the night that began on Thursday, until Friday 20:00; edges at its ends count."""
+    assert slot_edges((NIGHT,), tokyo(3, 3), tokyo(3, 20)) == {tokyo(3, 7), tokyo(3, 18)}
+    assert slot_edges((NIGHT,), tokyo(3, 7), tokyo(3, 18)) == {tokyo(3, 7), tokyo(3, 18)}
+    assert slot_edges((NIGHT,), tokyo(3, 8), tokyo(3, 17)) == frozenset()
+    assert slot_edges((), tokyo(3, 3), tokyo(3, 20)) == frozenset()
 
 
 def test_without_a_time_there_is_no_departure() -> None:

@@ -96,6 +96,17 @@ def test_an_overlay_is_one_series_or_the_other_at_every_instant(
     assert overlay(series(*base), new.steps, until).at(at) == expected.at(at)
 
 
+def test_published_steps_after_the_end_are_dropped_and_the_order_of_time_is_kept() -> None:
+    """A search in a series that is out of order finds any price."""
+    made = overlay(series(10, 20, 30, 40), steps(51, 52, 53, 54), START + 2 * HOUR)
+    assert [(step.starts_at, step.price_per_kwh) for step in made.steps] == [
+        (START, 51),
+        (START + HOUR, 52),
+        (START + 2 * HOUR, 30),
+        (START + 3 * HOUR, 40),
+    ]
+
+
 def event(direction: Direction, price: int | None = None, incentive: int | None = None, **changes: object) -> DrEvent:
     given = {"id": DrEventId("e"), "requested_w": 1, "starts_at": START, "ends_at": START + HOUR, "created_at": START}
     return DrEvent(
@@ -116,12 +127,14 @@ def event(direction: Direction, price: int | None = None, incentive: int | None 
         (Direction.UP, None, 12, 18),
         (Direction.UP, None, 99, 0),
         (Direction.UP, 5, None, 5),
+        (Direction.UP, 30, None, 30),
+        (Direction.UP, 50, None, 30),
     ],
 )
 def test_an_events_unit_price_moves_with_its_incentive(
     direction: Direction, price: int | None, incentive: int | None, unit_price: int
 ) -> None:
-    """P11: more for discharging, less for charging, never below nothing."""
+    """P11: more for discharging, less for charging, never below nothing. P6, A5: charging never above the tariff."""
     assert event(direction, price, incentive).unit_price(Decimal(30)) == unit_price
 
 

@@ -50,7 +50,7 @@ async def charging(world: World, version: str) -> Station:
 
 
 async def flows(station: Station, power_w: float) -> None:
-    await station.until(lambda: abs(station.bay().meter.power_w - power_w) < 100, 20)
+    await station.until(lambda: abs(station.evse().meter.power_w - power_w) < 100, 20)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -61,15 +61,15 @@ async def test_after_the_boot_the_whole_station_has_its_safe_floor(world: World,
     profile = profile_of(floor)
     assert (place_of(floor), profile["chargingProfilePurpose"], profile["stackLevel"]) == (0, "TxDefaultProfile", 0)
     assert "validTo" not in profile
-    installed = [item for item in station.cabinet.profiles if item.purpose is Purpose.TX_DEFAULT]
+    installed = [item for item in station.hardware.profiles if item.purpose is Purpose.TX_DEFAULT]
     assert len(installed) == 1
     on_one = await world.call(station.spec.id, "SetChargingProfile", by_hand(version, 1, "TxDefaultProfile", 4000))
     assert on_one["status"] == "Accepted"  # TC_K_01: on one EVSE
     await world.idtoken(CARD)
     station.plug(car())
     station.present(CARD)
-    await station.until(lambda: station.bay().meter.power_w > 1000, 20)
-    assert station.bay(2).meter.power_w == 0
+    await station.until(lambda: station.evse().meter.power_w > 1000, 20)
+    assert station.evse(2).meter.power_w == 0
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -113,7 +113,7 @@ async def serving(world: World, version: str, behaviours: Iterable[str | Behavio
     station.plug(car())
     await driver.sees_permission("asked")
     await driver.answer(granted=True, required_soc_percent=30, min_sell_per_kwh="5000")
-    await station.until(lambda: station.bay().meter.power_w > 7000, 20)
+    await station.until(lambda: station.evse().meter.power_w > 7000, 20)
     await world.event(7360 + 4000, seconds=60)
     return station, driver
 
@@ -122,7 +122,7 @@ async def serving(world: World, version: str, behaviours: Iterable[str | Behavio
 async def test_a_callerror_on_negatives_means_charging_control_only(world: World, version: str) -> None:
     """Scenario 21 (P0): MicroOcpp answers CALLERROR to a negative limit; V2G-10: one rung down at once."""
     station, _ = await serving(world, version, ["callerror_on_negatives"])
-    exported_wh = station.bay().meter.export_wh
+    exported_wh = station.evse().meter.export_wh
 
     async def is_down() -> bool:
         return (await world.evse(station.spec.id))["level"] == "no_discharge"
@@ -130,7 +130,7 @@ async def test_a_callerror_on_negatives_means_charging_control_only(world: World
     await until(is_down, "one rung down")
     await flows(station, 0)  # it still obeys a limit
     assert (await world.evse(station.spec.id))["probe"] == "failed"
-    assert station.bay().meter.export_wh == exported_wh
+    assert station.evse().meter.export_wh == exported_wh
     negative = [c for c in asked(station, "SetChargingProfile") if limits(c)[0] < 0]
     assert len(negative) == 1, "what was refused is not repeated blindly"
 

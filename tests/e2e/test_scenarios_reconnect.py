@@ -28,13 +28,13 @@ async def test_an_offline_session_becomes_one_record_with_its_own_times(world: W
         version, {"AuthCtrlr.OfflineTxForUnknownIdEnabled": "true"}
     )
     station = await world.station(AC[version], configuration=anyone)
-    before_wh = station.bay().meter.import_wh
+    before_wh = station.evse().meter.import_wh
     station.go_offline(3)
     await station.until(lambda: not station.online)
     plugged_at = datetime.now(UTC)
     station.plug(car())
     station.present(CARD)
-    await station.until(lambda: station.bay().meter.import_wh - before_wh > 0.8, 20)
+    await station.until(lambda: station.evse().meter.import_wh - before_wh > 0.8, 20)
     station.unplug()
     gone_at = datetime.now(UTC)
     assert not station.online
@@ -42,7 +42,7 @@ async def test_an_offline_session_becomes_one_record_with_its_own_times(world: W
     record = await world.closed_transaction(station.spec.id)
     assert plugged_at - timedelta(seconds=1) <= datetime.fromisoformat(record["started_at"])
     assert datetime.fromisoformat(record["ended_at"]) <= gone_at + timedelta(seconds=1)
-    charged_wh = station.bay().meter.import_wh - before_wh
+    charged_wh = station.evse().meter.import_wh - before_wh
     assert record["meter_stop_wh"] - record["meter_start_wh"] == pytest.approx(charged_wh, abs=1)
 
     async def is_free() -> bool:
@@ -120,13 +120,13 @@ async def test_a_station_that_says_everything_twice_leaves_one_record(world: Wor
     """Scenario 16 (P0) by a simulated station."""
     await world.idtoken(CARD)
     station = await world.station(AC[version], behaviours=["resends_with_new_ids"])
-    before_wh = station.bay().meter.import_wh
+    before_wh = station.evse().meter.import_wh
     station.plug(car())
     station.present(CARD)
-    await station.until(lambda: station.bay().meter.import_wh - before_wh > 1, 20)
+    await station.until(lambda: station.evse().meter.import_wh - before_wh > 1, 20)
     station.unplug()
     record = await world.closed_transaction(station.spec.id)
-    charged_wh = station.bay().meter.import_wh - before_wh
+    charged_wh = station.evse().meter.import_wh - before_wh
     assert record["meter_stop_wh"] - record["meter_start_wh"] == pytest.approx(charged_wh, abs=1)
 
 
@@ -138,14 +138,14 @@ async def test_a_reconnect_without_a_boot_goes_on_and_gets_its_floor_again(world
     station.plug(car())
     await driver.sees_permission("asked")
     await driver.answer(granted=True)
-    await station.until(lambda: len(station.cabinet.profiles) >= 2, 20)
+    await station.until(lambda: len(station.hardware.profiles) >= 2, 20)
     running = await world.open_transaction(station.spec.id)
     frames_before = len(station.frames)
     station.drop_socket()
     await station.until(lambda: not station.online)
-    assert station.cabinet.profiles == ()
-    await station.until(lambda: station.online and len(station.cabinet.profiles) >= 2, 20)
-    assert {profile.stack_level for profile in station.cabinet.profiles} > {0}
+    assert station.hardware.profiles == ()
+    await station.until(lambda: station.online and len(station.hardware.profiles) >= 2, 20)
+    assert {profile.stack_level for profile in station.hardware.profiles} > {0}
     assert station.boots == 1
     assert not [f for f in frames(station, sent=True)[frames_before:] if f[0] == 2 and f[2] == "BootNotification"]
     metered = len(said(station, "MeterValues")) + len(said(station, "TransactionEvent"))
@@ -161,19 +161,19 @@ async def test_a_station_that_keeps_losing_its_socket_loses_no_energy(world: Wor
     """Scenario 17 (P0) again and again."""
     await world.idtoken(CARD)
     station = await world.station(AC[version], behaviours=[Behaviour(drop_every_s=0.7)])
-    before_wh = station.bay().meter.import_wh
+    before_wh = station.evse().meter.import_wh
     station.plug(car())
     await station.until(lambda: station.online)
     station.present(CARD)
 
     async def runs() -> bool:
-        if not station.bay().may_flow and station.online and not station.cabinet.outbox.items:
+        if not station.evse().may_flow and station.online and not station.hardware.queue.items:
             station.present(CARD)
-        return station.bay().meter.import_wh - before_wh > 4
+        return station.evse().meter.import_wh - before_wh > 4
 
     await until(runs, "energy in spite of it all")
     station.unplug()
     record = await world.closed_transaction(station.spec.id)
-    charged_wh = station.bay().meter.import_wh - before_wh
+    charged_wh = station.evse().meter.import_wh - before_wh
     assert record["meter_stop_wh"] - record["meter_start_wh"] == pytest.approx(charged_wh, abs=1)
     assert asked(station, "SetChargingProfile"), "the floor came in between"

@@ -13,7 +13,7 @@ def energy_wh(record: dict) -> float:
 
 
 def charged_wh(station: Station, before_wh: float, evse: int = 1) -> float:
-    return station.bay(evse).meter.import_wh - before_wh
+    return station.evse(evse).meter.import_wh - before_wh
 
 
 async def charge_a_little(station: Station, before_wh: float, evse: int = 1) -> None:
@@ -26,13 +26,13 @@ async def test_a_session_leaves_one_closed_record_with_the_right_energy(world: W
     """Scenarios 5 and 6 (P0): TC_003, TC_004_1; TC_E_03, TC_E_04."""
     station = await world.station(AC[version])
     await world.idtoken(CARD)
-    before_wh = station.bay().meter.import_wh
+    before_wh = station.evse().meter.import_wh
     if order == "plug first":
         station.plug(car())
         station.present(CARD)
     else:
         station.present(CARD)
-        await station.until(lambda: bool(station.bay().grant or station.bay().session))
+        await station.until(lambda: bool(station.evse().grant or station.evse().session))
         station.plug(car())
     await charge_a_little(station, before_wh)
     station.present(CARD)  # the same card ends it
@@ -47,7 +47,7 @@ async def test_unplugging_at_the_vehicle_ends_the_session(world: World, version:
     """Scenario 7 (P0): TC_005_1; TC_E_20."""
     station = await world.station(AC[version])
     await world.idtoken(CARD)
-    before_wh = station.bay().meter.import_wh
+    before_wh = station.evse().meter.import_wh
     station.plug(car())
     station.present(CARD)
     await charge_a_little(station, before_wh)
@@ -75,8 +75,8 @@ async def test_a_token_that_may_not_charge_is_told_why_and_starts_nothing(world:
     simulated = await world.station(AC[version])
     simulated.plug(car())
     simulated.present("BLOCKED")
-    await simulated.until(lambda: bool(said(simulated, "Authorize")) and not simulated.cabinet.outbox.items)
-    assert not simulated.bay().may_flow
+    await simulated.until(lambda: bool(said(simulated, "Authorize")) and not simulated.hardware.queue.items)
+    assert not simulated.evse().may_flow
 
 
 async def verdict(station, token: str) -> str:
@@ -113,7 +113,7 @@ async def test_remote_start_and_remote_stop_by_hand(world: World, version: str) 
     """Scenario 9 (P0): TC_010, TC_012; TC_F_01, TC_F_03, TC_E_21."""
     station = await world.station(AC[version])
     await world.idtoken(CARD)
-    before_wh = station.bay().meter.import_wh
+    before_wh = station.evse().meter.import_wh
     station.plug(car())
     if version == "1.6":
         start = ("RemoteStartTransaction", {"connectorId": 1, "idTag": CARD})
@@ -136,7 +136,7 @@ async def test_a_driver_s_yes_starts_the_transaction(world: World, version: str)
     """Scenario 9 (P0) through permission: TC_011_1, TC_F_02; P4, V2G-26."""
     station = await world.station(V2G[version])
     driver = await world.driver(station.spec.id)
-    before_wh = station.bay().meter.import_wh
+    before_wh = station.evse().meter.import_wh
     station.plug(car())
     await driver.sees_permission("asked")
     assert charged_wh(station, before_wh) == 0
@@ -179,7 +179,7 @@ async def test_two_stations_with_two_connectors_never_mix(world: World, version:
     """Scenario 11 (P0): ids and sessions of four sessions at once."""
     one, other = await world.station(AC[version], evses=2), await world.station(AC[version], evses=2)
     places = [(one, 1), (one, 2), (other, 1), (other, 2)]
-    before = [station.bay(evse).meter.import_wh for station, evse in places]
+    before = [station.evse(evse).meter.import_wh for station, evse in places]
     for number, (station, evse) in enumerate(places):
         await world.idtoken(f"CARD-{number}")
         station.plug(car(), evse)

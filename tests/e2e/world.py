@@ -237,7 +237,7 @@ def is_set_up(station: Station) -> bool:
     """Booted, configured, with its floor, and every status told that it was asked for in the end."""
     told = len(said(station, "StatusNotification")) + len(said(station, "NotifyEvent"))
     twice = 2 * len(station.spec.evses)
-    return bool(asked(station, "TriggerMessage")) and told >= twice and not station.cabinet.outbox.items
+    return bool(asked(station, "TriggerMessage")) and told >= twice and not station.hardware.queue.items
 
 
 def asked(station: Station, action: str) -> list[dict[str, Any]]:

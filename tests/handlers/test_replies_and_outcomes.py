@@ -5,9 +5,10 @@ import pytest
 from csms.domain.answers import Acknowledged, TokenAnswer, TokenStatus
 from csms.domain.commands import Accepted, Configure, Rejected, Reset, StartTransaction
 from csms.domain.facts import IdToken
-from csms.domain.ids import EvseRef
+from csms.domain.ids import EvseRef, TransactionId
 from csms.domain.station import Version
 from handlers import MUST_CONFIRM, ROUTES, encode, outcome, quarantine_reply
+from handlers.v16.encode import transaction_number
 from tests.handlers.golden import STATION, response_validator
 
 RESET = Reset(station=STATION)
@@ -69,6 +70,18 @@ def test_a_result_means(result: dict[str, object], meaning: Accepted | Rejected)
 
 def test_no_result_is_no_yes() -> None:
     assert outcome(Version.V16, RESET, []) == Rejected("no answer")
+
+
+def test_one_refusal_of_several_answers_is_a_refusal() -> None:
+    """V2G-12: of a command that takes two calls neither may be missing."""
+    assert outcome(Version.V16, RESET, [{"status": "Accepted"}, {"status": "Rejected"}]) == Rejected("Rejected")
+    assert outcome(Version.V16, RESET, [{"status": "Accepted"}, {"status": "Accepted"}]) == Accepted()
+
+
+@pytest.mark.parametrize(("given", "number"), [("7", 7), ("0", None), ("-1", None), ("tx-7", None), (None, None)])
+def test_a_transaction_that_has_no_number_of_ours_cannot_be_stopped(given: str | None, number: int | None) -> None:
+    """V2G-55: 0 and -1 are what stations send when a start was never answered."""
+    assert transaction_number(None if given is None else TransactionId(given)) == number
 
 
 def test_a_configuration_that_stopped_half_way_names_what_was_answered() -> None:

@@ -141,10 +141,10 @@ def test_a_vehicle_that_tells_no_charge_gets_its_required_charge_as_if_it_were_e
 
 
 def test_a_short_stay_has_a_short_margin() -> None:
-    """P7: the margin is a fifth of a stay of ten minutes: 350 Wh at 7 kW still fit into what is left after 3 min."""
-    brief = terms(required_wh=20_300, departure_at=NOW + timedelta(minutes=10))
+    """P7: of half an hour, 7.5 min: 2.28 kWh at 7 kW still fit into what is left after 3 min."""
+    brief = terms(required_wh=22_000, departure_at=NOW + timedelta(minutes=30))
     assert told(resource(terms=brief), DOWN).setpoint_w == 0
-    longer = replace(brief, required_wh=20_900)
+    longer = replace(brief, required_wh=22_500)
     assert told(resource(terms=longer), DOWN).setpoint_w == 7000
 
 

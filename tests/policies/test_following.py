@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from csms.domain.facts import Reading
 from csms.domain.station import ProbeState
-from policies.compliance import Act, Compliance, Level, follows, observe, refused
-from policies.probe import begin, judge
+from policies.compliance import Act, Compliance, Level, accepted, follows, is_evidence, observe, refused
+from policies.probe import Step, begin, judge, next_step
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 
@@ -64,13 +64,37 @@ def test_following_again_forgets_the_misses() -> None:
     assert (compliance, done[-1]) == (Compliance(), Act.NOTHING)
 
 
-def test_a_refusal_costs_one_rung_at_once() -> None:
-    once = refused(Compliance())
-    assert (once.level, refused(once).level, refused(refused(once)).level) == (
-        Level.NO_DISCHARGE,
-        Level.UNCONTROLLED,
-        Level.UNCONTROLLED,
-    )
+def test_one_refusal_costs_nothing_and_three_in_a_row_cost_discharge() -> None:
+    """A11: before, two of them made an EVSE fixed for the whole plug-in."""
+    twice = refused(refused(Compliance(), 0.0, -3000), 0.0, -3000)
+    assert twice.level is Level.FULL
+    assert refused(accepted(twice), 0.0, -3000).level is Level.FULL
+    assert refused(twice, 0.0, -3000) == Compliance(level=Level.NO_DISCHARGE, failures=1)
+
+
+def test_a_limit_that_is_refused_again_and_again_is_planned_with_what_is_seen_if_that_is_known() -> None:
+    """F9: 0 W was planned where the power was not known."""
+    states = [Compliance(), Compliance()]
+    for _ in range(3):
+        states = [refused(states[0], 7000.0, 2000), refused(states[1], None, 2000)]
+    assert [state.level for state in states] == [Level.UNCONTROLLED, Level.FULL]
+
+
+def test_a_vehicle_that_gives_most_of_a_discharge_keeps_discharging() -> None:
+    """A11: 75 % of what was asked lost all discharge after five samples."""
+    compliance, done = acts(-6000, [-4500] * 30)
+    assert compliance.level is Level.FULL
+    assert Act.DEGRADE not in done
+    assert acts(-6000, [-1000] * 5)[0].level is Level.NO_DISCHARGE
+    assert acts(-6000, [-9000] * 5)[0].level is Level.NO_DISCHARGE
+
+
+@pytest.mark.parametrize(("second", "counts"), [(4, False), (5, True), (179, True), (180, False), (400, False)])
+def test_a_sample_counts_from_the_ramp_to_the_end_of_its_setpoint(second: int, counts: bool) -> None:
+    """F12: samples after the end counted as not followed."""
+    at = NOW + timedelta(seconds=second)
+    assert is_evidence(at, NOW, NOW + timedelta(seconds=180), timedelta(seconds=5)) is counts
+    assert not is_evidence(at, None, NOW + timedelta(seconds=180), timedelta(seconds=5))
 
 
 @given(st.lists(st.tuples(st.integers(-7000, 7000), st.floats(-8000, 8000)), max_size=40), st.integers(1, 5))
@@ -117,3 +141,15 @@ def test_a_probe_is_small_and_short() -> None:
     assert begin(NOW, 0.0, 6000).setpoint_w == -1000
     assert begin(NOW, 0.0, 700).setpoint_w == -700
     assert begin(NOW, 0.0, 6000).deadline_at == NOW + timedelta(seconds=120)
+
+
+def test_a_probe_rests_then_reads_back_then_discharges() -> None:
+    """F10: before, it began at full power, where "unlimited" shows no rise."""
+    probe, at = begin(NOW, 0.0, 6000), NOW + timedelta(seconds=10)
+    assert next_step(probe, Step.PAUSE, at, seen(7000), None) is Step.PAUSE
+    assert next_step(probe, Step.PAUSE, at, None, None) is Step.PAUSE
+    assert next_step(probe, Step.PAUSE, at, seen(0), None) is Step.READ_BACK
+    assert next_step(probe, Step.READ_BACK, at, seen(0), None) is Step.READ_BACK
+    assert next_step(probe, Step.READ_BACK, at, seen(0), -1000.0) is Step.DISCHARGE
+    assert next_step(probe, Step.READ_BACK, at, seen(0), 33_120.0) is Step.DONE
+    assert next_step(probe, Step.PAUSE, probe.deadline_at, seen(0), None) is Step.DONE

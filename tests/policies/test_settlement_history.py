@@ -23,6 +23,7 @@ from csms.domain.tariff import PriceSeries, PriceStep
 from csms.domain.units import amount_minor, round_minor
 from policies import flows as metered
 from policies.flows import Flow, flows_of, pieces
+from policies.payment import in_force
 from policies.permission import stretches
 from policies.settlement import ledger_entries
 
@@ -176,7 +177,7 @@ def flows(known: Known) -> list[Flow]:
                 history=history,
                 readings=[reading(number, n) for n in read_at],
                 max_w=10_000,
-                setpoints=[setpoint(number, event) for event in known.events],
+                in_force=in_force([setpoint(number, event) for event in known.events], PlugInId(f"p{number}")),
                 events={event.id: event for event in known.events},
             ),
             within,

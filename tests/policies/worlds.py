@@ -5,12 +5,12 @@ Nothing of the policies is used here but the decision that is tried.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from csms.domain.decision import Decision
 from csms.domain.ids import EvseRef
-from csms.domain.snapshot import EvseState, Snapshot
+from csms.domain.snapshot import EvseState, Snapshot, Use
 from policies import decide
 
 STEP = timedelta(minutes=1)
@@ -21,6 +21,7 @@ class World:
     """EVSEs with their true batteries. ``told``: whether a station reports the state of charge."""
 
     start: Snapshot
+    step: timedelta = STEP
     energy_wh: dict[EvseRef, float] = field(default_factory=dict)
     added_wh: dict[EvseRef, float] = field(default_factory=dict)
     net_wh: float = 0.0
@@ -32,20 +33,23 @@ class World:
             self.added_wh[evse.ref] = 0.0
 
     def run(self, hours: float) -> "World":
-        """Decide and let it flow, minute by minute."""
+        """Decide and let it flow, step by step."""
         virtual = self.start.virtual
-        for minute in range(round(hours * 60)):
-            now = self.start.now + minute * STEP
-            state = replace(self.start, now=now, virtual=virtual, evses=tuple(map(self._seen, self.start.evses)))
+        for number in range(round(timedelta(hours=hours) / self.step)):
+            now = self.start.now + number * self.step
+            evses = tuple(self._seen(evse, now) for evse in self.start.evses)
+            state = replace(self.start, now=now, virtual=virtual, evses=evses)
             decision = decide(state)
             virtual = {each.evse: each for each in decision.virtual}
             self.decisions.append(decision)
-            for evse, setpoint in zip(self.start.evses, decision.setpoints, strict=True):
-                if evse.terms.departure_at is None or now < evse.terms.departure_at:
+            for evse, setpoint in zip(evses, decision.setpoints, strict=True):
+                if evse.use is not Use.IDLE:
                     self._flow(evse, setpoint.setpoint_w)
         return self
 
-    def _seen(self, evse: EvseState) -> EvseState:
+    def _seen(self, evse: EvseState, now: datetime) -> EvseState:
+        if evse.terms.departure_at is not None and now >= evse.terms.departure_at:
+            return replace(evse, use=Use.IDLE)
         battery, energy_wh = evse.battery, self.energy_wh[evse.ref]
         if battery is not None and battery.is_told:
             battery = replace(battery, energy_wh=energy_wh)
@@ -57,7 +61,7 @@ class World:
     def _flow(self, evse: EvseState, power_w: int) -> None:
         battery = evse.battery
         assert battery is not None
-        wh, held = power_w * STEP.total_seconds() / 3600, self.energy_wh[evse.ref]
+        wh, held = power_w * self.step.total_seconds() / 3600, self.energy_wh[evse.ref]
         if wh >= 0:
             wh = min(wh, (battery.capacity_wh - held) / battery.charge_efficiency)
             self.energy_wh[evse.ref] = held + wh * battery.charge_efficiency
@@ -69,11 +73,11 @@ class World:
 
     def stated_wh(self) -> float:
         """What the decisions say was moved, downwards: counterfactual less setpoint, of all their setpoints."""
-        hours = STEP.total_seconds() / 3600
+        hours = self.step.total_seconds() / 3600
         return sum(s.counterfactual_w - s.setpoint_w for d in self.decisions for s in d.setpoints) * hours
 
     def allotted_wh(self) -> float:
-        return sum(share.allotted_w for d in self.decisions for share in d.events) * STEP.total_seconds() / 3600
+        return sum(share.allotted_w for d in self.decisions for share in d.events) * self.step.total_seconds() / 3600
 
 
 def pair(state: Snapshot, hours: float) -> tuple[World, World]:

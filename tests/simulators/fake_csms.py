@@ -147,19 +147,19 @@ class Scene:
 
     @property
     def power_w(self) -> float:
-        return round(self.station.bay().meter.power_w, 3)
+        return round(self.station.evse().meter.power_w, 3)
 
     async def start_charging(self, ev: Ev) -> str:
         """Plug in and show a card; returns the transaction's id once power may flow."""
         self.station.plug(ev)
         self.station.present("CARD0001")
-        await self.station.until(lambda: self.station.bay().may_flow)
-        session = self.station.bay().session
+        await self.station.until(lambda: self.station.evse().may_flow)
+        session = self.station.evse().session
         return session.transaction
 
     async def profile(self, limit: float | None = None, **extra: Any) -> Payload:
         """Send a TxProfile with one period; ``extra`` goes into the period or, by its prefix ``p_``, the profile."""
-        version, session = self.csms.version, self.station.bay().session
+        version, session = self.csms.version, self.station.evse().session
         period = {"startPeriod": 0} | ({} if limit is None else {"limit": limit})
         period |= {key: value for key, value in extra.items() if not key.startswith("p_")}
         given = {key[2:]: value for key, value in extra.items() if key.startswith("p_")}

@@ -150,7 +150,7 @@ async def test_zero_may_end_the_transaction(model: str):
         await charging(stage)
         await stage.profile(0.0)
         await stage.clock.advance(3)
-        assert stage.station.bay().session is None
+        assert stage.station.evse().session is None
 
 
 async def test_obedience_may_come_late():
@@ -201,7 +201,7 @@ async def test_registers_may_be_a_thousand_times_too_small():
     async with scene("Sim AC 1.6", behaviours=["kwh_as_wh"]) as stage:
         await charging(stage)
         shown = (await stage.csms.expect("StartTransaction"))["meterStart"]
-        assert shown == pytest.approx(stage.station.bay().meter.import_wh / 1000, abs=2)
+        assert shown == pytest.approx(stage.station.evse().meter.import_wh / 1000, abs=2)
 
 
 async def test_profiles_may_get_lost_with_the_socket():

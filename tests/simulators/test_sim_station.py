@@ -65,7 +65,7 @@ async def test_no_energy_flows_before_somebody_is_authorized(model: str):
 async def test_a_session_in_16_from_card_to_unplug():
     """Scenario 5 (TC_003)."""
     async with scene("Sim AC 1.6") as stage:
-        before = stage.station.bay().meter.import_wh
+        before = stage.station.evse().meter.import_wh
         assert await stage.start_charging(car()) == "7"
         started = await stage.csms.expect("StartTransaction")
         assert started["meterStart"] == int(before)
@@ -104,9 +104,9 @@ async def test_a_card_first_and_then_the_cable(model: str):
     """Scenarios 5 and 6, card first (TC_004_1, TC_E_04)."""
     async with scene(model) as stage:
         stage.station.present("CARD0001")
-        await stage.station.until(lambda: stage.station.bay().grant is not None)
+        await stage.station.until(lambda: stage.station.evse().grant is not None)
         stage.station.plug(car())
-        await stage.station.until(lambda: stage.station.bay().may_flow)
+        await stage.station.until(lambda: stage.station.evse().may_flow)
         await stage.clock.advance(10)
         assert stage.power_w == 7360
 
@@ -153,7 +153,7 @@ async def test_remote_start_and_stop_in_16():
         started = await stage.csms.expect("StartTransaction")
         assert started["idTag"] == "A1B2C3D4E5F607"
         assert stage.csms.all("Authorize") == []
-        await stage.station.until(lambda: stage.station.bay().may_flow)
+        await stage.station.until(lambda: stage.station.evse().may_flow)
         assert await stage.csms.call("RemoteStartTransaction", start) == {"status": "Rejected"}
         assert await stage.csms.call("RemoteStopTransaction", {"transactionId": 8}) == {"status": "Rejected"}
         assert await stage.csms.call("RemoteStopTransaction", {"transactionId": 7}) == {"status": "Accepted"}
@@ -197,7 +197,7 @@ async def test_a_station_may_ask_first_after_a_remote_start(model: str, key: str
             token = {"idToken": "TAG", "type": "Central"}
             await stage.csms.call("RequestStartTransaction", {"evseId": 1, "idToken": token, "remoteStartId": 1})
         await stage.csms.expect("Authorize")
-        await stage.station.until(lambda: stage.station.bay().may_flow)
+        await stage.station.until(lambda: stage.station.evse().may_flow)
 
 
 @pytest.mark.parametrize("model", V2X_MODELS)
@@ -206,11 +206,11 @@ async def test_a_station_discharges_when_told_to_in_its_own_way(model: str):
     async with scene(model) as stage:
         await stage.start_charging(car())
         assert (await discharge(stage, -5000))["status"] == "Accepted"
-        exported, soc = stage.station.bay().meter.export_wh, stage.station.bay().ev.soc
+        exported, soc = stage.station.evse().meter.export_wh, stage.station.evse().ev.soc
         await stage.clock.advance(360)
         assert stage.power_w == -5000
-        assert stage.station.bay().meter.export_wh - exported == pytest.approx(500, abs=5)
-        assert stage.station.bay().ev.soc < soc
+        assert stage.station.evse().meter.export_wh - exported == pytest.approx(500, abs=5)
+        assert stage.station.evse().ev.soc < soc
         last = await stage.csms.expect(
             "MeterValues" if MODELS[model].version == V16 else "TransactionEvent",
             lambda p: any(
@@ -556,7 +556,7 @@ async def test_the_stations_default_holds_every_evse_and_its_maximum_is_shared(m
             stage.csms.answers["StartTransaction"] = {"transactionId": evse, "idTagInfo": {"status": "Accepted"}}
             stage.station.plug(car(), evse)
             stage.station.present(f"CARD{evse}", evse)
-            await stage.station.until(lambda n=evse: stage.station.bay(n).may_flow)
+            await stage.station.until(lambda n=evse: stage.station.evse(n).may_flow)
         for number, purpose, limit in ((1, "TxDefaultProfile", 5000.0), (2, "Max", 7000.0)):
             plan = {"chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}
             owner = "ChargePointMaxProfile" if is_v16 else "ChargingStationMaxProfile"
@@ -570,7 +570,7 @@ async def test_the_stations_default_holds_every_evse_and_its_maximum_is_shared(m
                 answer = await stage.csms.call("SetChargingProfile", {"evseId": 0, "chargingProfile": body})
             assert answer["status"] == "Accepted"
             await stage.clock.advance(10)
-            powers = [round(stage.station.bay(evse).meter.power_w) for evse in (1, 2)]
+            powers = [round(stage.station.evse(evse).meter.power_w) for evse in (1, 2)]
             assert powers == ([5000, 5000] if number == 1 else [3500, 3500])
 
 
@@ -619,7 +619,7 @@ async def test_a_remote_start_may_bring_its_profile(model: str):
             body = {"id": 5, "chargingSchedule": [{"id": 1} | plan]} | common
             start = {"evseId": 1, "idToken": {"idToken": "T", "type": "Central"}, "remoteStartId": 1}
             await stage.csms.call("RequestStartTransaction", start | {"chargingProfile": body})
-        await stage.station.until(lambda: stage.station.bay().may_flow)
+        await stage.station.until(lambda: stage.station.evse().may_flow)
         await stage.clock.advance(10)
         assert stage.power_w == 2300
 
@@ -633,7 +633,7 @@ async def test_not_a_watt_hour_flows_before_the_profile_of_a_remote_start(model:
         limit = {"startPeriod": 0, "limit": 0.0}
         plan = {"startSchedule": at, "duration": 600, "chargingRateUnit": "W", "chargingSchedulePeriod": [limit]}
         common = {"stackLevel": 1, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute"}
-        before = stage.station.bay().meter.import_wh
+        before = stage.station.evse().meter.import_wh
         await stage.clock.advance(7)
         if MODELS[model].version == V16:
             body = {"chargingProfileId": 1001, "chargingSchedule": plan} | common
@@ -643,9 +643,9 @@ async def test_not_a_watt_hour_flows_before_the_profile_of_a_remote_start(model:
             body = {"id": 1001, "chargingSchedule": [{"id": 1} | plan]} | common
             start = {"evseId": 1, "idToken": {"idToken": "T", "type": "Central"}, "remoteStartId": 1}
             await stage.csms.call("RequestStartTransaction", start | {"chargingProfile": body})
-        await stage.station.until(lambda: stage.station.bay().may_flow)
+        await stage.station.until(lambda: stage.station.evse().may_flow)
         await stage.clock.advance(60)
-        assert stage.station.bay().meter.import_wh == before
+        assert stage.station.evse().meter.import_wh == before
 
 
 @pytest.mark.parametrize("model", ["Sim AC 1.6", "Sim AC 2.0.1"])
@@ -654,10 +654,10 @@ async def test_the_same_card_stops_what_it_started_and_its_profiles_are_gone(mod
         await stage.start_charging(car())
         await stage.profile(3000.0)
         stage.station.present("OTHER")
-        assert stage.station.bay().session is not None
+        assert stage.station.evse().session is not None
         stage.station.present("CARD0001")
-        assert stage.station.bay().session is None
-        assert stage.station.cabinet.profiles == ()
+        assert stage.station.evse().session is None
+        assert stage.station.hardware.profiles == ()
 
 
 async def test_a_transaction_may_start_with_the_card_in_2x():
@@ -700,7 +700,7 @@ async def test_a_setpoint_dies_with_a_server_that_stays_away():
         assert stage.power_w == 7360
         await stage.clock.advance(300)
         await stage.station.until(lambda: stage.station.online)
-        assert stage.station.cabinet.profiles == ()
+        assert stage.station.hardware.profiles == ()
 
 
 async def test_a_profile_right_behind_the_start_s_answer_finds_the_transaction():

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from csms.domain.errors import Conflict
+from csms.domain.facts import Metered, Origin, Reading
 from csms.domain.ids import DrEventId, PlugInId, UserId, VehicleId
-from csms.domain.ledger import EntryKind, LedgerEntry, Posting, user_account
+from csms.domain.ledger import CHARGING_STOPPED, EntryKind, LedgerEntry, Posting, SettledUntil, user_account
 from csms.store import reads, writes
-from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING
+from csms.store.facts import write_of
+from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, METER_VALUE
 from tests.store.made import CAR, PLUG_IN, USER, at, entry
 
 SALE = entry(EntryKind.SALE, 61, 2000, event=DrEventId("e-1"))
@@ -135,6 +137,42 @@ def test_what_was_paid_is_counted_with_corrections(conn: Connection) -> None:
     post(conn, SALE, PURCHASE, CORRECTION)
     counted = reads.counts(conn)
     assert (counted.entries, counted.balanced, counted.paid_minor, counted.currency) == (3, True, 50, "JPY")
+
+
+def rewarded(minor: int) -> tuple[Posting, Posting]:
+    return Posting(user_account(USER), minor), Posting(CHARGING_STOPPED, -minor)
+
+
+def test_a_balance_has_the_rewards_with_their_corrections(conn: Connection) -> None:
+    """P19: what stopped charging earned; a correction's cause names what it corrects."""
+    reward = replace(entry(EntryKind.REWARD, 40, 2000), cause="p-1:now:reward", postings=rewarded(40))
+    less = replace(reward, kind=EntryKind.CORRECTION, revision=1, energy_wh=-500, postings=rewarded(-10))
+    post(conn, SALE, PURCHASE, reward, less)
+    balance = reads.balance(conn, USER)
+    assert (balance.rewarded_wh, balance.rewarded_minor, balance.amount_minor) == (1500, 30, 61 - 30 + 30)
+    assert less.flow is EntryKind.REWARD
+    assert replace(less, cause="p-1:now:sale-commanded").flow is EntryKind.SALE
+
+
+def test_how_far_everything_is_settled_is_kept(conn: Connection) -> None:
+    """A9: in place of what was said before."""
+    assert reads.settled_until(conn) is None
+    first = SettledUntil(until=at(30), due=frozenset({at(0), at(15)}), reading_id=7)
+    for settled in (first, SettledUntil(until=at(60), reading_id=9)):
+        writes.save_settled(conn, settled)
+        assert reads.settled_until(conn) == settled
+
+
+def test_meter_values_that_were_not_counted_in_are_found_by_their_times(conn: Connection) -> None:
+    """A9: a queue that arrived just before the end."""
+    assert (reads.newest_reading(conn), reads.readings_after(conn, 0)) == (0, None)
+    readings = tuple(Reading(at=at(n), import_wh=float(n)) for n in (10, 5, 20))
+    origin = Origin(station=SALE.evse.station, message_id="m", received_at=at(30))
+    rows, _ = write_of(Metered(origin=origin, evse=SALE.evse, transaction=None, readings=readings))
+    conn.execute(METER_VALUE.insert(), [row for _, row in rows])
+    newest = reads.newest_reading(conn)
+    assert reads.readings_after(conn, newest - 3) == (at(5), at(20))
+    assert reads.readings_after(conn, newest) is None
 
 
 amounts = st.integers(-(10**9), 10**9)

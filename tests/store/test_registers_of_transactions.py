@@ -80,7 +80,7 @@ def test_what_a_transaction_says_at_its_start_and_stop_counts_like_readings(conn
         _, work = write_of(fact)
         assert work is not None
         work(conn)
-    told = reads.readings(conn, EVSE, AT + timedelta(seconds=30), stop + timedelta(hours=1))
+    told = reads.metered(conn, EVSE, AT + timedelta(seconds=30), stop + timedelta(hours=1))
     assert [(reading.reading.at, reading.reading.import_wh) for reading in told] == [(AT, 1000), (stop, 1117)]
     assert [reading.reading.context for reading in told] == ["Transaction.Begin", "Transaction.End"]
     assert len({reading.id for reading in told}) == 2

@@ -252,7 +252,7 @@ def setpoint(id_: str = "s-1", **changed: Any) -> SetpointRecord:
 
 def test_a_setpoint_is_desired_then_acknowledged_then_observed(conn: Connection) -> None:
     """V2G-12: three different things, counted apart."""
-    acknowledged = setpoint(state=SetpointState.ACKNOWLEDGED, acknowledged_at=at(1))
+    acknowledged = setpoint(state=SetpointState.ACKNOWLEDGED, acknowledged_at=at(1), price_per_kwh=Decimal("41.5"))
     observed = replace(acknowledged, state=SetpointState.OBSERVED, observed_w=-2950, observed_at=at(2))
     write(
         conn, (writes.save_setpoint, setpoint()), (writes.save_setpoint, acknowledged), (writes.save_setpoint, observed)

@@ -13,7 +13,7 @@ from csms.domain.commands import ReadSchedule
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ports import Stations
 from csms.settings import Dispatch as DispatchSettings
-from policies.compliance import Act, follows, observe, takes_all
+from policies.compliance import Act, follows, is_evidence, observe, takes_all
 
 log = structlog.get_logger()
 
@@ -50,12 +50,10 @@ class ComplianceCheck:
     def _counts(self, evse: EvseLive, record: SetpointRecord, at: datetime) -> bool:
         """Whether a sample says something about a setpoint: taken while it held, after the vehicle had its time, at
         a station that has not been away since (F8, F12)."""
-        station, told_at = self._ground.live.stations[evse.ref.station], record.acknowledged_at
+        station, settle = self._ground.live.stations[evse.ref.station], timedelta(seconds=self._settings.settle_s)
         if not station.is_reachable or evse.told.is_doubtful or record.transaction != evse.run.transaction:
             return False
-        settle = timedelta(seconds=self._settings.settle_s)
-        is_told = record.state in _TOLD and told_at is not None and at >= told_at + settle
-        return is_told and at < record.expires_at
+        return record.state in _TOLD and is_evidence(at, record.acknowledged_at, record.expires_at, settle)
 
     def _note(self, evse: EvseLive, record: SetpointRecord, power_w: int) -> None:
         state = SetpointState.OBSERVED if follows(record.desired_w, power_w) else SetpointState.NOT_FOLLOWED

@@ -14,7 +14,7 @@ from csms.control.dispatch.compliance import drawn_w
 from csms.control.dispatch.due import Moment, is_due, is_new, may_grow
 from csms.control.dispatch.in_force import span_of
 from csms.control.dispatch.order import Place, Room, Span
-from csms.control.dispatch.probing import Probing, broken_by, is_candidate, is_permitted
+from csms.control.dispatch.probing import Probing, broken_by, is_candidate
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots
 from csms.control.state import changes
@@ -30,6 +30,8 @@ from csms.store import reads, writes
 from policies import decide
 from policies.compliance import Compliance, Level
 from policies.constraints import safe_decision
+from policies.plugs import Policies
+from policies.probe import is_permitted
 
 log = structlog.get_logger()
 
@@ -49,7 +51,9 @@ class Dispatch:
         queue: SetpointQueue,
         probing: Probing,
         settings: DispatchSettings,
+        policies: Policies,
     ) -> None:
+        self._policies = policies
         self._store = ground.store
         self._live = ground.live
         self._clock = ground.clock
@@ -114,7 +118,7 @@ class Dispatch:
         self._end_forbidden_probes()
         begun = self._begin_probe()
         snapshot = self.snapshots.snapshot()
-        decision, broken = safe_decision(snapshot, decide(snapshot))
+        decision, broken = safe_decision(snapshot, decide(snapshot, self._policies))
         if broken or _differs(decision, self._saved):
             await self._store.writer.run(partial(writes.save_decision, decision=decision, violations=broken))
             self._saved = decision

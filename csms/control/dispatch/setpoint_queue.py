@@ -27,7 +27,7 @@ from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Stations
 from csms.domain.station import SetpointDriver
 from csms.store import Write, writes
-from policies.compliance import refused
+from policies.compliance import accepted, refused
 
 log = structlog.get_logger()
 
@@ -108,6 +108,7 @@ class SetpointQueue:
         station = self._live.stations[record.evse.station]
         if told.state is SetpointState.ACKNOWLEDGED:
             told = replace(told, acknowledged_at=self._clock.now())
+            evse.told.compliance = accepted(evse.told.compliance)
         self.save(told)
         newest = evse.told.setpoint
         if newest is None or newest.transaction != record.transaction:
@@ -120,7 +121,7 @@ class SetpointQueue:
             return
         evse.told.setpoint, evse.told.undone = told, 0 if is_done else evse.told.undone + 1
         if told.state is SetpointState.REJECTED and station.is_reachable:
-            evse.told.compliance = refused(evse.told.compliance)
+            evse.told.compliance = refused(evse.told.compliance, evse.power_at(self._clock.now()), record.desired_w)
             log.warning("setpoint.refused", evse=str(record.evse), setpoint_w=record.desired_w, reason=told.refusal)
 
 

@@ -153,8 +153,9 @@ class Permissions:
             await self._store.writer.run(work)
 
     async def keep(self, user: UserId, pattern: Pattern) -> None:
-        """Store a user's pattern of conditions under its name."""
+        """Store a user's pattern of conditions under its name; the user's terminals show it from now on."""
         await self._store.writer.run(partial(writes.save_pattern, user=user, pattern=pattern))
+        self._feed.changed(user)
 
     async def conditions_of(self, user: UserId) -> Conditions | None:
         """The user's own stored conditions."""

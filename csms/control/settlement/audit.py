@@ -72,7 +72,7 @@ def unpermitted(all_of_it: Sequence[Stretch]) -> list[Unpermitted]:
 
 
 async def _exported_wh(store: Store, evse: EvseRef, time: Unpermitted, max_w: int) -> float:
-    stored = await store.read(partial(reads.readings, evse=evse, start=time.start, end=time.end))
+    stored = await store.read(partial(reads.metered, evse=evse, start=time.start, end=time.end))
     stopped_at = time.start + STOPS_WITHIN if time.after else time.start
     inside = [reading.reading.at for reading in stored if stopped_at <= reading.reading.at <= time.end]
     if not inside:

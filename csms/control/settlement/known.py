@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
 from csms.domain.dispatch import SetpointRecord
@@ -13,7 +13,11 @@ from csms.domain.permission import PlugIn
 from csms.domain.station import Station
 from csms.store import Store, reads
 from policies.flows import Known
+from policies.fullness import Meter, full_at, limited
 from policies.meter import UNRATED_W
+from policies.payment import InForce, in_force
+
+FOR_EVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +55,41 @@ async def known_of(
     histories = await store.read(partial(reads.permission_histories, plug_ins=[each.id for each in plug_ins]))
     setpoints = await _setpoints(store, start, end)
     events = await _events(store, setpoints.values())
-    return [
-        Known(
-            plug_in=plug_in,
-            history=histories[plug_in.id],
-            readings=await _readings(store, plug_in, *around),
-            max_w=places.max_w(plug_in.evse),
-            setpoints=setpoints.get(plug_in.id, []),
-            events=events,
+    known: list[Known] = []
+    for plug_in in plug_ins:
+        spans = in_force(setpoints.get(plug_in.id, []), plug_in.id)
+        max_w = places.max_w(plug_in.evse)
+        if plug_in.soc_percent is None and any(span.record.event for span in spans):
+            spans = await limited_of(store, plug_in, max_w)
+        known.append(
+            Known(
+                plug_in=plug_in,
+                history=histories[plug_in.id],
+                readings=await _readings(store, plug_in, *around),
+                max_w=max_w,
+                in_force=spans,
+                events=events,
+            )
         )
-        for plug_in in plug_ins
-    ]
+    return known
+
+
+async def is_untold_resource(store: Store, plug_in: PlugIn) -> bool:
+    """Whether an event used a vehicle whose state of charge nobody told."""
+    if plug_in.soc_percent is not None:
+        return False
+    of_it = partial(reads.setpoints, evse=plug_in.evse, start=plug_in.plugged_at, end=plug_in.unplugged_at)
+    return any(record.event for record in await store.read(of_it) if record.plug_in == plug_in.id)
+
+
+async def limited_of(store: Store, plug_in: PlugIn, max_w: int) -> tuple[InForce, ...]:
+    """All setpoints of a plug-in whose state of charge nobody told, with what its filling up has shown since."""
+    end = plug_in.unplugged_at or FOR_EVER
+    records = await store.read(partial(reads.setpoints, evse=plug_in.evse, start=plug_in.plugged_at))
+    readings = await store.read(partial(reads.metered, evse=plug_in.evse, start=plug_in.plugged_at, end=end))
+    spans = in_force(records, plug_in.id)
+    meter = Meter(evse=plug_in.evse, plugged_at=plug_in.plugged_at, readings=readings, max_w=max_w)
+    return limited(meter, spans, full_at(meter, spans))
 
 
 async def _setpoints(store: Store, start: datetime, end: datetime) -> dict[PlugInId, list[SetpointRecord]]:
@@ -81,4 +109,4 @@ async def _events(store: Store, setpoints: Iterable[Iterable[SetpointRecord]]) -
 
 async def _readings(store: Store, plug_in: PlugIn, start: datetime, end: datetime) -> list[StoredReading]:
     first, last = max(start, plug_in.plugged_at), min(plug_in.unplugged_at or end, end)
-    return await store.read(partial(reads.readings, evse=plug_in.evse, start=first, end=last))
+    return await store.read(partial(reads.metered, evse=plug_in.evse, start=first, end=last))

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from csms.control.settlement.known import Places, known_of
+from csms.control.settlement.known import Places, is_untold_resource, known_of
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
@@ -127,12 +127,16 @@ class Settlement:
         return self._starts(oldest, min(until, settled.until - self._interval) + self._interval)
 
     async def _plugged(self, since: datetime, until: datetime) -> set[datetime]:
-        """The intervals in which something was plugged in."""
+        """The intervals in which something was plugged in; all those of a plug-in that has ended and told no state of
+        charge: only now is it known what its vehicle could have taken."""
         found: set[datetime] = set()
         while since < until:
             end = min(since + CHUNK, until)
             for plug_in in await self._store.read(partial(reads.plug_ins, since=since, until=end)):
-                found.update(self._starts(max(plug_in.plugged_at, since), min(plug_in.unplugged_at or end, end)))
+                has_ended = plug_in.unplugged_at is not None and since <= plug_in.unplugged_at < end
+                is_learnt = has_ended and await is_untold_resource(self._store, plug_in)
+                first = plug_in.plugged_at if is_learnt else max(plug_in.plugged_at, since)
+                found.update(self._starts(first, min(plug_in.unplugged_at or end, end)))
             since = end
         return found
 

@@ -1,6 +1,5 @@
 """Pictures of stations for the outside."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,10 +34,9 @@ class StationView:
     boot_state: BootState
     last_heard_at: datetime | None
     evses: tuple[EvseView, ...]
-    counters: Mapping[str, int]
 
 
-def station_view(live: StationLive, counters: Mapping[str, int], now: datetime) -> StationView:
+def station_view(live: StationLive, now: datetime) -> StationView:
     """One station now."""
     return StationView(
         station=live.station,
@@ -47,7 +45,6 @@ def station_view(live: StationLive, counters: Mapping[str, int], now: datetime) 
         boot_state=live.station.boot_state,
         last_heard_at=live.last_heard_at,
         evses=tuple(evse_view(live, evse, now) for _, evse in sorted(live.evses.items())),
-        counters=counters,
     )
 
 

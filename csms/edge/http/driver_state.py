@@ -1,28 +1,54 @@
 """One user's page as JSON: what is on now, from live state, and what is kept, from the store."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from csms.control.permission.driver_view import DriverState
-from csms.domain.conditions import Conditions
+from fastapi import Depends
+
+from csms.control.permission.driver_view import DriverState, DriverView
+from csms.domain.conditions import Conditions, Pattern
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.ledger import Balance
 from csms.domain.people import User
 from csms.domain.permission import Permission, PlugIn
+from csms.domain.ports import Clock
 from csms.edge.http.patterns import PREPARED, conditions_of
-from csms.edge.http.ports import Control
+from csms.edge.http.rooms import ClockDep, DriverViewDep, SettingsDep, StoreDep
 from csms.edge.http.shapes import conditions_json, instant, pattern_json
-from csms.store import reads
+from csms.store import Store, reads
 
 BALANCE_SPAN = timedelta(days=30)
 
 
-async def state_json(control: Control, user: User) -> dict[str, Any]:
-    """The body of GET /d/api/state and of every `state` event."""
-    now = control.clock.now()
-    own = tuple(await control.store.read(lambda conn: reads.patterns(conn, user.id)))
-    balance = await balance_of(control, user.id, None, now - BALANCE_SPAN, now)
-    live = control.driver_state(user.id)
+@dataclass(frozen=True, slots=True)
+class DriverPage:
+    """What a driver's page is put together from."""
+
+    store: Store
+    clock: Clock
+    view: DriverView
+    currency: str
+
+    async def state(self, user: User) -> dict[str, Any]:
+        """The body of GET /d/api/state and of every `state` event."""
+        now = self.clock.now()
+        own = tuple(await self.store.read(lambda conn: reads.patterns(conn, user.id)))
+        balance = await balance_of(self.store, self.currency, user.id, start=now - BALANCE_SPAN, end=now)
+        return _state_json(user, now, own, balance, self.view.of(user.id))
+
+
+async def driver_page(store: StoreDep, clock: ClockDep, view: DriverViewDep, settings: SettingsDep) -> DriverPage:
+    """The dependency."""
+    return DriverPage(store, clock, view, settings.settlement.currency)
+
+
+DriverPageDep = Annotated[DriverPage, Depends(driver_page)]
+
+
+def _state_json(
+    user: User, now: datetime, own: tuple[Pattern, ...], balance: Balance, live: DriverState
+) -> dict[str, Any]:
     return {
         "at": instant(now),
         "user": {"id": user.id, "name": user.name, "language": user.language},
@@ -76,11 +102,16 @@ def _permission_json(permission: Permission) -> dict[str, Any]:
 
 
 async def balance_of(
-    control: Control, user: UserId, vehicle: VehicleId | None, start: datetime | None, end: datetime | None
+    store: Store,
+    currency: str,
+    user: UserId,
+    vehicle: VehicleId | None = None,
+    *,
+    start: datetime | None,
+    end: datetime | None,
 ) -> Balance:
-    """A user's sums in the currency of settlement."""
-    currency = control.settings.settlement.currency
-    return await control.store.read(lambda conn: reads.balance(conn, user, vehicle, start, end, currency=currency))
+    """A user's sums in a currency; absent bounds are open."""
+    return await store.read(lambda conn: reads.balance(conn, user, vehicle, start, end, currency=currency))
 
 
 def balance_json(balance: Balance) -> dict[str, Any]:
@@ -95,6 +126,8 @@ def balance_json(balance: Balance) -> dict[str, Any]:
         "earned_minor": balance.earned_minor,
         "bought_wh": balance.bought_wh,
         "spent_minor": balance.spent_minor,
+        "rewarded_wh": balance.rewarded_wh,
+        "rewarded_minor": balance.rewarded_minor,
         "amount_minor": balance.amount_minor,
     }
 

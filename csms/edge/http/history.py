@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csms.domain.ids import PlugInId
-from csms.domain.ledger import LedgerEntry, user_account
+from csms.domain.ledger import EntryKind, LedgerEntry, user_account
 from csms.domain.permission import PlugIn
 from csms.edge.http.driver_state import plug_in_json
 from csms.edge.http.shapes import instant
@@ -14,29 +14,29 @@ from csms.edge.http.shapes import instant
 
 @dataclass(slots=True)
 class Sums:
-    """Energy out of and into the vehicle, and what the user earned (+) or spent (-), in minor units."""
+    """Energy out of and into the vehicle and charging that stopped for an event, Wh; what the user earned (+) or spent
+    (-), in minor units."""
 
     sold_wh: int = 0
     bought_wh: int = 0
+    rewarded_wh: int = 0
     amount_minor: int = 0
 
 
 def sums_by_plug_in(entries: Iterable[LedgerEntry]) -> dict[PlugInId, Sums]:
-    """A correction carries the difference of the sale or purchase that its cause names last."""
+    """A correction carries the difference of what its cause names."""
     sums: dict[PlugInId, Sums] = defaultdict(Sums)
     for entry in entries:
         of = sums[entry.plug_in]
         of.amount_minor += own_amount_minor(entry)
-        if is_sale(entry):
-            of.sold_wh += entry.energy_wh
-        else:
-            of.bought_wh += entry.energy_wh
+        match entry.flow:
+            case EntryKind.SALE:
+                of.sold_wh += entry.energy_wh
+            case EntryKind.PURCHASE:
+                of.bought_wh += entry.energy_wh
+            case _:
+                of.rewarded_wh += entry.energy_wh
     return sums
-
-
-def is_sale(entry: LedgerEntry) -> bool:
-    """Whether the entry is, or corrects, energy the user sold."""
-    return entry.cause.rsplit(":", 1)[-1] == "sale"
 
 
 def own_amount_minor(entry: LedgerEntry) -> int:
@@ -61,6 +61,7 @@ def _with_sums(plug_in: PlugIn, sums: Sums) -> dict[str, Any]:
         **plug_in_json(plug_in),
         "sold_wh": sums.sold_wh,
         "bought_wh": sums.bought_wh,
+        "rewarded_wh": sums.rewarded_wh,
         "amount_minor": sums.amount_minor,
     }
 
@@ -68,7 +69,8 @@ def _with_sums(plug_in: PlugIn, sums: Sums) -> dict[str, Any]:
 def _line(entry: LedgerEntry) -> dict[str, Any]:
     return {
         "kind": entry.kind,
-        "sale": is_sale(entry),
+        "sale": entry.flow is EntryKind.SALE,
+        "flow": entry.flow,
         "period_start": instant(entry.period_start),
         "period_end": instant(entry.period_end),
         "plug_in": entry.plug_in,

@@ -2,7 +2,7 @@
 
 from csms.store.reads.counts import DemoCounts, counts
 from csms.store.reads.dispatch import counterfactual, decisions_of, last_drawn, policies_of, probes, setpoints
-from csms.store.reads.intake import open_transactions, readings, transaction, transactions
+from csms.store.reads.intake import metered, open_transactions, readings, transaction, transactions
 from csms.store.reads.permission import (
     id_token,
     id_tokens,
@@ -48,6 +48,7 @@ __all__ = [
     "last_drawn",
     "ledger",
     "live_state",
+    "metered",
     "newest_reading",
     "open_plug_ins",
     "open_transactions",

@@ -73,7 +73,9 @@ def _paid_minor(conn: Connection, currency: str) -> int:
         select(func.coalesce(func.sum(_L.amount_minor), 0))
         .join_from(LEDGER_POSTING, LEDGER_ENTRY, _L.entry == _E.id)
         .where(
-            _E.flow == EntryKind.SALE.value, _E.currency == currency, _L.account.startswith("user:", autoescape=True)
+            _E.flow.in_([EntryKind.SALE.value, EntryKind.REWARD.value]),
+            _E.currency == currency,
+            _L.account.startswith("user:", autoescape=True),
         )
     )
     return int(conn.execute(paid).scalar_one())

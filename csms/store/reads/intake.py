@@ -105,8 +105,7 @@ def _has_gap(row: Row[Any]) -> bool:
 def readings(conn: Connection, evse: EvseRef, start: datetime, end: datetime) -> list[StoredReading]:
     """Readings of one EVSE in [start, end], by time, with the nearest before and after that have each register.
 
-    Import and export registers may come in separate readings, so up to two readings lie on either side. The registers
-    that 1.6 tells at a transaction's start and stop count like readings (F3): see ``StoredReading``.
+    Import and export registers may come in separate readings, so up to two readings lie on either side.
     """
     first, last = micros(start), micros(end)
     within = [(_M.at >= first) & (_M.at <= last)]
@@ -117,7 +116,12 @@ def readings(conn: Connection, evse: EvseRef, start: datetime, end: datetime) ->
     ids = {conn.execute(edge).scalar() for edge in edges} - {None}
     condition = (_M.station == evse.station) & (_M.evse == evse.evse) & (within[0] | _M.id.in_(ids))
     rows = conn.execute(select(METER_VALUE).where(condition).order_by(_M.at, _M.id))
-    told = [*(stored_reading(row) for row in rows), *_registers_of_transactions(conn, evse, start, end)]
+    return [stored_reading(row) for row in rows]
+
+
+def metered(conn: Connection, evse: EvseRef, start: datetime, end: datetime) -> list[StoredReading]:
+    """``readings``, and the registers that 1.6 tells at a transaction's start and stop (F3): see ``StoredReading``."""
+    told = [*readings(conn, evse, start, end), *_registers_of_transactions(conn, evse, start, end)]
     return sorted(told, key=lambda stored: stored.reading.at)
 
 

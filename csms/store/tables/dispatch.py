@@ -94,7 +94,7 @@ class SetpointRow(SQLModel, table=True):
     reasons: str
     state: str
     acknowledged_at: int | None = big(default=None)
+    price_per_kwh: str | None = None
     refusal: str
     observed_w: int | None = None
     observed_at: int | None = big(default=None)
-    price_per_kwh: str | None = None

@@ -49,11 +49,11 @@ async def test_an_answer_is_not_an_observation(w: World, outcome: Any, state: Se
 
 
 async def test_a_station_that_refuses_to_discharge_is_told_so_no_more(w: World) -> None:
-    """V2G-10: one rung down at once."""
+    """V2G-10, A11: one rung down after the third time, not after the first."""
     await w.resource()
     await event(w)
     w.stations.answer = lambda command: Rejected("negative")
-    assert await tick(w) == [-4000]
+    assert [await tick(w, 10 * bool(n)) for n in range(3)] == [[-4000]] * 3
     assert w.evse.told.compliance.level is Level.NO_DISCHARGE
     assert (await stored(w))[0].refusal == "negative"
     w.stations.answer = lambda command: Accepted()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.dispatch.probing import broken_by, may_probe
+from csms.control.dispatch.probing import broken_by
 from csms.control.state import changes
 from csms.domain.commands import (
     Accepted,
@@ -23,6 +23,7 @@ from csms.domain.snapshot import Site, Terms
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
 from csms.store import reads
 from policies.constraints import violations
+from policies.probe import may_probe
 from tests.control.dispatch.dispatching import event, setpoint, tick
 from tests.control.kit import E1, KEN, LOW, World, station, world
 
@@ -122,10 +123,10 @@ async def test_a_probe_that_is_cut_short_has_proven_nothing(w: World, how: str) 
     "conditions",
     [
         Conditions(required_soc_percent=79.5),
-        Conditions(required_soc_percent=30, min_sell_per_kwh=Decimal(31)),
+        Conditions(required_soc_percent=30, min_sell_per_kwh=Decimal(151)),
         Conditions(required_soc_percent=30, discharge=False),
     ],
-    ids=["no margin", "below the price", "not allowed"],
+    ids=["no margin", "beyond any price", "not allowed"],
 )
 async def test_no_probe_breaks_a_users_conditions(w: World, conditions: Conditions) -> None:
     """P5, P7, V2G-8."""
@@ -198,8 +199,8 @@ async def test_a_probes_setpoint_is_stored_before_it_is_sent(w: World) -> None:
 
 @pytest.mark.parametrize(
     ("export_limit_w", "min_sell", "incentive", "begins"),
-    [(1000, 30, 0, True), (999, 30, 0, False), (1000, 31, 0, False), (1000, 31, 1, True), (1000, 32, 1, False)],
-    ids=["within both", "over the export limit", "below the price", "an event pays enough", "an event pays too little"],
+    [(1000, 30, 0, True), (999, 30, 0, False), (1000, 31, 0, True), (1000, 32, 1, True), (1000, 151, 0, False)],
+    ids=["within both", "over the export limit", "paid more", "an event pays less", "asks five times the tariff"],
 )
 async def test_the_hard_rules_hold_with_the_probe_in_the_decision(
     tmp_path: Path, export_limit_w: int, min_sell: int, incentive: int, begins: bool
@@ -247,15 +248,13 @@ async def test_a_probe_that_would_break_a_hard_rule_is_known_before_it_is_sent(
         assert [one.rule for one in broken] == rules
 
 
-async def test_a_probe_ends_with_the_event_that_pays_for_it(w: World) -> None:
-    """P5: cut short, it has proven nothing."""
+async def test_a_probe_is_paid_by_the_users_own_condition(w: World) -> None:
+    """P5, A11: minimum 31 at a tariff of 30; an event that pays 5 has no part in it. Before: paid 5."""
     await w.resource(replace(LOW, min_sell_per_kwh=Decimal(31)))
-    made = await event(w, 100, ends_at=w.clock.now() + timedelta(seconds=30))
+    await event(w, 100, price_per_kwh=Decimal(5), incentive_per_kwh=None)
     w.evse.told.probe_state = ProbeState.UNTRIED
     assert await tick(w) == [-1000]
-    assert setpoint(w).expires_at == made.ends_at
-    assert await tick(w, 30) == [0]
-    assert w.evse.told.probe_state is ProbeState.UNTRIED
+    assert (setpoint(w).price_per_kwh, setpoint(w).event) == (Decimal(31), None)
 
 
 async def test_a_probe_ends_with_the_users_no(w: World) -> None:

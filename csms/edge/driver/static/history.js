@@ -47,7 +47,8 @@ function showSums(node, balance) {
     el("p", { class: "amount", testid: "amount" }, money(balance.amount_minor, balance.currency)),
     el("p", { class: "muted" }, t(balance.amount_minor >= 0 ? "history.credit" : "history.due")),
     el("table", {}, line(t("history.sold"), balance.sold_wh, balance.earned_minor),
-      line(t("history.bought"), balance.bought_wh, -balance.spent_minor)));
+      line(t("history.bought"), balance.bought_wh, -balance.spent_minor),
+      ...(balance.rewarded_wh ? [line(t("history.rewarded"), balance.rewarded_wh, balance.rewarded_minor)] : [])));
 }
 
 function row(plugIn, currency) {

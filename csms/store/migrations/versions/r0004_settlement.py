@@ -1,4 +1,4 @@
-"""How far everything is settled, and what is to be settled again."""
+"""The price frozen in a setpoint; how far everything is settled, and what is to be settled again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision: str | None = "0003"
 
 
 def upgrade() -> None:
+    op.add_column("setpoint", sa.Column("price_per_kwh", sa.String(), nullable=True))
     op.create_table(
         "settlement_mark",
         sa.Column("name", sa.String(), primary_key=True),

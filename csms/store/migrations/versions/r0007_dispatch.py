@@ -1,4 +1,4 @@
-"""The counterfactual outlives a restart; a decision names its policies, a setpoint its price, an event its priority."""
+"""The counterfactual outlives a restart; a decision names its policies, an event its priority."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,6 @@ down_revision: str | None = "0004"
 
 def upgrade() -> None:
     op.add_column("decision", sa.Column("policies", sa.String(), nullable=True))
-    op.add_column("setpoint", sa.Column("price_per_kwh", sa.String(), nullable=True))
     op.add_column("dr_event", sa.Column("priority", sa.Integer(), nullable=False, server_default="0"))
     op.create_table(
         "counterfactual",

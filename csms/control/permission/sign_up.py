@@ -1,0 +1,15 @@
+"""P1: a driver signs up where the vehicle stands, in one form."""
+
+from csms.control.permission.people import People, Registered
+from csms.control.permission.permissions import Permissions
+from csms.domain.ids import EvseRef
+from csms.domain.people import Vehicle
+
+
+async def sign_up(
+    people: People, permissions: Permissions, evse: EvseRef, name: str, vehicle: Vehicle, language: str
+) -> Registered:
+    """A new driver at this EVSE; a plug-in that waits there becomes theirs, else the next one does."""
+    registered = await people.register(name, vehicle, language)
+    await permissions.claim(registered.user.id, evse)
+    return registered

@@ -288,8 +288,9 @@ def _expiry(scene: Scene, party: Party, event: DrEvent | None) -> datetime:
     end = scene.snapshot.now + timedelta(seconds=scene.snapshot.horizon_s)
     if event is None:
         return end
-    ends = (event.stops_at, party.evse.terms.permitted_until, _price_ends_at(scene, party, event))
-    return min(end, *(other for other in ends if other is not None))
+    end = min(end, event.stops_at, party.evse.terms.permitted_until or end)
+    change = party.market.next_change
+    return end if change is None or change.starts_at >= end else _price_ends_at(scene, party, event) or end
 
 
 def _price_ends_at(scene: Scene, party: Party, event: DrEvent) -> datetime | None:

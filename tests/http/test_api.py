@@ -123,7 +123,8 @@ BAD = [
     ("/api/v1/dr-events", EVENT | {"requested_w": -1}, "requested_w"),
     ("/api/v1/dr-events", EVENT | {"areas": ["atlantis"]}, "areas"),
     ("/api/v1/dr-events", EVENT | {"starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-01-01T01:00:00Z"}, "ends_at"),
-    ("/api/v1/dr-events", EVENT | {"ends_at": EVENT["starts_at"]}, "body"),
+    ("/api/v1/dr-events", EVENT | {"ends_at": EVENT["starts_at"]}, "ends_at"),
+    ("/api/v1/dr-events", EVENT | {"priority": -1}, "priority"),
     ("/api/v1/dr-events", EVENT | {"price_per_kwh": 1}, "body"),
     ("/api/v1/dr-events", EVENT | {"incentive_per_kwh": "NaN"}, "incentive_per_kwh"),
     ("/api/v1/id-tokens", {"token": ""}, "token"),
@@ -249,6 +250,15 @@ async def test_a_dr_event_is_created_shown_with_its_report_and_cancelled(web: ht
     assert (await web.delete(path, headers=bearer())).json()["cancelled_at"] == "2026-07-01T10:30:00Z"
     assert is_problem(await web.delete(path, headers=bearer()), 409)
     assert is_problem(await web.get("/api/v1/dr-events/none", headers=bearer()), 404, "event")
+
+
+async def test_an_event_without_a_start_starts_now_and_has_its_priority(web: httpx.AsyncClient, w: World) -> None:
+    """P12: an event never begins in the past, so that "now" is the server's to say."""
+    body = {name: value for name, value in EVENT.items() if name != "starts_at"} | {"priority": 3}
+    created = (await web.post("/api/v1/dr-events", headers=bearer(), json=body)).json()
+    assert (created["starts_at"], created["priority"]) == ("2026-07-01T09:00:00Z", 3)
+    (event,) = w.system.events.open()
+    assert (event.starts_at, event.priority) == (START, 3)
 
 
 async def test_prices_of_an_area_are_published_and_shown(web: httpx.AsyncClient) -> None:

@@ -2,10 +2,10 @@
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from csms.domain.conditions import Conditions, Pattern, TimeSlot
 
@@ -132,16 +132,3 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next: str | None = None
-
-
-class Period(Body):
-    """[starts_at, ends_at), both with an offset."""
-
-    starts_at: When
-    ends_at: When
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.ends_at <= self.starts_at:
-            raise ValueError("ends_at must be later than starts_at")
-        return self

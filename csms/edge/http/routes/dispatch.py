@@ -9,12 +9,13 @@ from pydantic import Field, model_validator
 
 from csms.control.settlement.performance import DrReport
 from csms.domain.dr import Direction, DrEvent
+from csms.domain.errors import BadRequest
 from csms.domain.ids import AreaId, DrEventId
 from csms.edge.http.auth import Operator, Reader
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
 from csms.edge.http.rooms import ClockDep, EventsDep, ReportsDep, StoreDep
-from csms.edge.http.shapes import Ident, Name, Page, Period, Price
+from csms.edge.http.shapes import Body, Ident, Name, Page, Price, When
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1/dr-events", tags=["DR events"])
@@ -22,10 +23,16 @@ router = APIRouter(prefix="/api/v1/dr-events", tags=["DR events"])
 PaidPrice = Annotated[Price, Field(ge=0)]
 
 
-class EventBody(Period):
-    """A change of demand by ``requested_w``. ``region`` is one area, ``areas`` several; neither = everywhere."""
+class EventBody(Body):
+    """A change of demand by ``requested_w``. ``region`` is one area, ``areas`` several; neither = everywhere.
+
+    Without ``starts_at`` it starts now. ``priority``: 0 is served first.
+    """
 
     direction: Direction
+    starts_at: When | None = None
+    ends_at: When
+    priority: Annotated[int, Field(ge=0, le=1_000)] = 0
     requested_w: Annotated[int, Field(gt=0, le=10_000_000_000)]
     areas: Annotated[tuple[Ident, ...], Field(max_length=100)] = ()
     region: Ident | None = None
@@ -66,15 +73,19 @@ async def cancel(events: EventsDep, caller: Operator, event: Name) -> DrEvent:
 
 
 def _event(body: EventBody, now: datetime) -> DrEvent:
+    starts_at = body.starts_at or now
+    if body.ends_at <= starts_at:
+        raise BadRequest("ends_at must be later than starts_at, and than now", field="ends_at")
     areas = frozenset(AreaId(area) for area in (*body.areas, *([body.region] if body.region else [])))
     return DrEvent(
         id=DrEventId(uuid4().hex),
         direction=body.direction,
         requested_w=body.requested_w,
-        starts_at=body.starts_at,
+        starts_at=starts_at,
         ends_at=body.ends_at,
         areas=areas,
         incentive_per_kwh=body.incentive_per_kwh,
         price_per_kwh=body.price_per_kwh,
+        priority=body.priority,
         created_at=now,
     )

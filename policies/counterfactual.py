@@ -33,7 +33,7 @@ def frozen(snapshot: Snapshot, areas: frozenset[AreaId]) -> Mapping[EvseRef, Vir
 
 def _now(snapshot: Snapshot, evse: EvseState, plug_in: PlugInId) -> Virtual:
     last = snapshot.virtual.get(evse.ref)
-    if last is None or last.plug_in != plug_in:
+    if last is None or last.plug_in != plug_in or is_unseen(evse):
         return _begun(snapshot, evse, plug_in)
     battery = battery_of(evse)
     flowed_wh = last.power_w * max(0.0, (snapshot.now - last.at).total_seconds()) / 3600

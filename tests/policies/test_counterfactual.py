@@ -121,7 +121,9 @@ def test_without_a_state_of_charge_the_register_is_what_the_counterfactual_rolls
     with_event, without = pair(state, 1)
     assert without.net_wh - with_event.net_wh == pytest.approx(5250, rel=0.02)
     assert with_event.allotted_wh() == pytest.approx(5250, rel=0.02)
-    assert with_event.decisions[-1].virtual[0].added_wh == pytest.approx(59 * 7000 / 60, rel=0.01)
+    unseen_minute, decided = 1, 60
+    added_wh = (decided - 1 - unseen_minute) * 7000 / 60
+    assert with_event.decisions[-1].virtual[0].added_wh == pytest.approx(added_wh, rel=0.01)
 
 
 def test_a_vehicle_that_tells_nothing_has_nothing_to_stop_before_it_was_seen_to_charge() -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from csms.control.dispatch.compliance import ComplianceCheck
 from csms.control.dispatch.dispatch import Dispatch
+from csms.control.dispatch.energy import Energy
 from csms.control.dispatch.probing import Probing
 from csms.control.intake.intake import Intake
 from csms.control.permission.permissions import Permissions
@@ -40,6 +41,7 @@ class Rooms:
     permissions: Permissions
     remote_starts: RemoteStarts
     dispatch: Dispatch
+    energy: Energy
     compliance: ComplianceCheck
     probing: Probing
     settlement: Settlement
@@ -58,7 +60,7 @@ class Reactions:
     def _hearers(self, r: Rooms) -> Mapping[type, tuple[Hearer, ...]]:
         wake = r.dispatch.wake
         return {
-            changes.Sampled: (r.probing.sampled, r.compliance.sampled, self._tell),
+            changes.Sampled: (r.energy.sampled, r.probing.sampled, r.compliance.sampled, self._tell),
             changes.EnergyKnown: (r.settlement.learn,),
             changes.StationConnected: (r.dispatch.renew, r.setup.returned, _log_online, wake),
             changes.StationLost: (_log_offline, wake),

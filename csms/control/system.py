@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from csms.control.dispatch.compliance import ComplianceCheck
 from csms.control.dispatch.dispatch import Dispatch
+from csms.control.dispatch.energy import Energy
 from csms.control.dispatch.probing import Probing
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots, sites_of
@@ -102,6 +103,8 @@ class System:
         vehicles = await store.read(partial(reads.vehicles_by_id, ids=owned))
         restore(self.live, state, vehicles, self.tokens.accepts, now)
         self.events.load(state.events)
+        await self.rooms.energy.load()
+        await self.rooms.dispatch.load()
         await self.rooms.intake.load()
 
     def run(self) -> None:
@@ -164,6 +167,7 @@ async def build(
         permissions=Permissions(ground, tokens, feed, settings.permission),
         remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity),
         dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch, policies),
+        energy=Energy(ground),
         compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
         probing=probing,
         settlement=Settlement(ground, prices, settings),

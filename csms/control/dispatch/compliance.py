@@ -33,24 +33,26 @@ class ComplianceCheck:
 
     def sampled(self, change: changes.Sampled) -> None:
         """The meter was read."""
-        evse, reading = change.evse, change.reading
-        record, power_w = evse.told.setpoint, reading.power_w
-        if record is None or power_w is None or not self._settled(record, reading.at):
+        evse, at = change.evse, change.reading.at
+        record, power_w = evse.told.setpoint, evse.power_at(at)
+        if record is None or power_w is None or not self._counts(evse, record, at):
             return
-        if record.transaction != evse.run.transaction:
-            return
-        self._note(evse, record, round(power_w))
+        self._note(evse, record, power_w)
         if evse.told.probe is not None:
             return
         if record.event is None and record.desired_w > 0:
-            evse.told.drawn_w = None if takes_all(record.desired_w, power_w) else round(max(power_w, 0))
+            evse.told.drawn_w = drawn_w(record.desired_w, power_w)
         evse.told.compliance, act = observe(
             evse.told.compliance, record.desired_w, power_w, self._settings.observe_samples
         )
         self._react(evse, record, act)
 
-    def _settled(self, record: SetpointRecord, at: datetime) -> bool:
-        settle = timedelta(seconds=self._settings.settle_s)
+    def _counts(self, evse: EvseLive, record: SetpointRecord, at: datetime) -> bool:
+        """Whether a sample says something about a setpoint: taken while it held, after the vehicle had its time, at
+        a station that has not been away since (F8, F12)."""
+        station, settle = self._ground.live.stations[evse.ref.station], timedelta(seconds=self._settings.settle_s)
+        if not station.is_reachable or evse.told.is_doubtful or record.transaction != evse.run.transaction:
+            return False
         return record.state in _TOLD and is_evidence(at, record.acknowledged_at, record.expires_at, settle)
 
     def _note(self, evse: EvseLive, record: SetpointRecord, power_w: int) -> None:
@@ -74,3 +76,8 @@ class ComplianceCheck:
         command = ReadSchedule(evse=evse.ref, duration_s=READ_BACK_S, ratings=evse.evse.ratings)
         outcome = await self._stations.send(command)
         log.info("setpoint.read_back", evse=str(evse.ref), setpoint_w=record.desired_w, outcome=repr(outcome))
+
+
+def drawn_w(limit_w: int, power_w: int) -> int | None:
+    """What a vehicle took of a limit that left it more; None = all of it: how much it would take is not known."""
+    return None if takes_all(limit_w, power_w) else max(power_w, 0)

@@ -1,7 +1,6 @@
 """The supervised discharge probe: proof before use, only with the user's permission and at their price. V2G-8."""
 
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 
@@ -28,7 +27,6 @@ class Probing:
 
     def __init__(self, ground: Ground, queue: SetpointQueue) -> None:
         self._ground = ground
-        self._store = ground.store
         self._clock = ground.clock
         self._queue = queue
 
@@ -60,13 +58,10 @@ class Probing:
             price_per_kwh=told.price_per_kwh,
         )
 
-    async def send(self, evse: EvseLive, record: SetpointRecord) -> None:
-        """Store the probe's setpoint, then send it, if the probe is not over by then."""
-        begun = evse.told.probe
-        await self._store.writer.run(partial(writes.save_setpoint, record=record))
-        if begun is not None and evse.told.probe is begun:
-            self._queue.put(evse, record)
-            log.info("probe.begun", evse=str(evse.ref), setpoint_w=record.desired_w)
+    def send(self, evse: EvseLive, record: SetpointRecord) -> None:
+        """The probe's setpoint is stored, then sent, if the probe is not over by then."""
+        self._queue.put(evse, record)
+        log.info("probe.begun", evse=str(evse.ref), setpoint_w=record.desired_w)
 
     def sampled(self, change: changes.Sampled) -> None:
         """The meter was read."""
@@ -82,7 +77,7 @@ class Probing:
         """Look at a running probe; True when it has just ended. What was sampled before it says nothing about it."""
         if evse.told.probe is None:
             return False
-        if station.version is None:
+        if not station.is_reachable:
             self._ground.emit(changes.PowerLost(evse))
             evse.told.forget_setpoint()  # nothing more will be heard of it: it has proven nothing, and is begun anew
             return True
@@ -102,7 +97,7 @@ class Probing:
 
 def is_candidate(station: StationLive, evse: EvseLive, now: datetime) -> bool:
     """A vehicle that may flow, at a station that is there, could discharge and has not shown it."""
-    could = station.quirks.driver.can_discharge and station.version is not None
+    could = station.quirks.driver.can_discharge and station.is_reachable
     return could and evse.run.authorized and is_due(evse, now)
 
 
@@ -130,7 +125,7 @@ def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ..
 def _may_draw_w(evse: EvseLive, state: EvseState) -> float:
     """What the vehicle may draw before the probe: a ramp up to its limit is no sign of "unlimited"."""
     limit_w = state.ratings.max_charge_w if evse.told.setpoint is None else evse.told.setpoint.desired_w
-    return float(max(evse.power_w or 0, limit_w, 0))
+    return float(max(evse.last_power_w or 0, limit_w, 0))
 
 
 def _is_refused(evse: EvseLive) -> bool:

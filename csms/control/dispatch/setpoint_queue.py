@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
+from csms.control.dispatch.in_force import span_of
 from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.profiles import BACKDATED, profile_of
@@ -18,12 +20,13 @@ from csms.domain.commands import (
     Rejected,
     TimedOut,
     UpdateSetpoint,
+    station_of,
 )
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Stations
 from csms.domain.station import SetpointDriver
-from csms.store import writes
+from csms.store import Write, writes
 from policies.compliance import accepted, refused
 
 log = structlog.get_logger()
@@ -43,10 +46,25 @@ class SetpointQueue:
         self._busy: set[StationId] = set()
 
     def put(self, evse: EvseLive, record: SetpointRecord) -> None:
-        """Take a desired setpoint: it becomes the EVSE's, is stored, and is sent when the station is free."""
-        evse.told.setpoint = record
-        evse.told.sent_at = self._clock.now()
-        self.save(record)
+        """Take a desired setpoint: it becomes the EVSE's, is stored, and then sent when the station is free."""
+        told, now = evse.told, self._clock.now()
+        span = span_of(self._live.stations[evse.ref.station], evse, now).with_power(record.desired_w)
+        told.setpoint, told.sent_at, told.is_doubtful = record, now, False
+        told.in_force = span.least_w, span.most_w
+        work = partial(writes.save_setpoint, record=record)
+        stored, lost = partial(self._stored, evse, record), partial(self._lost, evse, record)
+        self._ground.store.writer.put(Write((), work, stored, lost))
+
+    def _lost(self, evse: EvseLive, record: SetpointRecord, error: Exception) -> None:
+        """What could not be stored is not sent; it is tried again like one without an answer."""
+        log.error("setpoint.not_stored", evse=str(record.evse), error=str(error))
+        if _is_newest(evse, record):
+            evse.told.setpoint = replace(record, state=SetpointState.UNANSWERED, refusal="not stored")
+
+    def _stored(self, evse: EvseLive, record: SetpointRecord, _result: None) -> None:
+        """What nobody wants any more by now is not sent."""
+        if not _is_newest(evse, record):
+            return
         station = evse.ref.station
         self._waiting.setdefault(station, {})[evse.ref] = record
         if station not in self._busy:
@@ -70,26 +88,46 @@ class SetpointQueue:
         now = self._clock.now()
         if station is None or evse is None or record.expires_at - now < STALE_BEFORE_END:
             return
-        if record.transaction != evse.run.transaction:
+        if record.transaction != evse.run.transaction or not _is_newest(evse, record) or not station.is_settled:
             return
         command = command_of(record, station, evse)
-        outcome = await self._stations.send(command)
+        outcome = await self._answer(command)
         if isinstance(command, UpdateSetpoint) and not isinstance(outcome, Accepted | Offline):
-            outcome = await self._stations.send(_apply(record, station, evse))
+            outcome = await self._answer(_apply(record, station, evse))
         self._note(evse, record, outcome)
+
+    async def _answer(self, command: Command) -> Outcome:
+        try:
+            return await self._stations.send(command)
+        except Exception:  # an answer that cannot be read is none (C11); the others in the queue go on
+            log.exception("setpoint.answer_unreadable", station=station_of(command))
+            return TimedOut()
 
     def _note(self, evse: EvseLive, record: SetpointRecord, outcome: Outcome) -> None:
         told = after(record, outcome)
+        station = self._live.stations[record.evse.station]
         if told.state is SetpointState.ACKNOWLEDGED:
             told = replace(told, acknowledged_at=self._clock.now())
             evse.told.compliance = accepted(evse.told.compliance)
         self.save(told)
-        if evse.told.setpoint is None or evse.told.setpoint.id != record.id:
+        newest = evse.told.setpoint
+        if newest is None or newest.transaction != record.transaction:
             return
-        evse.told.setpoint = told
-        if told.state is SetpointState.REJECTED:
-            evse.told.compliance = refused(evse.told.compliance, evse.power_w, record.desired_w)
+        is_done = told.state is SetpointState.ACKNOWLEDGED
+        if is_done and not evse.told.is_doubtful:
+            in_force = (newest.desired_w, record.desired_w)
+            evse.told.in_force = min(in_force), max(in_force)
+        if newest.id != record.id or evse.told.is_doubtful:
+            return
+        evse.told.setpoint, evse.told.undone = told, 0 if is_done else evse.told.undone + 1
+        if told.state is SetpointState.REJECTED and station.is_reachable:
+            evse.told.compliance = refused(evse.told.compliance, evse.power_at(self._clock.now()), record.desired_w)
             log.warning("setpoint.refused", evse=str(record.evse), setpoint_w=record.desired_w, reason=told.refusal)
+
+
+def _is_newest(evse: EvseLive, record: SetpointRecord) -> bool:
+    """No other has taken its place, or is on its way to the store."""
+    return evse.told.setpoint is not None and evse.told.setpoint.id == record.id
 
 
 def after(record: SetpointRecord, outcome: Outcome) -> SetpointRecord:

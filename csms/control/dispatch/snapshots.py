@@ -1,26 +1,23 @@
 """From live state to the value that decisions are made from. The only place that reads one into the other."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from csms.control.state.events import Events
 from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.prices import Prices
 from csms.control.state.use import use_now
-from csms.domain.ids import AreaId, SiteId
-from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use
-from csms.domain.station import ProbeState
+from csms.domain.ids import AreaId, EvseRef, SiteId
+from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use, Virtual
+from csms.domain.station import BootState, ProbeState
 from csms.settings import PermissionSettings, Settings
 from policies.compliance import Level
+from policies.energy import DEFAULT_CAPACITY_WH, battery_of
 from policies.permission import terms_of
 
-SOC_STALE_AFTER = timedelta(minutes=15)
-"""An older state of charge is unknown (V2G-33)."""
-
-SOC_ERROR = 0.005
-"""Part of the capacity by which a fresh state of charge may be wrong: stations round to whole percents."""
-
-DEFAULT_CAPACITY_WH = 40_000
+CHARGEABLE = frozenset({Use.PLAIN, Use.NOTHING, Use.RESOURCE})
+"""Uses in which a required charge holds: who has not answered yet waits."""
 
 
 def sites_of(settings: Settings) -> tuple[Site, ...]:
@@ -48,27 +45,34 @@ class Snapshots:
         self._settings = settings
         self._sites = sites_of(settings)
         self._known = frozenset(site.id for site in self._sites)
+        self.virtual: Mapping[EvseRef, Virtual] = {}
+        """The counterfactual as the newest stored decision left it."""
 
     def snapshot(self) -> Snapshot:
         """Everything a decision is made from, now.
 
-        An EVSE without a vehicle has nothing to decide; one at a site that the configuration does not name has no known
-        limits. Neither takes part.
+        An EVSE in reach without a vehicle has nothing to decide; one at a site that the configuration does not name has
+        no known limits. Neither takes part.
         """
         now = self._clock.now()
-        rules = self._settings.permission
         return Snapshot(
             now=now,
             horizon_s=self._settings.dispatch.setpoint_validity_s,
             sites=self._sites,
-            evses=tuple(
-                state_of(station, evse, rules, now)
-                for station, evse in self._live.evses()
-                if evse.is_in_use and evse.evse.site in self._known
-            ),
+            evses=tuple(self._states(now)),
             events=tuple(event for event in self._events.open() if event.is_active(now)),
             prices={area: self._prices.series(area, now) for area in self._prices.areas},
+            virtual=self.virtual,
         )
+
+    def _states(self, now: datetime) -> Iterator[EvseState]:
+        for station, evse in self._live.evses():
+            if evse.evse.site not in self._known:
+                continue
+            if evse.is_in_use:
+                yield state_of(station, evse, self._settings.permission, now)
+            elif not station.is_reachable and (reserved := reserved_w(station, evse, now)):
+                yield idle_state(evse, reserved)
 
     def still_holds(self, state: EvseState, now: datetime) -> bool:
         """Whether the same vehicle is there with the same answer as when the snapshot was taken."""
@@ -99,73 +103,81 @@ def served_of(evse: EvseLive) -> Served | None:
 def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime) -> EvseState:
     """One EVSE as the decision sees it."""
     use = use_now(evse, rules, now)
-    battery = battery_of(evse, now)
+    plug_in, meter = evse.plug_in, evse.metered
+    battery = battery_of(plug_in, meter, evse.vehicle, evse.meter.needs, now) if plug_in else None
     return EvseState(
         ref=evse.ref,
         site=evse.evse.site,
         ratings=evse.evse.ratings,
         use=use,
-        plug_in=evse.cable.plugged.id if evse.cable.plugged else None,
+        plug_in=plug_in.id if plug_in else None,
         battery=battery,
-        terms=terms_now(evse, battery, now) if use is Use.RESOURCE else Terms(),
+        terms=terms_now(evse, battery, now) if use in CHARGEABLE else Terms(),
         can_discharge=can_discharge(station, evse),
         can_pause=not station.quirks.zero_ends_transaction,
-        uncontrolled_w=uncontrolled_w(station, evse),
-        observed_w=evse.power_w,
+        uncontrolled_w=uncontrolled_w(station, evse, now),
+        observed_w=evse.power_at(now),
         drawn_w=evse.told.drawn_w,
         served=served_of(evse),
+        added_wh=meter.added_wh if plug_in else 0.0,
+        reserved_w=reserved_w(station, evse, now),
         last_used_at=evse.told.last_used_at,
     )
 
 
+def idle_state(evse: EvseLive, reserved: int) -> EvseState:
+    """An EVSE out of reach at which nothing is known to happen: a vehicle may come, and nobody would tell us (A3)."""
+    return EvseState(ref=evse.ref, site=evse.evse.site, ratings=evse.evse.ratings, reserved_w=reserved)
+
+
 def terms_now(evse: EvseLive, battery: Battery | None, now: datetime) -> Terms:
-    """The user's conditions at this plug-in, in instants and energies."""
+    """The user's conditions at this plug-in, in instants and energies. The required charge holds whatever the
+    permission (P7)."""
     permission = evse.answered.permission if evse.answered else None
     if permission is None:
         return Terms()
     return terms_of(permission, battery.capacity_wh if battery else DEFAULT_CAPACITY_WH, now)
 
 
-def battery_of(evse: EvseLive, now: datetime) -> Battery | None:
-    """The vehicle's battery; None while its state of charge is unknown or too old to trust."""
-    plug_in, vehicle = evse.cable.plugged, evse.vehicle
-    if plug_in is None or vehicle is None or plug_in.soc_percent is None or plug_in.soc_at is None:
-        return None
-    age = now - plug_in.soc_at
-    if age > SOC_STALE_AFTER:
-        return None
-    needs = evse.meter.needs
-    capacity_wh = (needs.capacity_wh if needs else None) or vehicle.capacity_wh
-    max_discharge_w = _least(vehicle.max_discharge_w, needs.max_discharge_w if needs else None)
-    drift_wh = max_discharge_w * max(age.total_seconds(), 0) / 3600
-    return Battery(
-        capacity_wh=capacity_wh,
-        energy_wh=capacity_wh * plug_in.soc_percent / 100,
-        error_wh=capacity_wh * SOC_ERROR + drift_wh,
-        max_charge_w=_least(vehicle.max_charge_w, needs.max_charge_w if needs else None),
-        max_discharge_w=max_discharge_w,
-        charge_efficiency=vehicle.charge_efficiency,
-        discharge_efficiency=vehicle.discharge_efficiency,
-    )
-
-
-def _least(ours: int, said: int | None) -> int:
-    return ours if said is None else min(ours, said)
-
-
 def can_discharge(station: StationLive, evse: EvseLive) -> bool:
     """Driver there, probe passed, not degraded (V2G-2, V2G-8, V2G-10); true during the probe itself."""
-    if not station.quirks.driver.can_discharge or station.version is None:
+    if not station.quirks.driver.can_discharge or not station.is_reachable:
         return False
     probing = evse.told.probe is not None
     return probing or (evse.told.probe_state is ProbeState.PASSED and evse.told.compliance.level is Level.FULL)
 
 
-def uncontrolled_w(station: StationLive, evse: EvseLive) -> int | None:
-    """Power to plan with where setpoints do not reach: the probe's own, an EVSE that does not follow, one offline."""
+def uncontrolled_w(station: StationLive, evse: EvseLive, now: datetime) -> int | None:
+    """Power to plan with where setpoints do not reach: the probe's own, an EVSE that does not follow, one offline.
+
+    A power that is not known is not 0 W: it is the most that may flow (F9).
+    """
     if evse.told.probe is not None:
         return evse.told.probe.setpoint_w
-    unreachable = station.version is None or evse.told.compliance.level is Level.UNCONTROLLED
-    if evse.cable.plugged is None or evse.run.transaction is None or not unreachable:
+    is_uncontrolled = not station.is_reachable or evse.told.compliance.level is Level.UNCONTROLLED
+    if evse.cable.plugged is None or evse.run.transaction is None or not is_uncontrolled:
         return None
-    return evse.power_w or 0
+    power = evse.last_power_w if evse.power_at(now) is None else evse.power_at(now)
+    return failsafe_w(station, evse) if power is None else power
+
+
+def reserved_w(station: StationLive, evse: EvseLive, now: datetime) -> int:
+    """What the fuses are kept free for at an EVSE out of reach, plugged in or not: the most it may draw, by its
+    failsafe limit, by the power it had, and by the setpoint it still has (A3)."""
+    if station.is_reachable:
+        return 0
+    limit_w = failsafe_w(station, evse)
+    if evse.run.transaction is None:
+        return limit_w
+    told = evse.told.setpoint
+    told_w = told.desired_w if told and told.transaction == evse.run.transaction and told.expires_at > now else 0
+    return max(limit_w, evse.last_power_w or 0, told_w)
+
+
+def failsafe_w(station: StationLive, evse: EvseLive) -> int:
+    """What an EVSE may draw with nobody steering. A station that has never been there draws nothing; where no
+    limit was ever installed nothing holds it but its rating."""
+    most_w = evse.evse.ratings.max_charge_w
+    if station.failsafe_limit_w is not None:
+        return min(station.failsafe_limit_w, most_w)
+    return 0 if station.station.boot_state is BootState.NEVER else most_w

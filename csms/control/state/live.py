@@ -16,6 +16,8 @@ from csms.domain.people import Vehicle
 from csms.domain.permission import Permission, PlugIn
 from csms.domain.station import Evse, HoldMethod, ProbeState, Quirks, Ratings, SetpointDriver, Station, Version
 from policies.compliance import Compliance
+from policies.meter import Meter as CountedMeter
+from policies.meter import counted, power_w
 from policies.probe import Probe
 
 MAX_EVSES = 64
@@ -78,13 +80,27 @@ class Answer:
 
 
 @dataclass(slots=True)
+class Counted:
+    """Written by dispatch: what the meter has said since one plug-in; no other plug-in ever has it."""
+
+    plug_in: PlugInId
+    meter: CountedMeter
+
+
+@dataclass(slots=True)
 class Told:
     """Written by dispatch: what the station was told and how far it follows. ``drawn_w``: see snapshot.EvseState.
 
-    ``dynamic_transaction``: the one whose Dynamic profile is installed. ``probed_at``: when the last probe ended."""
+    ``is_doubtful``: the station was away since, and may have missed or forgotten it. ``in_force``: the least and the
+    most of what may be in force, W: the newest acknowledged setpoint and all that was sent since; None = nothing of
+    ours. ``undone``: answers in a row that were none or a no. ``dynamic_transaction``: the one whose Dynamic profile is
+    installed. ``probed_at``: when the last probe ended."""
 
     setpoint: SetpointRecord | None = None
     sent_at: datetime | None = None
+    is_doubtful: bool = False
+    in_force: tuple[int, int] | None = None
+    undone: int = 0
     compliance: Compliance = Compliance()
     drawn_w: int | None = None
     dynamic_transaction: TransactionId | None = None
@@ -95,7 +111,14 @@ class Told:
 
     def forget_setpoint(self) -> None:
         """Whatever the station was told holds no more."""
-        self.setpoint = self.sent_at = self.dynamic_transaction = self.drawn_w = None
+        self.setpoint = self.sent_at = self.dynamic_transaction = self.in_force = None
+        self.is_doubtful, self.undone = False, 0
+        self.forget_probe()
+
+    def doubt_setpoint(self) -> None:
+        """It is told again; until then it may hold, or not. What was learnt of the vehicle holds (A2)."""
+        self.sent_at = self.dynamic_transaction = None
+        self.is_doubtful, self.undone = True, 0
         self.forget_probe()
 
     def forget_probe(self) -> None:
@@ -115,6 +138,7 @@ class EvseLive:
     meter: Meter = field(default_factory=Meter)
     answer: Answer | None = None
     told: Told = field(default_factory=Told)
+    counted: Counted | None = None
 
     @property
     def ref(self) -> EvseRef:
@@ -166,14 +190,33 @@ class EvseLive:
         return None if power is None else round(power)
 
     @property
+    def metered(self) -> CountedMeter:
+        """What the meter has said since this plug-in; without one, its newest reading."""
+        plugged, counts = self.cable.plugged, self.counted
+        if plugged is not None and counts is not None and counts.plug_in == plugged.id:
+            return counts.meter
+        return CountedMeter() if self.meter.reading is None else counted(CountedMeter(), self.meter.reading)
+
+    def power_at(self, now: datetime) -> int | None:
+        """Net power now, W, + into the vehicle, from whatever the meter tells; None = not known, or too old (F9)."""
+        power = power_w(self.metered, now)
+        return None if power is None else round(power)
+
+    @property
+    def last_power_w(self) -> int | None:
+        """The newest known power, however old."""
+        return None if self.metered.metered_at is None else self.power_at(self.metered.metered_at)
+
+    @property
     def soc_percent(self) -> float | None:
         return self.cable.plugged.soc_percent if self.cable.plugged else None
 
 
 @dataclass(slots=True)
 class StationLive:
-    """One station now. Written by intake, except ``quirks`` and ``failsafe_limit_w`` (stations). ``version`` None =
-    offline. ``failsafe_limit_w``: what each of its EVSEs falls to when nobody speaks to it; None = not known."""
+    """One station now. Written by intake, except ``quirks``, ``failsafe_limit_w`` and ``is_settled`` (stations).
+    ``version`` None = offline. ``failsafe_limit_w``: what each of its EVSEs falls to when nobody speaks to it; None =
+    not known. ``is_settled``: it has booted or told what it kept since it came back; nothing is asked of it before."""
 
     station: Station
     quirks: Quirks
@@ -182,6 +225,12 @@ class StationLive:
     evses: dict[int, EvseLive] = field(default_factory=dict)
     card_shown_at: datetime | None = None
     failsafe_limit_w: int | None = None
+    is_settled: bool = True
+
+    @property
+    def is_reachable(self) -> bool:
+        """What it is told reaches it, and its answers mean what they say (F8)."""
+        return self.version is not None and self.is_settled
 
     @property
     def hold(self) -> HoldMethod:

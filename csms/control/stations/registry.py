@@ -37,11 +37,11 @@ class Registry:
 
     def view(self, id_: StationId) -> StationView:
         """One station now. Raises NotFound."""
-        return station_view(self._station(id_))
+        return station_view(self._station(id_), self._ground.clock.now())
 
     def views(self) -> list[StationView]:
         """All stations now."""
-        return [station_view(live) for live in self._live.stations.values()]
+        return [station_view(live, self._ground.clock.now()) for live in self._live.stations.values()]
 
     async def add(self, station: Station, password: str) -> StationView:
         """Provision a station. Conflict: it exists; BadRequest: an unknown site, or the password."""
@@ -53,7 +53,7 @@ class Registry:
         await self._save(station, password)
         added = self._live.add(station, self._quirks_for(None, station))
         self._ground.emit(changes.FleetChanged(added))
-        return station_view(added)
+        return station_view(added, self._ground.clock.now())
 
     async def change(
         self, id_: StationId, registration: BootState | None, password: str | None, evses: Sequence[Evse]
@@ -70,7 +70,7 @@ class Registry:
             self._admission.forget(id_)
         if is_new:
             self._ground.spawn(self._ask_to_boot(id_))
-        return station_view(live)
+        return station_view(live, self._ground.clock.now())
 
     async def _save(self, station: Station, password: str | None) -> None:
         hashed = hash_password(password) if password else None

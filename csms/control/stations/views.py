@@ -36,7 +36,7 @@ class StationView:
     evses: tuple[EvseView, ...]
 
 
-def station_view(live: StationLive) -> StationView:
+def station_view(live: StationLive, now: datetime) -> StationView:
     """One station now."""
     return StationView(
         station=live.station,
@@ -44,16 +44,16 @@ def station_view(live: StationLive) -> StationView:
         version=live.version or live.station.version,
         boot_state=live.station.boot_state,
         last_heard_at=live.last_heard_at,
-        evses=tuple(evse_view(live, evse) for _, evse in sorted(live.evses.items())),
+        evses=tuple(evse_view(live, evse, now) for _, evse in sorted(live.evses.items())),
     )
 
 
-def evse_view(station: StationLive, evse: EvseLive) -> EvseView:
+def evse_view(station: StationLive, evse: EvseLive, now: datetime) -> EvseView:
     """One EVSE now."""
     return EvseView(
         evse=evse.evse,
         statuses=tuple(status for _, status in sorted(evse.cable.statuses.items())),
-        power_w=evse.power_w,
+        power_w=evse.power_at(now),
         soc_percent=evse.soc_percent,
         plug_in=evse.plug_in,
         driver=station.driver_of(evse),

@@ -1,7 +1,7 @@
 """What can be read: functions of a connection that give domain values."""
 
 from csms.store.reads.counts import DemoCounts, counts
-from csms.store.reads.dispatch import decisions_of, probes, setpoints
+from csms.store.reads.dispatch import counterfactual, decisions_of, last_drawn, policies_of, probes, setpoints
 from csms.store.reads.intake import metered, open_transactions, readings, transaction, transactions
 from csms.store.reads.permission import (
     id_token,
@@ -35,6 +35,7 @@ __all__ = [
     "EarlierAnswer",
     "api_token",
     "balance",
+    "counterfactual",
     "counts",
     "decisions_of",
     "dr_event",
@@ -44,6 +45,7 @@ __all__ = [
     "id_token",
     "id_tokens",
     "idempotency",
+    "last_drawn",
     "ledger",
     "live_state",
     "metered",
@@ -55,6 +57,7 @@ __all__ = [
     "permission_histories",
     "plug_in",
     "plug_ins",
+    "policies_of",
     "prices",
     "probes",
     "readings",

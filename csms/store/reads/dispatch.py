@@ -7,12 +7,15 @@ from sqlalchemy import Connection, Row, select
 
 from csms.domain.decision import EventShare
 from csms.domain.dispatch import SetpointRecord, SetpointState
-from csms.domain.ids import DrEventId, EvseRef
+from csms.domain.ids import DrEventId, EvseRef, PlugInId
 from csms.domain.live import StoredProbe
+from csms.domain.snapshot import Virtual
 from csms.domain.station import ProbeState, SetpointDriver
 from csms.store.tables import (
+    COUNTERFACTUAL,
     DECISION,
     EVENT_SHARE,
+    PLUG_IN,
     PROBE,
     SETPOINT,
 )
@@ -76,11 +79,44 @@ def setpoint_of(row: Row[Any]) -> SetpointRecord:
         reasons=reasons_of(row.reasons),
         state=SetpointState(row.state),
         acknowledged_at=instant(row.acknowledged_at),
-        price_per_kwh=decimal_of(row.price_per_kwh),
         refusal=row.refusal,
         observed_w=row.observed_w,
         observed_at=instant(row.observed_at),
+        price_per_kwh=decimal_of(row.price_per_kwh),
     )
+
+
+def last_drawn(conn: Connection) -> dict[PlugInId, SetpointRecord]:
+    """Per open plug-in the newest setpoint outside any DR event that let the vehicle charge and was metered."""
+    is_open = PLUG_IN.c.unplugged_at.is_(None)
+    metered = _S.event.is_(None) & (_S.desired_w > 0) & _S.observed_w.is_not(None)
+    joined = select(SETPOINT).join_from(SETPOINT, PLUG_IN, _S.plug_in == PLUG_IN.c.id)
+    rows = conn.execute(joined.where(is_open, metered).order_by(_S.decided_at, _S.id))
+    return {PlugInId(row.plug_in): setpoint_of(row) for row in rows}
+
+
+def counterfactual(conn: Connection) -> dict[EvseRef, Virtual]:
+    """The world without the events that run, as the newest stored decision left it."""
+    found = [_virtual_of(row) for row in conn.execute(select(COUNTERFACTUAL))]
+    return {virtual.evse: virtual for virtual in found}
+
+
+def _virtual_of(row: Row[Any]) -> Virtual:
+    return Virtual(
+        evse=EvseRef(row.station, row.evse),
+        plug_in=row.plug_in,
+        frozen_at=instant(row.frozen_at),
+        at=instant(row.at),
+        energy_wh=row.energy_wh,
+        added_wh=row.added_wh,
+        power_w=row.power_w,
+    )
+
+
+def policies_of(conn: Connection, at: datetime) -> str | None:
+    """Names and versions of what decided at an instant; None where no decision of then is stored."""
+    newest = select(DECISION.c.policies).where(DECISION.c.at <= micros(at)).order_by(DECISION.c.id.desc()).limit(1)
+    return conn.execute(newest).scalar()
 
 
 def probes(conn: Connection) -> tuple[StoredProbe, ...]:

@@ -62,6 +62,7 @@ def _dr_event_of(row: Row[Any]) -> DrEvent:
         price_per_kwh=decimal_of(row.price_per_kwh),
         created_at=instant(row.created_at),
         cancelled_at=instant(row.cancelled_at),
+        priority=row.priority,
     )
 
 

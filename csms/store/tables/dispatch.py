@@ -26,6 +26,22 @@ class DecisionRow(SQLModel, table=True):
     id: int | None = row_id()
     at: int = big(index=True)
     evses: int
+    policies: str | None = None
+
+
+class CounterfactualRow(SQLModel, table=True):
+    """One vehicle in the world without the events that run now, as the newest decision left it."""
+
+    __tablename__ = "counterfactual"
+
+    station: str = Field(primary_key=True)
+    evse: int = Field(primary_key=True)
+    plug_in: str
+    frozen_at: int = big()
+    at: int = big()
+    energy_wh: float
+    added_wh: float
+    power_w: int
 
 
 class EventShareRow(SQLModel, table=True):

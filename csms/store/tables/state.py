@@ -21,6 +21,7 @@ class DrEventRow(SQLModel, table=True):
     price_per_kwh: str | None = None
     created_at: int = big()
     cancelled_at: int | None = big(default=None)
+    priority: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class PriceSeriesRow(SQLModel, table=True):

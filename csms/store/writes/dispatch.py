@@ -9,24 +9,28 @@ from sqlalchemy import Connection
 from csms.domain.decision import Decision, EventShare, Violation
 from csms.domain.dispatch import SetpointRecord
 from csms.domain.ids import EvseRef
+from csms.domain.snapshot import Virtual
 from csms.domain.station import ProbeState
 from csms.store.sql import rows_into, upsert
 from csms.store.tables import (
+    COUNTERFACTUAL,
     DECISION,
     EVENT_SHARE,
     PROBE,
     SETPOINT,
     VIOLATION,
 )
-from csms.store.values import micros, reasons_text
+from csms.store.values import micros, reasons_text, text_of
 
 
 def save_decision(conn: Connection, decision: Decision, violations: Sequence[Violation]) -> None:
-    """A decision with its shares per DR event, and the hard rules it would have broken."""
-    row = {"at": micros(decision.at), "evses": len(decision.setpoints)}
+    """A decision with its shares per DR event, the counterfactual it leaves, and the hard rules it would break."""
+    row = {"at": micros(decision.at), "evses": len(decision.setpoints), "policies": decision.policies}
     number = conn.execute(DECISION.insert().returning(DECISION.c.id), row).scalar_one()
     rows_into(conn, EVENT_SHARE, [_share_row(number, share) for share in decision.events])
     rows_into(conn, VIOLATION, [_violation_row(number, violation) for violation in violations])
+    conn.execute(COUNTERFACTUAL.delete())
+    rows_into(conn, COUNTERFACTUAL, [_virtual_row(virtual) for virtual in decision.virtual])
 
 
 def _share_row(decision: int, share: EventShare) -> dict[str, Any]:
@@ -51,6 +55,19 @@ def _violation_row(decision: int, violation: Violation) -> dict[str, Any]:
     }
 
 
+def _virtual_row(virtual: Virtual) -> dict[str, Any]:
+    return {
+        "station": virtual.evse.station,
+        "evse": virtual.evse.evse,
+        "plug_in": virtual.plug_in,
+        "frozen_at": micros(virtual.frozen_at),
+        "at": micros(virtual.at),
+        "energy_wh": virtual.energy_wh,
+        "added_wh": virtual.added_wh,
+        "power_w": virtual.power_w,
+    }
+
+
 def save_setpoint(conn: Connection, record: SetpointRecord) -> None:
     """A setpoint as far as it got."""
     row = {
@@ -68,10 +85,10 @@ def save_setpoint(conn: Connection, record: SetpointRecord) -> None:
         "reasons": reasons_text(record.reasons),
         "state": record.state.value,
         "acknowledged_at": micros(record.acknowledged_at),
-        "price_per_kwh": None if record.price_per_kwh is None else str(record.price_per_kwh),
         "refusal": record.refusal,
         "observed_w": record.observed_w,
         "observed_at": micros(record.observed_at),
+        "price_per_kwh": text_of(record.price_per_kwh),
     }
     upsert(conn, SETPOINT, row)
 

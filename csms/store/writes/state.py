@@ -29,6 +29,7 @@ def save_dr_event(conn: Connection, event: DrEvent) -> None:
         "price_per_kwh": text_of(event.price_per_kwh),
         "created_at": micros(event.created_at),
         "cancelled_at": micros(event.cancelled_at),
+        "priority": event.priority,
     }
     upsert(conn, DR_EVENT, row)
 

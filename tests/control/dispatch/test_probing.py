@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.dispatch.probing import broken_by, may_probe
+from csms.control.dispatch.probing import broken_by
+from csms.control.state import changes
 from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
@@ -22,7 +23,8 @@ from csms.domain.snapshot import Site, Terms
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
 from csms.store import reads
 from policies.constraints import violations
-from tests.control.dispatching import event, setpoint, tick
+from policies.probe import may_probe
+from tests.control.dispatch.dispatching import event, setpoint, tick
 from tests.control.kit import E1, KEN, LOW, World, station, world
 
 SITE = Site(id=SiteId("default"), import_limit_w=50_000, export_limit_w=50_000)
@@ -140,7 +142,7 @@ async def test_no_probe_breaks_a_sites_export_limit_nor_do_two_together(tmp_path
         await w.person(KEN, None, None)
         await w.resource()
         w.evse.told.probe_state = ProbeState.UNTRIED
-        snapshot = w.system.rooms.snapshots.snapshot()
+        snapshot = w.system.rooms.dispatch.snapshots.snapshot()
         (mine,) = snapshot.evses
         other = replace(mine, ref=EvseRef(StationId("CS-2"), 1))
         assert may_probe(mine, snapshot)
@@ -157,12 +159,12 @@ async def test_two_probes_of_one_tick_share_the_export_limit(tmp_path: Path) -> 
         await w.person()
         await w.resource()
         second = w.at(EvseRef(StationId("CS-2"), 1))
-        second.plug_in = replace(w.plug_in, evse=second.ref)
-        second.vehicle, second.transaction, second.authorized = w.evse.vehicle, w.evse.run.transaction, True
+        second.cable.plugged = replace(w.plug_in, evse=second.ref)
+        second.answer, second.run = w.evse.answer, w.evse.run
         w.evse.told.probe_state = ProbeState.UNTRIED
         decision = await w.system.rooms.dispatch.tick()
         await w.quiet()
-        assert [w.evse.told.probe_state, second.probe_state].count(ProbeState.RUNNING) == 1
+        assert [w.evse.told.probe_state, second.told.probe_state].count(ProbeState.RUNNING) == 1
         assert sum(one.setpoint_w for one in decision.setpoints) >= -1500
 
 
@@ -170,11 +172,11 @@ async def test_an_unsafe_model_is_never_probed_again_even_through_another_driver
     """V2G-8: it reads negative as unlimited. A proof through one driver is none for another."""
     await w.resource()
     w.quirks = DYNAMIC
-    w.system.rooms.setup.booted(w.station)
+    w.system.rooms.setup.booted(changes.StationBooted(w.station))
     assert w.evse.told.probe_state is ProbeState.UNTRIED
     w.evse.told.probe_state = ProbeState.UNSAFE
     w.quirks = Quirks()
-    w.system.rooms.setup.booted(w.station)
+    w.system.rooms.setup.booted(changes.StationBooted(w.station))
     await w.quiet()
     assert w.evse.told.probe_state is ProbeState.UNSAFE
 
@@ -214,7 +216,7 @@ async def test_the_hard_rules_hold_with_the_probe_in_the_decision(
         await tick(w)
         assert (w.evse.told.probe is not None) is begins
         assert w.system.rooms.dispatch.decision is not None
-        assert violations(w.system.rooms.snapshots.snapshot(), w.system.rooms.dispatch.decision) == ()
+        assert violations(w.system.rooms.dispatch.snapshots.snapshot(), w.system.rooms.dispatch.decision) == ()
 
 
 @pytest.mark.parametrize(
@@ -238,11 +240,11 @@ async def test_a_probe_that_would_break_a_hard_rule_is_known_before_it_is_sent(
         await w.person()
         await w.resource(conditions)
         w.evse.told.probe_state = ProbeState.UNTRIED
-        snapshot = w.system.rooms.snapshots.snapshot()
+        snapshot = w.system.rooms.dispatch.snapshots.snapshot()
         careless = replace(snapshot, sites=(SITE,), evses=(replace(snapshot.evses[0], terms=Terms()),))
         record = w.system.rooms.probing.begin(w.station, w.evse, careless.evses[0], careless)
         assert record is not None
-        broken = broken_by(record, w.system.rooms.snapshots.snapshot())
+        broken = broken_by(record, w.system.rooms.dispatch.snapshots.snapshot())
         assert [one.rule for one in broken] == rules
 
 
@@ -285,8 +287,9 @@ async def test_a_probe_that_failed_is_tried_once_more_a_day_later_with_another_p
     if state is ProbeState.UNSAFE:
         await w.take(w.boot("2.0"))
     w.clock.pass_(hours * 3600)
-    w.evse.plug_in = replace(
+    w.evse.cable.plugged = replace(
         w.plug_in, plugged_at=w.clock.now() if new_plug_in else w.plug_in.plugged_at, soc_at=w.clock.now()
     )
+    await w.take(w.metered(soc_percent=80.0, power_import_w=0.0))
     await tick(w)
     assert (w.evse.told.probe is not None) is again

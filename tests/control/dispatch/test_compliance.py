@@ -24,7 +24,7 @@ from csms.domain.ids import DrEventId, EvseRef, StationId, VehicleId
 from csms.domain.snapshot import Served
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
 from policies.compliance import Level
-from tests.control.dispatching import event, setpoint, shares, stored, tick
+from tests.control.dispatch.dispatching import event, setpoint, shares, stored, tick
 from tests.control.kit import CARD, E1, E2, KEN, LOW, World, station, world
 
 DYNAMIC = Quirks(driver=SetpointDriver.OCPP21_DYNAMIC)
@@ -98,7 +98,7 @@ async def test_the_others_make_room_for_an_evse_that_does_not_follow(tmp_path: P
         await w.take(w.event(0, "tx-9", other.ref, charging_state="Charging"))
         await w.take(w.metered(ref=other.ref, power_import_w=7000.0))
         assert (await w.system.rooms.dispatch.tick()).setpoints[0].setpoint_w > 0
-        other.compliance = replace(other.compliance, level=Level.UNCONTROLLED)
+        other.told.compliance = replace(other.told.compliance, level=Level.UNCONTROLLED)
         decision = await w.system.rooms.dispatch.tick()
         await w.quiet()
         assert [one.setpoint_w for one in decision.setpoints] == [0, 7000]

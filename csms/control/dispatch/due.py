@@ -1,0 +1,74 @@
+"""When a station is told a setpoint: news at once, the same again before it ends, after a no ever more rarely."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from csms.control.state.live import Told
+from csms.domain.decision import Setpoint
+from csms.domain.dispatch import SetpointRecord, SetpointState
+from csms.domain.ids import TransactionId
+from csms.domain.station import SetpointDriver
+from csms.settings import Dispatch as DispatchSettings
+
+WORTH_SENDING_W = 50
+RETRY_AFTER = timedelta(seconds=5)
+RETRY_AT_MOST = timedelta(minutes=15)
+_UNDONE = frozenset({SetpointState.REJECTED, SetpointState.UNANSWERED})
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One EVSE at one tick. ``is_tight``: every watt counts at its fuses, so that no dead band may stay (A10)."""
+
+    now: datetime
+    driver: SetpointDriver
+    is_tight: bool
+    settings: DispatchSettings
+
+
+def is_due(told: Told, setpoint: Setpoint, transaction: TransactionId | None, moment: Moment) -> bool:
+    """Whether the station must be told."""
+    last = told.setpoint
+    if last is None or told.is_doubtful or last.transaction != transaction or last.driver is not moment.driver:
+        return True
+    if is_new(last, setpoint) or (moment.is_tight and is_less(last, setpoint)):
+        return True
+    if last.state in _UNDONE:
+        return _since_sent(told, moment) >= retry_after(told.undone, moment.settings)
+    return _ends_otherwise(last, setpoint, moment)
+
+
+def may_grow(told: Told, moment: Moment) -> bool:
+    """``min_change_s`` spares stations: it delays what takes more, and nothing else."""
+    return _since_sent(told, moment) >= timedelta(seconds=moment.settings.min_change_s)
+
+
+def retry_after(undone: int, settings: DispatchSettings) -> timedelta:
+    """After a no, or no answer: twice as long each time (F12)."""
+    first = max(RETRY_AFTER, timedelta(seconds=settings.min_change_s))
+    doubled: int = 2 ** min(max(undone - 1, 0), 10)
+    return min(first * doubled, max(RETRY_AT_MOST, first))
+
+
+def _since_sent(told: Told, moment: Moment) -> timedelta:
+    return timedelta.max if told.sent_at is None else moment.now - told.sent_at
+
+
+def _ends_otherwise(last: SetpointRecord, setpoint: Setpoint, moment: Moment) -> bool:
+    """It has run half its time, or is to end earlier than it was told."""
+    if setpoint.expires_at < last.expires_at:
+        return True
+    ends_soon = last.expires_at - moment.now < timedelta(seconds=moment.settings.setpoint_validity_s / 2)
+    return ends_soon and setpoint.expires_at > last.expires_at
+
+
+def is_new(last: SetpointRecord, setpoint: Setpoint) -> bool:
+    """For another event, at another price, or another power that is worth a message."""
+    if last.event != setpoint.event or last.price_per_kwh != setpoint.price_per_kwh:
+        return True
+    return abs(last.desired_w - setpoint.setpoint_w) >= WORTH_SENDING_W
+
+
+def is_less(last: SetpointRecord, setpoint: Setpoint) -> bool:
+    """Nearer to 0: it makes room, however little."""
+    return abs(setpoint.setpoint_w) < abs(last.desired_w)

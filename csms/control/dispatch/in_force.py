@@ -1,0 +1,21 @@
+"""What may be in force at an EVSE, by all it was told and has answered. A10."""
+
+from datetime import datetime
+
+from csms.control.dispatch.order import Span
+from csms.control.dispatch.snapshots import failsafe_w
+from csms.control.state.live import EvseLive, StationLive
+
+
+def span_of(station: StationLive, evse: EvseLive, now: datetime) -> Span:
+    """The newest acknowledged setpoint and all that was sent since. The failsafe limit too, while none is known to
+    hold: the station was never told, was away since, or the last setpoint has run out."""
+    told = evse.told
+    if evse.run.transaction is None:
+        return Span()
+    last = told.setpoint if told.setpoint and told.setpoint.transaction == evse.run.transaction else None
+    known = told.in_force or ((last.desired_w, last.desired_w) if last else None)
+    span = Span(*known) if known else Span()
+    if last is None or told.in_force is None or told.is_doubtful or last.expires_at <= now:
+        return span.with_power(0).with_power(failsafe_w(station, evse))
+    return span

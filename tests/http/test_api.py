@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from csms.domain.commands import CallFailed, CallResult, Offline, TimedOut
 from csms.domain.errors import BadRequest
+from csms.domain.facts import Unintelligible
 from csms.domain.ids import EvseRef, PlugInId, StationId, UserId
 from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting, user_account
 from csms.domain.permission import PlugIn
@@ -283,6 +284,32 @@ async def test_lists_come_in_pages(web: httpx.AsyncClient) -> None:
         seen += [record["token"] for record in page["items"]]
         cursor = page["next"]
     assert seen == [f"T{number}" for number in range(5)]
+
+
+async def test_what_could_not_be_understood_is_listed_raw_and_in_pages(web: httpx.AsyncClient, w: World) -> None:
+    """B9, V2G-39: of one station or of all; for operators only, since frames may name people."""
+    for number in range(3):
+        raw = f'[2,"m","StopTransaction",{{"idTag":"{"x" * (40 + number)}"}}]'
+        await w.take(
+            Unintelligible(
+                origin=w.origin(), action="StopTransaction", raw=raw, why="idTag: too long", fields={"meterStop": 7}
+            )
+        )
+    first = (await web.get(f"/api/v1/quarantine?station={STATION}&limit=2", headers=bearer())).json()
+    rest = (await web.get(f"/api/v1/quarantine?limit=2&cursor={first['next']}", headers=bearer())).json()
+    found = [*first["items"], *rest["items"]]
+    assert [len(kept["raw"]) for kept in found] == [len(raw) - 2, len(raw) - 1, len(raw)]
+    assert rest["next"] is None
+    kept = found[-1]
+    assert (kept["station"], kept["action"], kept["raw"], kept["why"], kept["fields"]) == (
+        STATION,
+        "StopTransaction",
+        raw,
+        "idTag: too long",
+        {"meterStop": 7},
+    )
+    assert (await web.get("/api/v1/quarantine?station=other", headers=bearer())).json()["items"] == []
+    assert (await web.get("/api/v1/quarantine", headers=bearer("read"))).status_code == 403
 
 
 async def test_the_ledger_comes_in_pages_with_its_evidence(web: httpx.AsyncClient, w: World) -> None:

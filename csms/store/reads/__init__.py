@@ -17,6 +17,7 @@ from csms.store.reads.permission import (
     vehicles,
     vehicles_by_id,
 )
+from csms.store.reads.quarantine import quarantined
 from csms.store.reads.settlement import (
     balance,
     entries_within,
@@ -60,6 +61,7 @@ __all__ = [
     "policies_of",
     "prices",
     "probes",
+    "quarantined",
     "readings",
     "readings_after",
     "secret",

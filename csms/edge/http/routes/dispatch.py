@@ -14,7 +14,7 @@ from csms.edge.http.auth import Operator, Reader
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
 from csms.edge.http.rooms import ClockDep, EventsDep, ReportsDep, StoreDep
-from csms.edge.http.shapes import Ident, Name, Page, Period, Price
+from csms.edge.http.shapes import Body, Ident, Name, Page, Price, When
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1/dr-events", tags=["DR events"])
@@ -22,8 +22,12 @@ router = APIRouter(prefix="/api/v1/dr-events", tags=["DR events"])
 PaidPrice = Annotated[Price, Field(ge=0)]
 
 
-class EventBody(Period):
-    """A change of demand by ``requested_w``. ``region`` is one area, ``areas`` several; neither = everywhere."""
+class EventBody(Body):
+    """A change of demand by ``requested_w`` over [starts_at, ends_at); without ``starts_at`` it starts now. ``region``
+    is one area, ``areas`` several; neither = everywhere. ``priority``: 0 is served first."""
+
+    starts_at: When | None = None
+    ends_at: When
 
     direction: Direction
     requested_w: Annotated[int, Field(gt=0, le=10_000_000_000)]
@@ -31,6 +35,13 @@ class EventBody(Period):
     region: Ident | None = None
     price_per_kwh: PaidPrice | None = None
     incentive_per_kwh: PaidPrice | None = None
+    priority: Annotated[int, Field(ge=0, le=1000)] = 0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.starts_at is not None and self.ends_at <= self.starts_at:
+            raise ValueError("ends_at must be later than starts_at")
+        return self
 
     @model_validator(mode="after")
     def _one_price(self) -> Self:
@@ -71,10 +82,11 @@ def _event(body: EventBody, now: datetime) -> DrEvent:
         id=DrEventId(uuid4().hex),
         direction=body.direction,
         requested_w=body.requested_w,
-        starts_at=body.starts_at,
+        starts_at=body.starts_at or now,
         ends_at=body.ends_at,
         areas=areas,
         incentive_per_kwh=body.incentive_per_kwh,
         price_per_kwh=body.price_per_kwh,
+        priority=body.priority,
         created_at=now,
     )

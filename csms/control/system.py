@@ -158,7 +158,7 @@ async def build(
     stations = connect(admission, intake)
     queue = SetpointQueue(ground, stations)
     snapshots = Snapshots(ground, prices, events, settings)
-    probing = Probing(ground, queue)
+    probing = Probing(ground, queue, stations)
     sites = sites_of(settings)
     validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
     rooms = Rooms(

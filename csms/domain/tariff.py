@@ -1,8 +1,8 @@
 """Prices over time, per area. Requirement P11."""
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -58,14 +58,58 @@ class Tariff:
         return PriceSeries(currency=self.currency, steps=tuple(steps))
 
 
-def overlay(base: PriceSeries, published: Sequence[PriceStep], until: datetime | None = None) -> PriceSeries:
-    """``published`` replaces the base from its first step up to ``until`` (None = for ever); then the base holds."""
-    published = [step for step in published if until is None or step.starts_at < until]
-    if not published:
-        return base
-    first = published[0].starts_at
-    before = [step for step in base.steps if step.starts_at < first]
-    after: list[PriceStep] = []
-    if until is not None:
-        after = [PriceStep(until, base.at(until)), *(step for step in base.steps if step.starts_at > until)]
-    return PriceSeries(currency=base.currency, steps=(*before, *published, *after))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """All that was published for an area, laid over each other in the order it came.
+
+    From ``starts[i]`` on ``prices[i]`` holds until the next start; None = the base holds there.
+    """
+
+    starts: tuple[datetime, ...] = ()
+    prices: tuple[Decimal | None, ...] = ()
+
+    @staticmethod
+    def of(publications: Iterable[tuple[Sequence[PriceStep], datetime | None]]) -> "Published":
+        """Publications (steps, until) in the order they came. A step holds up to the next one, the last up to ``until``
+        (None = for ever); what was there before holds outside of them."""
+        return _NOTHING.with_(publications)
+
+    def with_(self, publications: Iterable[tuple[Sequence[PriceStep], datetime | None]]) -> "Published":
+        """More publications over what is there."""
+        starts, prices = list(self.starts), list(self.prices)
+        for steps, until in publications:
+            _lay(starts, prices, [step for step in steps if until is None or step.starts_at < until], until)
+        return Published(starts=tuple(starts), prices=tuple(prices))
+
+    def over(self, base: PriceSeries, until: datetime | None = None) -> PriceSeries:
+        """The base with what was published over it: from the base's first step on, up to ``until`` (None = all)."""
+        begin = base.steps[0].starts_at
+        first = max(bisect_right(self.starts, begin) - 1, 0)
+        last = len(self.starts) if until is None else bisect_left(self.starts, until)
+        if first >= last:
+            return base
+        steps = [step for step in base.steps if step.starts_at < self.starts[first]]
+        ends = (*self.starts[first + 1 : last], None)
+        for start, price, end in zip(self.starts[first:last], self.prices[first:last], ends, strict=True):
+            start = max(start, begin)  # noqa: PLW2901
+            steps.append(PriceStep(start, base.at(start) if price is None else price))
+            if price is None:
+                later = (step for step in base.steps if step.starts_at > start)
+                steps += [step for step in later if end is None or step.starts_at < end]
+        return replace(base, steps=tuple(steps))
+
+
+def _lay(
+    starts: list[datetime], prices: list[Decimal | None], steps: Sequence[PriceStep], until: datetime | None
+) -> None:
+    """In place, as one publication changes little of many."""
+    if not steps:
+        return
+    first = bisect_left(starts, steps[0].starts_at)
+    last = len(starts) if until is None else bisect_right(starts, until)
+    after = [] if until is None else [(until, prices[last - 1] if last else None)]
+    starts[first:last] = [*(step.starts_at for step in steps), *(start for start, _ in after)]
+    prices[first:last] = [*(step.price_per_kwh for step in steps), *(price for _, price in after)]
+
+
+_NOTHING = Published()

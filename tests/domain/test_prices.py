@@ -1,5 +1,6 @@
 """Prices over time and what an event makes of them. Requirement P11."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, DrEventId
-from csms.domain.tariff import DailyPeriod, PriceSeries, PriceStep, Tariff, overlay
+from csms.domain.tariff import DailyPeriod, PriceSeries, PriceStep, Published, Tariff
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -27,6 +28,10 @@ def series(*prices: int) -> PriceSeries:
 @pytest.mark.parametrize(("hours", "price"), [(-9, 10), (0, 10), (0.99, 10), (1, 20), (2, 30), (99, 30)])
 def test_a_step_holds_until_the_next_and_the_ends_hold_for_ever(hours: float, price: int) -> None:
     assert series(10, 20, 30).at(START + hours * HOUR) == price
+
+
+def overlay(base: PriceSeries, published: Sequence[PriceStep], until: datetime | None = None) -> PriceSeries:
+    return Published.of([(published, until)]).over(base)
 
 
 DAY_AND_NIGHT = Tariff(
@@ -105,6 +110,44 @@ def test_published_steps_after_the_end_are_dropped_and_the_order_of_time_is_kept
         (START + 2 * HOUR, 30),
         (START + 3 * HOUR, 40),
     ]
+
+
+published = st.tuples(
+    st.integers(-3, 9), st.lists(st.integers(11, 99), min_size=1, max_size=4), st.integers(1, 8) | st.none()
+)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.lists(published, max_size=6), st.integers(0, 12))
+def test_of_many_publications_the_last_that_covers_an_instant_holds(
+    base: list[int], all_of_it: list[tuple[int, list[int], int | None]], hours: int
+) -> None:
+    """P11, A11: merged when they come; half hours, so that no instant is on an edge."""
+    at, expected, merged = (
+        START + hours * HOUR + HOUR / 2,
+        series(*base).at(START + hours * HOUR + HOUR / 2),
+        Published(),
+    )
+    for offset, prices, length in all_of_it:
+        first = START + offset * HOUR
+        until = None if length is None else first + length * HOUR
+        new = PriceSeries(currency="JPY", steps=steps(*prices, start=first))
+        merged = merged.with_([(new.steps, until)])
+        if first <= at and (until is None or at < until):
+            expected = new.at(at)
+    assert merged.over(series(*base)).at(at) == expected
+    assert merged.over(series(*base), at + HOUR).at(at) == expected
+
+
+def test_a_year_of_half_hours_published_one_by_one_is_read_at_once() -> None:
+    """A11: 25 s for one price. Counted by what a read makes, not by a clock: two days are 96 half hours."""
+    half = HOUR / 2
+    starts = [START + n * half for n in range(17_520)]
+    merged = Published.of(([PriceStep(start, Decimal(n))], start + half) for n, start in enumerate(starts))
+    now = START + 10_000 * half
+    base = DAY_AND_NIGHT.series(now)
+    read = merged.over(base, now + 48 * HOUR)
+    assert read.at(now) == 10_000
+    assert len(read.steps) <= 96 * 2 + len(base.steps)
 
 
 def event(direction: Direction, price: int | None = None, incentive: int | None = None, **changes: object) -> DrEvent:

@@ -44,9 +44,9 @@ def may_grow(told: Told, moment: Moment) -> bool:
 
 
 def retry_after(undone: int, settings: DispatchSettings) -> timedelta:
-    """After a no, or no answer: twice as long each time (F12)."""
+    """After a no, or no answer: from the third on twice as long each time (F12)."""
     first = max(RETRY_AFTER, timedelta(seconds=settings.min_change_s))
-    doubled: int = 2 ** min(max(undone - 1, 0), 10)
+    doubled: int = 2 ** min(max(undone - 2, 0), 10)
     return min(first * doubled, max(RETRY_AT_MOST, first))
 
 

@@ -1,5 +1,6 @@
 """The supervised discharge probe: proof before use, only with the user's permission and at their price. V2G-8."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -8,15 +9,19 @@ from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
+from csms.domain.commands import Accepted, Outcome, ReadSchedule
 from csms.domain.decision import Reason, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.facts import Reading
+from csms.domain.ports import Stations
 from csms.domain.snapshot import EvseState, Snapshot
 from csms.domain.station import ProbeState
 from csms.store import writes
 from policies import decide, probe
 
 log = structlog.get_logger()
+
+READ_BACK_S = 60
 
 TRIED_AGAIN_AFTER = timedelta(days=1)
 """A probe that failed is tried again in a later plug-in: it may have been that vehicle. UNSAFE never is."""
@@ -25,10 +30,11 @@ TRIED_AGAIN_AFTER = timedelta(days=1)
 class Probing:
     """Runs one probe per EVSE until it has an outcome; at most one at a time per station."""
 
-    def __init__(self, ground: Ground, queue: SetpointQueue) -> None:
+    def __init__(self, ground: Ground, queue: SetpointQueue, stations: Stations) -> None:
         self._ground = ground
         self._clock = ground.clock
         self._queue = queue
+        self._stations = stations
 
     def begin(
         self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot
@@ -38,7 +44,8 @@ class Probing:
         if busy or not is_candidate(station, evse, snapshot.now) or not probe.may_probe(state, snapshot):
             return None
         now = self._clock.now()
-        evse.told.probe = probe.begin(now, _may_draw_w(evse, state), state.ratings.max_discharge_w)
+        evse.told.probe = probe.begin(now, max(state.observed_w or 0, 0), state.ratings.max_discharge_w)
+        evse.told.is_read_back = False
         evse.told.probe_state = ProbeState.RUNNING
         return self._record(station, evse, now, probe.probe_setpoint(state, snapshot, evse.told.probe))
 
@@ -59,7 +66,11 @@ class Probing:
         )
 
     def send(self, evse: EvseLive, record: SetpointRecord) -> None:
-        """The probe's setpoint is stored, then sent, if the probe is not over by then."""
+        """The probe's setpoint is stored, then sent, if the probe is not over by then. 0 W comes first unless nothing
+        flows: from rest any rise shows (F10)."""
+        if evse.told.probe is not None and not is_resting(evse, self._clock.now()):
+            evse.told.probe = replace(evse.told.probe, setpoint_w=0)
+            record = replace(record, id=f"{record.id}-rest", desired_w=0)
         self._queue.put(evse, record)
         log.info("probe.begun", evse=str(evse.ref), setpoint_w=record.desired_w)
 
@@ -81,10 +92,45 @@ class Probing:
             self._ground.emit(changes.PowerLost(evse))
             evse.told.forget_setpoint()  # nothing more will be heard of it: it has proven nothing, and is begun anew
             return True
-        fresh = reading if reading is not None and reading.at >= evse.told.probe.started_at else None
-        state = ProbeState.FAILED if _is_refused(evse) else probe.judge(evse.told.probe, self._clock.now(), fresh)
+        self._read_back_once(station, evse, evse.told.probe)
+        state = self._verdict(evse, evse.told.probe, reading)
         if state is ProbeState.RUNNING:
             return False
+        if state is ProbeState.UNTRIED:
+            evse.told.forget_probe()  # it rests: the next tick asks it to discharge
+            self._ground.emit(changes.PowerLost(evse))
+            return True
+        self._end(station, evse, state)
+        return True
+
+    def _verdict(self, evse: EvseLive, begun: probe.Probe, reading: Reading | None) -> ProbeState:
+        """UNTRIED: the vehicle has come to rest, and the probe proper may begin."""
+        if _is_refused(evse):
+            return ProbeState.FAILED
+        now = self._clock.now()
+        if begun.setpoint_w < 0:
+            is_fresh = reading is not None and reading.at >= begun.started_at
+            return probe.judge(begun, now, _with_power(evse, reading) if reading and is_fresh else None)
+        if now >= begun.deadline_at:
+            return ProbeState.FAILED
+        return ProbeState.UNTRIED if is_resting(evse, now) else ProbeState.RUNNING
+
+    def _read_back_once(self, station: StationLive, evse: EvseLive, begun: probe.Probe) -> None:
+        record = evse.told.setpoint
+        if record is None or evse.told.is_read_back or begun.setpoint_w >= 0 or record.acknowledged_at is None:
+            return
+        evse.told.is_read_back = True
+        self._ground.spawn(self._read_back(station, evse, begun))
+
+    async def _read_back(self, station: StationLive, evse: EvseLive, begun: probe.Probe) -> None:
+        """A station that takes a negative value for "unlimited" says so before its meter does (F10)."""
+        command = ReadSchedule(evse=evse.ref, duration_s=READ_BACK_S, ratings=evse.evse.ratings)
+        outcome = await self._stations.send(command)
+        told_w = composite_w(outcome)
+        if told_w is not None and not probe.is_schedule_safe(told_w) and evse.told.probe is begun:
+            self._end(station, evse, ProbeState.UNSAFE)
+
+    def _end(self, station: StationLive, evse: EvseLive, state: ProbeState) -> None:
         told = evse.told
         told.probe, told.probe_state, told.probed_at = None, state, self._clock.now()
         self._ground.put(
@@ -92,7 +138,6 @@ class Probing:
         )
         log.info("probe.ended", evse=str(evse.ref), state=state)
         self._ground.emit(changes.PowerLost(evse))
-        return True
 
 
 def is_candidate(station: StationLive, evse: EvseLive, now: datetime) -> bool:
@@ -122,10 +167,30 @@ def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ..
     return probe.broken_by(told, snapshot, decide(snapshot))
 
 
-def _may_draw_w(evse: EvseLive, state: EvseState) -> float:
-    """What the vehicle may draw before the probe: a ramp up to its limit is no sign of "unlimited"."""
-    limit_w = state.ratings.max_charge_w if evse.told.setpoint is None else evse.told.setpoint.desired_w
-    return float(max(evse.last_power_w or 0, limit_w, 0))
+def is_resting(evse: EvseLive, now: datetime) -> bool:
+    """Nothing flows, by a sample that was taken under what the station is told now."""
+    power, metered_at, told = evse.power_at(now), evse.metered.metered_at, evse.told
+    if power is None or metered_at is None or abs(power) > probe.RISE_W:
+        return False
+    return (
+        told.sent_at is None
+        or metered_at >= told.sent_at
+        or (told.setpoint is not None and told.setpoint.desired_w == 0)
+    )
+
+
+def composite_w(outcome: Outcome) -> float | None:
+    """The most a station says it would let flow, W; None = it does not say."""
+    periods = outcome.details.get("periods") if isinstance(outcome, Accepted) else None
+    return max((float(power) for _, power in periods), default=None) if periods else None
+
+
+def _with_power(evse: EvseLive, reading: Reading) -> Reading:
+    """The reading with the power that the meter shows by whatever it tells (F9)."""
+    power = evse.power_at(reading.at)
+    if power is None or reading.power_w is not None:
+        return reading
+    return replace(reading, power_import_w=max(power, 0), power_export_w=max(-power, 0))
 
 
 def _is_refused(evse: EvseLive) -> bool:

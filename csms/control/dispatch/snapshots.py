@@ -153,7 +153,7 @@ def uncontrolled_w(station: StationLive, evse: EvseLive, now: datetime) -> int |
     A power that is not known is not 0 W: it is the most that may flow (F9).
     """
     if evse.told.probe is not None:
-        return evse.told.probe.setpoint_w
+        return evse.told.probe.setpoint_w or max(evse.power_at(now) or 0, 0)
     is_uncontrolled = not station.is_reachable or evse.told.compliance.level is Level.UNCONTROLLED
     if evse.cable.plugged is None or evse.run.transaction is None or not is_uncontrolled:
         return None

@@ -37,12 +37,17 @@ class Events:
         return list(self._open.values())
 
     async def create(self, event: DrEvent) -> DrEvent:
-        """Take an event in; durable when it returns. BadRequest: an area without a tariff, or it is over already."""
+        """Take an event in; durable when it returns. BadRequest: an area without a tariff, or a beginning in the past:
+        nobody can be asked for what is over, nor paid for it (A5)."""
         if unknown := event.areas - self._areas:
             known = ", ".join(sorted(self._areas))
             raise BadRequest(f"there is no area {min(unknown)}; the configuration has {known}", field="areas")
-        if event.ends_at <= self._clock.now():
+        now = self._clock.now()
+        if event.ends_at <= now:
             raise BadRequest("ends_at is in the past; it must be later than now", field="ends_at")
+        if event.starts_at < now:
+            text = f"starts_at: {event.starts_at.isoformat()} is in the past; leave it out to start now"
+            raise BadRequest(text, field="starts_at")
         await self._store.writer.run(partial(writes.save_dr_event, event=event))
         self._open[event.id] = event
         log.info("dr.created", dr_event=event.id, direction=event.direction, requested_w=event.requested_w)

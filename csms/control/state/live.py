@@ -94,7 +94,8 @@ class Told:
     ``is_doubtful``: the station was away since, and may have missed or forgotten it. ``in_force``: the least and the
     most of what may be in force, W: the newest acknowledged setpoint and all that was sent since; None = nothing of
     ours. ``undone``: answers in a row that were none or a no. ``dynamic_transaction``: the one whose Dynamic profile is
-    installed. ``probed_at``: when the last probe ended."""
+    installed. ``probed_at``: when the last probe ended. ``is_read_back``: what the station makes of the running probe
+    was asked."""
 
     setpoint: SetpointRecord | None = None
     sent_at: datetime | None = None
@@ -106,6 +107,7 @@ class Told:
     dynamic_transaction: TransactionId | None = None
     probe_state: ProbeState = ProbeState.UNTRIED
     probe: Probe | None = None
+    is_read_back: bool = False
     probed_at: datetime | None = None
     last_used_at: datetime | None = None
 

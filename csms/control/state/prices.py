@@ -1,7 +1,7 @@
 """Tariffs from the configuration and series published by the API, as one price series per area. P11."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -9,11 +9,12 @@ from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.domain.errors import NotFound
 from csms.domain.ids import AreaId
-from csms.domain.tariff import DailyPeriod, PriceSeries, PriceStep, Tariff, overlay
+from csms.domain.tariff import DailyPeriod, PriceSeries, PriceStep, Published, Tariff
 from csms.settings import Settings, TariffSettings
 from csms.store import reads, writes
 
-Published = tuple[tuple[PriceStep, ...], datetime | None]
+NOTHING = Published()
+AHEAD = timedelta(days=2)
 
 
 def tariff_of(settings: TariffSettings, currency: str) -> Tariff:
@@ -29,7 +30,7 @@ class Prices:
     def __init__(self, settings: Settings, ground: Ground) -> None:
         currency = settings.settlement.currency
         self._tariffs = {AreaId(t.area): tariff_of(t, currency) for t in settings.tariff}
-        self._published: dict[AreaId, list[Published]] = {}
+        self._published: dict[AreaId, Published] = {}
         self._store = ground.store
         self._clock = ground.clock
         self._emit = ground.emit
@@ -41,16 +42,14 @@ class Prices:
     async def load(self) -> None:
         for area in self._tariffs:
             stored = await self._store.read(partial(reads.prices, area=area))
-            self._published[area] = [(tuple(steps), until) for steps, until in stored]
+            self._published[area] = Published.of(stored)
 
     def series(self, area: AreaId, around: datetime) -> PriceSeries:
         """Prices from the day before ``around`` to two days after it."""
         if area not in self._tariffs:
             raise NotFound(f"area {area}: no [[tariff]] entry has this area", field="area")
-        series = self._tariffs[area].series(around)
-        for steps, until in self._published.get(area, ()):
-            series = overlay(series, steps, until)
-        return series
+        base = self._tariffs[area].series(around)
+        return self._published.get(area, NOTHING).over(base, around + AHEAD)
 
     def now(self, area: AreaId) -> Decimal:
         """What a kWh costs in the area at this moment."""
@@ -62,6 +61,6 @@ class Prices:
         now = self._clock.now()
         self.series(area, now)
         await self._store.writer.run(partial(writes.save_prices, area=area, steps=steps, until=until, at=now))
-        self._published.setdefault(area, []).append((tuple(steps), until))
+        self._published[area] = self._published.get(area, NOTHING).with_([(steps, until)])
         if steps:
             self._emit(changes.PricesPublished(min(step.starts_at for step in steps)))

@@ -67,7 +67,7 @@ def _dr_event_of(row: Row[Any]) -> DrEvent:
 
 
 def prices(conn: Connection, area: AreaId) -> list[tuple[tuple[PriceStep, ...], datetime | None]]:
-    """Series published for an area with their ``until``, in the order of publication (see ``tariff.overlay``)."""
+    """Series published for an area with their ``until``, in the order of publication (see ``tariff.Published``)."""
     c = PRICE_SERIES.c
     rows = conn.execute(select(c.steps, c.until).where(c.area == area).order_by(c.id))
     return [(PRICE_STEPS.validate_json(row.steps), instant(row.until)) for row in rows]

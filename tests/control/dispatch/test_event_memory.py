@@ -12,11 +12,14 @@ from csms.control.dispatch import dispatch as room
 from csms.control.state import changes
 from csms.domain.conditions import Conditions
 from csms.domain.decision import Decision, Reason
-from csms.domain.ids import EvseRef, StationId
+from csms.domain.errors import BadRequest
+from csms.domain.ids import AreaId, EvseRef, StationId
 from csms.domain.snapshot import Snapshot, Virtual
 from csms.domain.station import ConnectorStatus, ProbeState, Version
+from csms.domain.tariff import PriceStep
 from csms.store import reads
 from policies import decide
+from policies.plugs import Policies
 from tests.control.dispatch.dispatching import event, setpoint, stored, tick
 from tests.control.kit import E1, LOW, S, World, station, world
 
@@ -183,8 +186,8 @@ async def test_a_violation_costs_its_site_and_the_others_keep_their_decision(
         w.at(OTHER).run.authorized = True
         await event(w)
 
-        def careless(snapshot: Snapshot) -> Decision:
-            made = decide(snapshot)
+        def careless(snapshot: Snapshot, policies: Policies) -> Decision:
+            made = decide(snapshot, policies)
             wrong = (replace(one, setpoint_w=99_000) if one.evse == OTHER else one for one in made.setpoints)
             return replace(made, setpoints=tuple(wrong))
 
@@ -206,3 +209,23 @@ async def test_an_event_that_ends_earlier_than_its_setpoint_was_told_shortens_it
     w.system.events.load([shorter])
     assert await tick(w, 1) == [-4000]
     assert setpoint(w).expires_at == shorter.ends_at
+
+
+@pytest.mark.parametrize("seconds", [1, 20 * 86_400])
+async def test_an_event_that_would_begin_in_the_past_is_refused_with_the_remedy(w: World, seconds: int) -> None:
+    """A5: one posted late for 20 days ago turned -180 into -3,000 JPY."""
+    with pytest.raises(BadRequest, match=r"starts_at: .* is in the past; leave it out to start now") as refused:
+        await event(w, starts_at=w.clock.now() - timedelta(seconds=seconds))
+    assert refused.value.field == "starts_at"
+    assert w.system.events.open() == []
+
+
+async def test_prices_published_over_each_other_are_the_same_after_a_restart(w: World) -> None:
+    """P11, A11: the later one holds where both do."""
+    now, area = w.clock.now(), AreaId("default")
+    await w.system.prices.put(area, [PriceStep(now, Decimal(40))], now + timedelta(hours=4))
+    await w.system.prices.put(area, [PriceStep(now + timedelta(hours=1), Decimal(50))], now + timedelta(hours=2))
+    for _ in range(2):
+        read = w.system.prices.series(area, now)
+        assert [read.at(now + timedelta(hours=n)) for n in range(6)] == [40, 50, 40, 40, 30, 30]
+        await w.restart()

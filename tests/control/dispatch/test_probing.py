@@ -13,6 +13,7 @@ from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
     Command,
+    ReadSchedule,
     Rejected,
 )
 from csms.domain.conditions import Conditions
@@ -293,3 +294,78 @@ async def test_a_probe_that_failed_is_tried_once_more_a_day_later_with_another_p
     await w.take(w.metered(soc_percent=80.0, power_import_w=0.0))
     await tick(w)
     assert (w.evse.told.probe is not None) is again
+
+
+# --- from rest, and what the station says of it (F10) ---
+
+
+async def test_a_probe_begins_at_0_w_where_power_flows_and_goes_on_once_the_meter_shows_rest(w: World) -> None:
+    """F10: begun at full power, a rise to "unlimited" does not show."""
+    await w.resource(Conditions(required_soc_percent=30))
+    assert await tick(w) == [7360]
+    w.clock.pass_(10)
+    await w.take(w.metered(power_import_w=7300.0, soc_percent=80.0))
+    w.evse.told.probe_state = ProbeState.UNTRIED
+    assert await tick(w, 5) == [0]
+    w.clock.pass_(5)
+    await w.take(w.metered(power_import_w=6000.0))
+    assert await tick(w) == [], "it has not come to rest"
+    w.clock.pass_(5)
+    await w.take(w.metered(power_import_w=0.0))
+    assert await tick(w) == [-1000]
+    w.clock.pass_(5)
+    await w.take(w.metered(power_import_w=5000.0))
+    assert w.evse.told.probe_state is ProbeState.UNSAFE
+
+
+async def test_a_vehicle_that_does_not_come_to_rest_has_failed_the_probe(w: World) -> None:
+    """F10, V2G-8."""
+    await w.resource(Conditions(required_soc_percent=30))
+    await tick(w)
+    await w.take(w.metered(power_import_w=7300.0))
+    w.evse.told.probe_state = ProbeState.UNTRIED
+    await tick(w, 5)
+    w.clock.pass_(121)
+    await w.take(w.metered(power_import_w=7300.0))
+    assert (w.evse.told.probe, w.evse.told.probe_state) == (None, ProbeState.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("periods", "state"),
+    [
+        ([[0, 33_120.0]], ProbeState.UNSAFE),
+        ([[0, -1000.0]], ProbeState.RUNNING),
+        ([[0, 0.0]], ProbeState.RUNNING),
+        ([], ProbeState.RUNNING),
+    ],
+    ids=["unlimited", "as told", "clipped to 0", "says nothing"],
+)
+async def test_what_the_station_makes_of_the_negative_value_is_read_back(
+    w: World, periods: list[list[float]], state: ProbeState
+) -> None:
+    """F10: a composite schedule of 33,120 W was judged FAILED, and tried again the next day."""
+
+    def answer(command: Command) -> Accepted:
+        return Accepted({"periods": periods}) if isinstance(command, ReadSchedule) else Accepted()
+
+    w.stations.answer = answer
+    await probing(w)
+    await w.system.reactions.sweep()
+    await w.quiet()
+    await w.system.reactions.sweep()
+    await w.quiet()
+    assert w.evse.told.probe_state is state
+    assert len(w.stations.of(ReadSchedule)) == 1
+
+
+async def test_a_probe_is_judged_by_the_registers_where_no_power_is_told(w: World) -> None:
+    """F9: 950 W out, by the export register alone."""
+    await w.resource()
+    w.evse.told.probe_state = ProbeState.UNTRIED
+    assert await tick(w) == [-1000]
+    out_wh = 1000.0
+    for _ in range(5):
+        w.clock.pass_(10)
+        out_wh += 950 / 360
+        await w.take(w.metered(import_wh=500.3, export_wh=out_wh))
+    assert w.evse.told.probe_state is ProbeState.PASSED

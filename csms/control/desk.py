@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from csms.control.permission import driver_view
+from csms.control.permission.answers import Said
 from csms.control.permission.driver_view import DriverState
 from csms.control.permission.people import Registered
 from csms.control.settlement import audit, performance
@@ -128,7 +129,8 @@ class Desk:
         conditions: Conditions | None,
         channel: Channel,
     ) -> PlugIn:
-        return await self._system.rooms.permissions.answer(plug_in, user, conditions, channel, granted=granted)
+        said = Said(granted=granted, conditions=conditions, channel=channel)
+        return await self._system.rooms.permissions.answer(plug_in, user, said)
 
     async def save_pattern(self, user: UserId, pattern: Pattern) -> None:
         await self._system.rooms.permissions.keep(user, pattern)

@@ -8,7 +8,7 @@ from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.prices import Prices
 from csms.control.state.use import use_now
 from csms.domain.ids import AreaId, SiteId
-from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use
+from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms
 from csms.domain.station import ProbeState
 from csms.settings import PermissionSettings, Settings
 from policies.compliance import Level
@@ -107,7 +107,7 @@ def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, no
         use=use,
         plug_in=evse.cable.plugged.id if evse.cable.plugged else None,
         battery=battery,
-        terms=terms_now(evse, battery, now) if use is Use.RESOURCE else Terms(),
+        terms=terms_now(evse, battery, now),
         can_discharge=can_discharge(station, evse),
         can_pause=not station.quirks.zero_ends_transaction,
         uncontrolled_w=uncontrolled_w(station, evse),

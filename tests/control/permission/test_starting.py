@@ -1,16 +1,18 @@
 """Remote start once the user has answered: verified, repeated, and never for the wrong vehicle."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from csms.control.dispatch.setpoint_queue import profile_of
+from csms.control.permission.answers import Said
+from csms.control.state.profiles import profile_of
 from csms.domain.commands import Accepted, ApplySetpoint, Command, Outcome, Rejected, StartTransaction
 from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, ConnectorStatus, HoldMethod, Quirks
-from tests.control.kit import AOI, CARD, E1, KEN, World, state_of, station, world
+from tests.control.kit import AOI, CARD, E1, KEN, World, state_of, station, until, world
 
 
 def starts(w: World) -> list[StartTransaction]:
@@ -104,7 +106,7 @@ async def test_a_station_that_gives_up_waiting_is_started_at_no_power_first(w: W
     await w.take(w.started(starts(w)[0].token))
     await w.system.rooms.dispatch.tick()
     await w.quiet()
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.HELD
+    assert w.seen().use is Use.HELD
     assert [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)] == [0]
 
 
@@ -192,10 +194,12 @@ async def test_a_station_that_is_not_ready_is_not_started(w: World, away: str) -
 async def test_a_vehicle_that_leaves_while_its_start_is_stored_starts_nothing(w: World) -> None:
     """P4: its user's token must not start the next vehicle."""
     await w.plug()
-    w.system.rooms.permissions.on_decided = lambda evse: None
-    await w.say()
-    w.system.rooms.remote_starts.sweep(w.station, w.evse, w.clock.now())
-    w.evse.forget_vehicle()
+    granted = asyncio.ensure_future(w.system.rooms.permissions.answer(w.plug_in.id, AOI, Said(granted=True)))
+    answer = w.evse.answered
+    assert answer is not None
+    await until(lambda: answer.start is not None)
+    w.leave()
+    await granted
     w.system.rooms.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
     await w.quiet()
     assert starts(w) == []

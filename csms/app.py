@@ -3,17 +3,15 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
 import uvloop
 
 import handlers
 from csms.clock import SystemClock
-from csms.control.desk import Desk
 from csms.control.intake.intake import Intake
 from csms.control.stations.admission import Admission
 from csms.control.stations.setup import QuirksFor
@@ -61,19 +59,11 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await system.load()
         stack.push_async_callback(system.stop)
         system.run()
-        desk = Desk(system, hub.frames, lambda station: flat(asdict(hub.counters(station))))
-        http = await serve_http(build(desk), settings.http.host, settings.http.port)
+        http = await serve_http(build(system, hub), settings.http.host, settings.http.port)
         stack.push_async_callback(http.close)
         await hub.serve()
         stack.push_async_callback(hub.close)
         yield Daemon(system, hub, hub.port, http.port)
-
-
-def flat(counters: Mapping[str, Any]) -> dict[str, int]:
-    """The edge's counters with the named ones beside the others, as "coercions.name"."""
-    plain = {name: value for name, value in counters.items() if isinstance(value, int)}
-    nested = ((name, value) for name, value in counters.items() if not isinstance(value, int))
-    return plain | {f"{name}.{key}": count for name, inner in nested for key, count in inner.items()}
 
 
 def quirks_lookup() -> QuirksFor:

@@ -1,117 +1,127 @@
-"""Metered energy in pieces of time of one price and one answer: what settlement and DR reports count. P4, P11, P19."""
+"""Metered energy in pieces of time of one price, one answer and one command: what settlement and DR reports count.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+Requirements P4, P11, P19.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
-from csms.domain.dr import Direction, DrEvent
-from csms.domain.ids import AreaId
+from csms.domain.dispatch import SetpointRecord
+from csms.domain.dr import DrEvent
+from csms.domain.ids import DrEventId
 from csms.domain.metering import StoredReading, WindowEnergy
 from csms.domain.permission import Permission, PlugIn
 from csms.domain.tariff import PriceSeries
 from policies.metering import energy_in_window
-from policies.permission import stretches
+from policies.payment import Command, Run, Tariffs, in_force, runs
+from policies.permission import conditions_at, stretches
+from policies.registers import Span
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a market interval in one area, [start, end): one tariff, and the DR events in force in all of it."""
+    """A part of a market interval, [start, end), of one tariff. ``interval``: the whole of it."""
 
     start: datetime
     end: datetime
-    area: AreaId
+    interval: Span
     tariff_per_kwh: Decimal
-    events: tuple[DrEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """Energy of one plug-in in one piece of time. ``permitted``: the user's yes held in all of it, or in none."""
+    """Energy of one plug-in in one piece of time. ``permitted``: the user's yes held in all of it, or in none.
+
+    ``command``: what an event or a probe commanded in all of it; None without a yes. A command is followed within one
+    market interval as a whole, so that a coarse register's steps do not decide.
+    """
 
     plug_in: PlugIn
     energy: WindowEnergy
     tariff_per_kwh: Decimal
-    events: tuple[DrEvent, ...]
     permitted: bool
-
-    @property
-    def sale_price(self) -> Decimal:
-        """Per discharged kWh: a DOWN event's price, else the tariff (P11)."""
-        return self._price(Direction.DOWN)
-
-    @property
-    def purchase_price(self) -> Decimal:
-        """Per charged kWh: an UP event's price, else the tariff."""
-        return self._price(Direction.UP)
-
-    def event_in(self, direction: Direction) -> DrEvent | None:
-        """The event whose price holds: the one served first. None without a yes: no event's price is paid then."""
-        events = [event for event in self.events if event.direction is direction] if self.permitted else []
-        return min(events, key=lambda event: (event.created_at, event.id), default=None)
-
-    def _price(self, direction: Direction) -> Decimal:
-        event = self.event_in(direction)
-        return self.tariff_per_kwh if event is None else event.unit_price(self.tariff_per_kwh)
+    command: Command | None = None
 
 
-def pieces(
-    span: tuple[datetime, datetime], interval: timedelta, area: AreaId, events: Sequence[DrEvent], series: PriceSeries
-) -> tuple[Piece, ...]:
-    """``span`` in pieces for one area. ``events``: of any area and time."""
-    local = [event for event in events if event.covers(area) and event.starts_at < event.stops_at]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """All that is known of one plug-in. ``history``: see ``permission.stretches``. ``readings``: those of the intervals
+    looked at, with those around them. ``setpoints``: any. ``events``: those that they name. ``max_w``: see
+    ``metering.energy_in_window``."""
+
+    plug_in: PlugIn
+    history: Sequence[Permission]
+    readings: Sequence[StoredReading]
+    max_w: int
+    setpoints: Sequence[SetpointRecord] = ()
+    events: Mapping[DrEventId, DrEvent] = field(default_factory=dict)
+
+
+def pieces(span: tuple[datetime, datetime], interval: timedelta, series: PriceSeries) -> tuple[Piece, ...]:
+    """``span`` in pieces."""
     return tuple(
-        Piece(start, end, area, series.at(start), tuple(event for event in local if event.is_active(start)))
-        for start, end in cuts(*span, interval, local, series)
+        Piece(start, end, _around(start, interval), series.at(start)) for start, end in cuts(*span, interval, series)
     )
 
 
+def _around(at: datetime, interval: timedelta) -> Span:
+    start = _EPOCH + (at - _EPOCH) // interval * interval
+    return Span(start, start + interval)
+
+
 def cuts(
-    start: datetime, end: datetime, interval: timedelta, events: Sequence[DrEvent], series: PriceSeries
+    start: datetime, end: datetime, interval: timedelta, series: PriceSeries
 ) -> tuple[tuple[datetime, datetime], ...]:
-    """[start, end) in market intervals (aligned to 00:00 UTC), cut at the edges of events and at price steps."""
+    """[start, end) in market intervals (aligned to 00:00 UTC), cut at price steps."""
     edges = {start, end}
     edges.update(_grid(start, end, interval))
-    edges.update(edge for event in events for edge in (event.starts_at, event.stops_at))
     edges.update(step.starts_at for step in series.steps)
     inside = sorted({edge.astimezone(UTC) for edge in edges if start <= edge <= end})
     return tuple(pairwise(inside))
 
 
 def _grid(start: datetime, end: datetime, interval: timedelta) -> Iterable[datetime]:
-    edge = _EPOCH + (start - _EPOCH) // interval * interval
+    edge = _around(start, interval).start
     while edge <= end:
         yield edge
         edge += interval
 
 
-def flows_of(
-    plug_in: PlugIn,
-    history: Sequence[Permission],
-    readings: Sequence[StoredReading],
-    within: Sequence[Piece],
-    max_w: int,
-) -> tuple[tuple[Piece, Flow], ...]:
-    """What flowed at one plug-in, cut by the pieces and where its permission changed.
-
-    ``history``: see ``permission.stretches``. ``readings``: of the whole time, with those around it, so that the energy
-    of the parts is that of the whole. ``max_w``: see ``metering.energy_in_window``.
-    """
-    found = []
+def flows_of(known: Known, within: Sequence[Piece]) -> tuple[tuple[Piece, Flow], ...]:
+    """What flowed at one plug-in, cut by the pieces, where its permission changed, and where what an event commanded
+    began, ended or had another price. The energy of the parts is that of the whole."""
+    spans = in_force(known.setpoints, known.plug_in.id)
+    found: list[tuple[Piece, Flow]] = []
     for piece in within:
-        start = max(piece.start, plug_in.plugged_at)
-        end = min(piece.end, plug_in.unplugged_at or piece.end)
-        for part in stretches(history, start, end):
-            energy = energy_in_window(plug_in.evse, readings, part.start, part.end, max_w)
-            flow = Flow(
-                plug_in=plug_in,
-                energy=energy,
+        here = Span(known.plug_in.plugged_at, known.plug_in.unplugged_at or piece.end).within(
+            Span(piece.start, piece.end)
+        )
+        for part in stretches(known.history, here.start, here.end):
+            held = spans if part.permitted else ()
+            conditions = conditions_at(known.history, part.start)
+            tariffs = Tariffs(
                 tariff_per_kwh=piece.tariff_per_kwh,
-                events=piece.events,
-                permitted=part.permitted,
+                events=known.events,
+                min_sell_per_kwh=conditions.min_sell_per_kwh if conditions else None,
             )
-            found.append((piece, flow))
+            found += [
+                (piece, _flow(known, piece, part.permitted, run)) for run in runs(held, part.start, part.end, tariffs)
+            ]
     return tuple(found)
+
+
+def _flow(known: Known, piece: Piece, permitted: bool, run: Run) -> Flow:  # noqa: FBT001
+    plug_in = known.plug_in
+    whole = Span(plug_in.plugged_at, plug_in.unplugged_at or piece.interval.end).within(piece.interval)
+    return Flow(
+        plug_in=plug_in,
+        energy=energy_in_window(plug_in.evse, known.readings, run.start, run.end, known.max_w, whole=whole),
+        tariff_per_kwh=piece.tariff_per_kwh,
+        permitted=permitted,
+        command=run.command,
+    )

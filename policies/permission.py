@@ -196,7 +196,18 @@ def _reached_at(permission: Permission) -> datetime | None:
 
 
 def _is_permitted(known: Sequence[tuple[datetime, Permission]], at: datetime) -> bool:
-    permission = next((permission for since, permission in reversed(known) if since <= at), None)
+    permission = _at(known, at)
     if permission is None or permission.state is not PermissionState.GRANTED:
         return False
     return permission.conditions is not None and permission.conditions.allows(at)
+
+
+def _at(known: Sequence[tuple[datetime, Permission]], at: datetime) -> Permission | None:
+    return next((permission for since, permission in reversed(known) if since <= at), None)
+
+
+def conditions_at(history: Sequence[Permission], at: datetime) -> Conditions | None:
+    """The conditions that held at an instant; ``history``: see ``stretches``."""
+    known = [(since, permission) for permission in history if (since := _holds_since(permission)) is not None]
+    permission = _at(known, at)
+    return None if permission is None else permission.conditions

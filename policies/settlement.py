@@ -5,12 +5,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from csms.domain.dr import Direction
-from csms.domain.ids import DrEventId, UserId
-from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting, user_account
-from csms.domain.metering import Quality, WindowEnergy
+from csms.domain.ids import DrEventId, PlugInId, UserId
+from csms.domain.ledger import (
+    CHARGING_STOPPED,
+    ENERGY_BOUGHT,
+    ENERGY_SOLD,
+    EntryKind,
+    LedgerEntry,
+    Posting,
+    user_account,
+)
+from csms.domain.metering import Quality
 from csms.domain.units import amount_minor, split_minor
 from policies.flows import Flow
+from policies.payment import RULE, Owed, owed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +44,22 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One flow in one direction, before it is rounded."""
+    """A part of one flow at one price, before it is rounded."""
 
     flow: Flow
     user: UserId
-    kind: EntryKind
-
-    @property
-    def energy_wh(self) -> Decimal:
-        return self.flow.energy.export_wh if self.kind is EntryKind.SALE else self.flow.energy.import_wh
-
-    @property
-    def price_per_kwh(self) -> Decimal:
-        return self.flow.sale_price if self.kind is EntryKind.SALE else self.flow.purchase_price
+    owed: Owed
 
     @property
     def cause(self) -> str:
-        return f"{self.flow.plug_in.id}:{self.flow.energy.start.astimezone(UTC).isoformat()}:{self.kind}"
+        return f"{self.flow.plug_in.id}:{self.flow.energy.start.astimezone(UTC).isoformat()}:{self.owed.part}"
 
     def terms(self, currency: str) -> Terms:
-        event = self.flow.event_in(Direction.DOWN if self.kind is EntryKind.SALE else Direction.UP)
-        return Terms(event.id if event else None, self.price_per_kwh, currency)
+        return Terms(self.owed.event, self.owed.price_per_kwh, currency)
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class Due:
     """What a line comes to, rounded."""
 
     line: Line
@@ -68,48 +67,63 @@ class Owed:
     sum: Sum
 
 
+ACCOUNTS = {
+    EntryKind.SALE: ENERGY_BOUGHT,
+    EntryKind.PURCHASE: ENERGY_SOLD,
+    EntryKind.REWARD: CHARGING_STOPPED,
+}
+"""The aggregator's side of each kind."""
+
+
 def ledger_entries(
     flows: Sequence[Flow], booked: Mapping[str, Sequence[LedgerEntry]], currency: str, now: datetime
 ) -> tuple[LedgerEntry, ...]:
     """The entries that make the ledger say what was metered; () when it does already.
 
-    ``flows``: all of one market interval at once, because rounding is done over the whole of it. ``booked``: all
-    entries whose period begins in the interval, by cause, in order. What differs from the booked is posted as a
-    CORRECTION; a cause that no flow has any more is taken back. Nobody is paid for what was not metered: MISSING gives
-    no entry.
+    ``flows``: all of one market interval. ``booked``: all entries whose period begins in the interval, by cause, in
+    order. What differs from the booked is posted as a CORRECTION; a cause that no flow has any more is taken back.
+    Nobody is paid for what was not metered: MISSING gives no entry. Rounding is done over all of one plug-in, and
+    touches no other (A14).
     """
-    owed = {each.line.cause: each for each in _owed(flows, currency)}
-    causes = sorted(owed.keys() | booked.keys())
-    return tuple(entry for cause in causes for entry in _set_right(owed.get(cause), booked.get(cause, ()), now))
+    due = {each.line.cause: each for each in _due(flows, currency)}
+    causes = sorted(due.keys() | booked.keys())
+    return tuple(entry for cause in causes for entry in _set_right(due.get(cause), booked.get(cause, ()), now))
 
 
-def _owed(flows: Sequence[Flow], currency: str) -> Iterable[Owed]:
-    for kind in (EntryKind.SALE, EntryKind.PURCHASE):
-        yield from _rounded([line for flow in flows for line in _lines(flow, kind)], currency)
+def _due(flows: Sequence[Flow], currency: str) -> Iterable[Due]:
+    by_plug_in: dict[tuple[PlugInId, EntryKind], list[Line]] = {}
+    for flow in flows:
+        for line in _lines(flow):
+            by_plug_in.setdefault((flow.plug_in.id, line.owed.kind), []).append(line)
+    for lines in by_plug_in.values():
+        yield from _rounded(lines, currency)
 
 
-def _lines(flow: Flow, kind: EntryKind) -> list[Line]:
+def _lines(flow: Flow) -> list[Line]:
     user = flow.plug_in.user
-    return [] if user is None or flow.energy.quality is Quality.MISSING else [Line(flow, user, kind)]
+    if user is None or flow.energy.quality is Quality.MISSING:
+        return []
+    return [Line(flow, user, part) for part in owed(flow.energy, flow.tariff_per_kwh, flow.command)]
 
 
-def _rounded(lines: Sequence[Line], currency: str) -> Iterable[Owed]:
+def _rounded(lines: Sequence[Line], currency: str) -> Iterable[Due]:
     """Whole Wh and minor units; their sums are the rounded sums, however the time of a plug-in is cut."""
     ordered = sorted(lines, key=lambda line: line.cause)
-    energies = split_minor([line.energy_wh for line in ordered])
-    exact = [amount_minor(energy, line.price_per_kwh, currency) for line, energy in zip(ordered, energies, strict=True)]
+    energies = split_minor([line.owed.energy_wh for line in ordered])
+    pairs = zip(ordered, energies, strict=True)
+    exact = [amount_minor(energy, line.owed.price_per_kwh, currency) for line, energy in pairs]
     for line, energy, amount in zip(ordered, energies, split_minor(exact), strict=True):
-        yield Owed(line, line.terms(currency), Sum(energy, amount if line.kind is EntryKind.SALE else -amount))
+        yield Due(line, line.terms(currency), Sum(energy, -amount if line.owed.kind is EntryKind.PURCHASE else amount))
 
 
-def _set_right(owed: Owed | None, booked: Sequence[LedgerEntry], now: datetime) -> Iterable[LedgerEntry]:
+def _set_right(due: Due | None, booked: Sequence[LedgerEntry], now: datetime) -> Iterable[LedgerEntry]:
     """What is missing to what is owed for one cause, after what was booked under other terms is taken back."""
     by_terms: dict[Terms, list[LedgerEntry]] = {}
     for entry in booked:
         by_terms.setdefault(_terms_of(entry), []).append(entry)
-    same = by_terms.pop(owed.terms, []) if owed else []
+    same = by_terms.pop(due.terms, []) if due else []
     drafts = [draft for entries in by_terms.values() for draft in _taken_back(entries, now)]
-    drafts += _difference(owed, same, booked, now) if owed else []
+    drafts += _difference(due, same, booked, now) if due else []
     first = max((entry.revision for entry in booked), default=-1) + 1
     return (replace(draft, revision=first + n) for n, draft in enumerate(drafts))
 
@@ -144,20 +158,19 @@ def _taken_back(entries: Sequence[LedgerEntry], now: datetime) -> list[LedgerEnt
 
 
 def _difference(
-    owed: Owed, same: Sequence[LedgerEntry], booked: Sequence[LedgerEntry], now: datetime
+    due: Due, same: Sequence[LedgerEntry], booked: Sequence[LedgerEntry], now: datetime
 ) -> list[LedgerEntry]:
     """The entry that brings those of the same terms to what is owed; what was booked stays with whom it was booked to.
     ``booked``: all of the cause."""
-    change = owed.sum.less(booked_sum(same))
+    change = due.sum.less(booked_sum(same))
     if change == Sum():
         return []
-    line, energy = owed.line, owed.line.flow.energy
+    line, energy = due.line, due.line.flow.energy
     user = booked[0].user if booked else line.user
-    other = ENERGY_BOUGHT if line.kind is EntryKind.SALE else ENERGY_SOLD
     entry = LedgerEntry(
         cause=line.cause,
         revision=0,
-        kind=EntryKind.CORRECTION if booked else line.kind,
+        kind=EntryKind.CORRECTION if booked else line.owed.kind,
         posted_at=now,
         period_start=energy.start,
         period_end=energy.end,
@@ -165,12 +178,12 @@ def _difference(
         vehicle=line.flow.plug_in.vehicle,
         evse=energy.evse,
         plug_in=line.flow.plug_in.id,
-        event=owed.terms.event,
+        event=due.terms.event,
         energy_wh=change.energy_wh,
-        price_per_kwh=owed.terms.price_per_kwh,
-        currency=owed.terms.currency,
-        postings=_postings(user, other, change.amount_minor),
-        evidence=_evidence(energy, permitted=line.flow.permitted),
+        price_per_kwh=due.terms.price_per_kwh,
+        currency=due.terms.currency,
+        postings=_postings(user, ACCOUNTS[line.owed.kind], change.amount_minor),
+        evidence=_evidence(line.flow),
     )
     return [entry]
 
@@ -180,11 +193,21 @@ def _postings(user: UserId, other: str, amount: int) -> tuple[Posting, Posting]:
     return Posting(user_account(user), amount), Posting(other, -amount)
 
 
-def _evidence(energy: WindowEnergy, *, permitted: bool) -> dict[str, object]:
-    return {
+def _evidence(flow: Flow) -> dict[str, object]:
+    energy, command = flow.energy, flow.command
+    found: dict[str, object] = {
+        "rule": RULE,
         "readings": list(energy.readings),
         "import_wh": str(energy.import_wh),
         "export_wh": str(energy.export_wh),
+        "metered_wh": str(energy.net_wh),
         "quality": str(energy.quality),
-        "permitted": permitted,
+        "permitted": flow.permitted,
+    }
+    if command is None:
+        return found
+    return found | {
+        "setpoints": list(command.setpoints),
+        "counterfactual_wh": str(command.counterfactual_wh),
+        "commanded_wh": str(command.commanded_wh),
     }

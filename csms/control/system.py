@@ -13,10 +13,12 @@ from csms.control.dispatch.probing import Probing
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots, sites_of
 from csms.control.intake.intake import Intake
+from csms.control.permission.driver_view import DriverView
 from csms.control.permission.people import Links, People, link_secret
 from csms.control.permission.permissions import Permissions
 from csms.control.permission.remote_start import RemoteStarts
 from csms.control.reactions import Reactions, Rooms
+from csms.control.settlement.reports import Reports
 from csms.control.settlement.settlement import Settlement
 from csms.control.state import changes
 from csms.control.state.events import Events
@@ -29,8 +31,10 @@ from csms.control.state.restore import restore
 from csms.control.state.tasks import Tasks
 from csms.control.stations.admission import Admission
 from csms.control.stations.heartbeats import Heartbeats
+from csms.control.stations.registry import Registry
 from csms.control.stations.setup import QuirksFor, StationSetup
 from csms.control.timetable import Timetable
+from csms.domain.ids import SiteId
 from csms.domain.ports import Clock, Stations
 from csms.settings import Settings
 from csms.store import Store, reads
@@ -63,8 +67,11 @@ class System:
     stations: Stations
     admission: Admission
     heartbeats: Heartbeats
+    registry: Registry
     people: People
     links: Links
+    driver_view: DriverView
+    reports: Reports
     rooms: Rooms
     reactions: Reactions
     quirks_for: QuirksFor
@@ -144,20 +151,7 @@ async def build(
     intake = Intake(ground, tokens, settings.ocpp.heartbeat_interval_s)
     admission = Admission(ground, settings.ocpp, settings.security)
     stations = connect(admission, intake)
-    queue = SetpointQueue(ground, stations)
-    snapshots = Snapshots(ground, prices, events, settings)
-    probing = Probing(ground, queue)
-    validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
-    rooms = Rooms(
-        intake=intake,
-        setup=StationSetup(ground, stations, sites_of(settings), settings.metering.sample_interval_s, quirks_for),
-        permissions=Permissions(ground, tokens, feed, settings.permission),
-        remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity, feed),
-        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch),
-        compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
-        probing=probing,
-        settlement=Settlement(ground, prices, settings),
-    )
+    rooms = _rooms(settings, ground, intake, stations, quirks_for, tokens, feed, prices, events)
     reactions = Reactions(ground, rooms, feed, settings)
     system = System(
         settings=settings,
@@ -171,10 +165,41 @@ async def build(
         stations=stations,
         admission=admission,
         heartbeats=Heartbeats(ground),
+        registry=Registry(ground, stations, admission, quirks_for, (SiteId(site.id) for site in settings.site)),
         people=People(ground, feed),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
+        driver_view=DriverView(ground, events, prices, settings),
+        reports=Reports(ground, events, rooms.settlement),
         rooms=rooms,
         reactions=reactions,
         quirks_for=quirks_for,
     )
     return system, stations
+
+
+def _rooms(  # noqa: PLR0913, PLR0917  all that the rooms share
+    settings: Settings,
+    ground: Ground,
+    intake: Intake,
+    stations: Stations,
+    quirks_for: QuirksFor,
+    tokens: IdTokens,
+    feed: Feed,
+    prices: Prices,
+    events: Events,
+) -> Rooms:
+    """The rooms that react, each with what it needs."""
+    queue = SetpointQueue(ground, stations)
+    snapshots = Snapshots(ground, prices, events, settings)
+    probing = Probing(ground, queue)
+    validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
+    return Rooms(
+        intake=intake,
+        setup=StationSetup(ground, stations, sites_of(settings), settings.metering.sample_interval_s, quirks_for),
+        permissions=Permissions(ground, tokens, feed, settings.permission),
+        remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity, feed),
+        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch),
+        compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
+        probing=probing,
+        settlement=Settlement(ground, prices, settings),
+    )

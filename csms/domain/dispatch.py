@@ -65,7 +65,10 @@ class TransactionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrResult:
-    """One DR interval's result at one EVSE, in Wh; allotted and delivered are in the event's direction."""
+    """One DR interval's result at one EVSE, in Wh; allotted and delivered are in the event's direction.
+
+    ``within_wh``: the part of what was delivered that was allotted, >= 0.
+    """
 
     event: DrEventId
     evse: EvseRef
@@ -76,3 +79,4 @@ class DrResult:
     delivered_wh: Decimal
     quality: str
     allotted_wh: Decimal = Decimal(0)
+    within_wh: Decimal = Decimal(0)

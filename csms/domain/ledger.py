@@ -11,10 +11,12 @@ from csms.domain.ids import DrEventId, EvseRef, PlugInId, UserId, VehicleId
 
 
 class EntryKind(StrEnum):
-    """SALE: the user sold energy. PURCHASE: the user bought it. CORRECTION: makes an earlier entry right."""
+    """SALE: the user sold energy. PURCHASE: the user bought it. REWARD: for charging that stopped when it was asked to.
+    CORRECTION: makes an earlier entry right."""
 
     SALE = "sale"
     PURCHASE = "purchase"
+    REWARD = "reward"
     CORRECTION = "correction"
 
 
@@ -31,7 +33,8 @@ class LedgerEntry:
     """One settled flow of energy in one interval. The postings sum to zero. Unique on (cause, revision).
 
     ``energy_wh`` >= 0; for a CORRECTION it is the difference to what was booked before and may be negative.
-    ``evidence`` names the meter values (ids and register readings) it follows from.
+    ``evidence`` names what it follows from: rule and version, readings and setpoints by id, counterfactual and metered
+    energy.
     """
 
     cause: str
@@ -65,11 +68,13 @@ ENERGY_BOUGHT = "aggregator:energy-bought"
 """What the aggregator paid users for discharged energy."""
 ENERGY_SOLD = "aggregator:energy-sold"
 """What users paid the aggregator for charging."""
+CHARGING_STOPPED = "aggregator:charging-stopped"
+"""What the aggregator paid users for charging that was stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """A user's sums over a period. ``amount_minor`` = earned - spent."""
+    """A user's sums over a period. ``amount_minor`` = earned + rewarded - spent."""
 
     user: UserId
     vehicle: VehicleId | None
@@ -80,7 +85,19 @@ class Balance:
     earned_minor: int
     bought_wh: int
     spent_minor: int
+    rewarded_wh: int = 0
+    rewarded_minor: int = 0
 
     @property
     def amount_minor(self) -> int:
-        return self.earned_minor - self.spent_minor
+        return self.earned_minor + self.rewarded_minor - self.spent_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledUntil:
+    """How far everything is settled. ``due``: starts of earlier market intervals that are to be settled again.
+    ``reading_id``: the newest stored meter value that is counted in."""
+
+    until: datetime
+    due: frozenset[datetime] = frozenset()
+    reading_id: int = 0

@@ -11,13 +11,21 @@ from csms.domain.ids import EvseRef, TransactionId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReading:
-    """A reading with its id in the store and the frame it came in."""
+    """A reading with its id in the store and the frame it came in.
+
+    A negative id is a register that a transaction's start or stop told, not a sample: -2 n for the start and -2 n - 1
+    for the stop of the transaction stored as n.
+    """
 
     id: int
     reading: Reading
     received_at: datetime
     message_id: str
     transaction: TransactionId | None = None
+
+    @property
+    def is_of_transaction(self) -> bool:
+        return self.id < 0
 
 
 class Quality(StrEnum):

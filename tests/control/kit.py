@@ -89,6 +89,9 @@ class ScriptedStations:
     sent: list[Command] = field(default_factory=list)
     answer: Callable[[Command], Outcome] = lambda command: ACCEPTED
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    by_hand: list[tuple[str, str, list[str], float]] = field(default_factory=list)
+    """Calls by hand: station, action, the payload's keys in their order, seconds to wait."""
+    called: Callable[[Mapping[str, Any]], CallOutcome] = CallResult
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -104,7 +107,8 @@ class ScriptedStations:
         return self.answer(command)
 
     async def call(self, station: StationId, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
-        return CallResult(payload)
+        self.by_hand.append((station, action, list(payload), timeout_s))
+        return self.called(payload)
 
     def of(self, kind: type) -> list[Any]:
         return [command for command in self.sent if isinstance(command, kind)]

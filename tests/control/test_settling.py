@@ -2,24 +2,30 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import pytest
 
 from csms.control.settlement import performance
 from csms.control.settlement.audit import audit as audit_of
+from csms.control.settlement.known import Places
 from csms.control.settlement.settlement import Settlement
 from csms.domain.conditions import Conditions
+from csms.domain.dispatch import SetpointRecord
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.facts import Reading
 from csms.domain.ids import AreaId, DrEventId
-from csms.domain.ledger import EntryKind, LedgerEntry, user_account
+from csms.domain.ledger import EntryKind, LedgerEntry, SettledUntil, user_account
 from csms.domain.permission import PermissionState
-from csms.domain.station import ConnectorStatus
+from csms.domain.station import ConnectorStatus, SetpointDriver
 from csms.domain.tariff import PriceStep
-from csms.store import reads
+from csms.store import reads, writes
+from csms.store.facts import write_of
+from csms.store.tables import METER_VALUE
 from tests.control.kit import AOI, CARD, KEN, START, World
 
 AREA = AreaId("default")
@@ -53,7 +59,7 @@ async def metered(w: World, minutes: Iterable[float]) -> None:
 FIELDS = ("import_wh", "export_wh", "power_import_w", "power_export_w", "soc_percent")
 
 
-async def hour(w: World, minutes: Iterable[float]) -> DrEvent:
+async def hour(w: World, minutes: Iterable[float], *, is_commanded: bool = True) -> DrEvent:
     """A permitted vehicle, a price step at a quarter past (30 → 40), an event that pays 20 more from half past."""
     await w.resource()
     event = await w.system.events.create(
@@ -68,8 +74,31 @@ async def hour(w: World, minutes: Iterable[float]) -> DrEvent:
         )
     )
     await w.system.prices.put(AREA, [PriceStep(minute(15), Decimal(40))], None)
+    if is_commanded:
+        await commanded(w, event)
     await metered(w, minutes)
     return event
+
+
+async def commanded(w: World, event: DrEvent, **changed: Any) -> SetpointRecord:
+    """-4 kW of an EVSE that would rest, acknowledged at the event's start, in force until its end, at 60 per kWh."""
+    made = SetpointRecord(
+        id="sp-1",
+        evse=w.evse.ref,
+        plug_in=w.plug_in.id,
+        transaction=w.evse.run.transaction,
+        event=event.id,
+        decided_at=event.starts_at,
+        acknowledged_at=event.starts_at,
+        desired_w=-4000,
+        counterfactual_w=0,
+        expires_at=event.ends_at,
+        driver=SetpointDriver.OCPP21_SETPOINT,
+        reasons=(),
+    )
+    record = replace(made, **changed)
+    await w.store.writer.run(partial(writes.save_setpoint, record=record))
+    return record
 
 
 async def settled(w: World, n: float) -> list[tuple[str, int, int]]:
@@ -201,7 +230,48 @@ async def test_an_answer_in_the_middle_of_an_interval_is_paid_from_then_on(w: Wo
     await metered(w, range(50, 61, 5))
     assert [entry for entry in await settled(w, 62) if entry[0] == "sale"] == [("sale", 1000, 40), ("sale", 1000, 60)]
     report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
-    assert report.delivered_wh == report.allotted_wh == 0  # no setpoint of the event was ever sent
+    assert report.delivered_wh == report.allotted_wh == 1000
+
+
+async def test_an_event_whose_setpoint_was_never_acknowledged_gets_and_pays_nothing(w: World) -> None:
+    """Design §4: only what was acknowledged was commanded; the energy is sold at the tariff."""
+    event = await hour(w, (), is_commanded=False)
+    await commanded(w, event, acknowledged_at=None)
+    await metered(w, ALL)
+    assert ("sale", 2000, 80) in await settled(w, 62)
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
+    assert (report.delivered_wh, report.allotted_wh, report.shortfall_wh) == (0, 0, 2000)
+
+
+async def test_charging_that_stopped_for_an_event_is_rewarded(w: World) -> None:
+    """A12, P19: 4 kW would have flowed for half an hour; nothing did, and 2 kWh earn the 20 above the tariff."""
+    event = await hour(w, (), is_commanded=False)
+    await commanded(w, event, desired_w=0, counterfactual_w=4000)
+    for n in range(0, 61, 5):
+        w.clock.at = minute(n)
+        await w.take(w.metered(at=minute(n), import_wh=min(n, 30) * 2000 / 60, export_wh=0.0))
+    assert ("reward", 2000, 40) in await settled(w, 62)
+    balance = await w.store.read(partial(reads.balance, user=AOI))
+    assert (balance.rewarded_wh, balance.rewarded_minor, balance.amount_minor) == (2000, 40, 40 - 35)
+
+
+async def test_an_event_posted_late_changes_nothing_of_what_was_settled(w: World) -> None:
+    """A5: an event of 20 days ago turned -180 into -3,000 yen."""
+    await hour(w, ALL, is_commanded=False)
+    before = await settled(w, 62)
+    past = DrEvent(
+        id=DrEventId("late"),
+        direction=Direction.UP,
+        requested_w=4000,
+        starts_at=START,
+        ends_at=HALF_PAST,
+        price_per_kwh=Decimal(500),
+        created_at=minute(62),
+    )
+    await w.store.writer.run(partial(writes.save_dr_event, event=past))
+    w.system.rooms.settlement.reopen(START)
+    assert before
+    assert await settled(w, 63) == []
 
 
 async def test_the_audit_does_not_count_what_flows_until_a_discharge_can_be_over(w: World) -> None:
@@ -242,28 +312,84 @@ async def test_a_second_yes_takes_nothing_away_from_what_the_first_allowed(w: Wo
     assert audit.discharged_without_permission_wh == 0
 
 
-async def test_a_start_skips_the_days_on_which_nothing_was_plugged_in(w: World) -> None:
-    """One look instead of one per interval."""
-    settling = Settlement(w.store, w.system.prices, w.clock, w.settings)
+async def test_everything_is_settled_after_any_outage(w: World) -> None:
+    """A9: the server is away for four days; what was metered before and what comes from queues later is all paid."""
+    await hour(w, ())
+    await settled(w, 1)
+    await metered(w, ALL)
+    w.clock.at = START + timedelta(days=4)
+    await w.restart()
+    assert await settled(w, 4 * 24 * 60 + 1) == THE_HOUR
+
+
+async def test_live_readings_settle_nothing_again(w: World) -> None:
+    """The cost of a settlement goes with the intervals that are due."""
+    await hour(w, ALL)
+    await settled(w, 62)
+    await metered(w, (63, 64))
+    settling, asked = w.system.rooms.settlement, []
+    settle = settling.settle
+
+    async def noted(start: datetime, end: datetime, places: Places) -> int:
+        asked.append(start)
+        return await settle(start, end, places)
+
+    settling.settle = noted  # type: ignore[method-assign]
+    w.clock.at = minute(65)
+    await settling.run()
+    assert asked == []
+
+
+async def test_nothing_that_is_due_is_forgotten_over_a_restart(w: World) -> None:
+    """A9: a queue of three days ago arrived just before the end."""
+    await hour(w, range(0, 46, 5))
+    w.clock.at = START + timedelta(days=4)
+    await w.system.rooms.settlement.run()
+    rows, _ = write_of(w.metered(at=minute(60), import_wh=1000.0, export_wh=2000.0))
+    await w.store.writer.run(lambda conn: conn.execute(METER_VALUE.insert(), [row for _, row in rows]))
+    await w.restart()
+    assert await settled(w, 4 * 24 * 60 + 5) == [("correction", 1000, 60)]
+
+
+async def test_the_first_settlement_begins_with_the_first_plug_in(w: World) -> None:
+    """A9: nothing is due before it, however old the database is."""
+    settling = Settlement(w.system.ground, w.system.prices, w.settings)
     assert await settling.run() == 0
-    assert settling._settled_until == START - timedelta(minutes=30)
+    await w.store.writer.run(partial(writes.save_settled, settled=SettledUntil(until=START - timedelta(days=900))))
+    asked: list[datetime] = []
+    settling = Settlement(w.system.ground, w.system.prices, w.settings)
+    settle = settling.settle
+
+    async def noted(start: datetime, end: datetime, places: Places) -> int:
+        asked.append(start)
+        return await settle(start, end, places)
+
+    settling.settle = noted  # type: ignore[method-assign]
+    await hour(w, ALL)
+    w.clock.at = minute(62)
+    await settling.run()
+    assert [start for start in asked if start >= START - timedelta(days=899)] == [START, HALF_PAST]
 
 
 async def test_an_interval_that_cannot_be_settled_is_tried_again_and_holds_up_no_other(w: World) -> None:
-    """Must hold 2: the store refuses once."""
+    """Must hold 2: the store refuses once; also over a restart."""
     await hour(w, ALL)
     w.clock.at = minute(62)
     settling = w.system.rooms.settlement
     settle, failures = settling.settle, [START]
 
-    async def failing(start: datetime, end: datetime) -> int:
+    async def failing(start: datetime, end: datetime, places: Places) -> int:
         if start in failures:
             failures.remove(start)
             raise RuntimeError("the store is away")
-        return await settle(start, end)
+        return await settle(start, end, places)
 
     settling.settle = failing  # type: ignore[method-assign]
-    assert (await settling.run(), await settling.run()) == (1, 2)
+    assert await settling.run() == 1
+    settled = await w.store.read(reads.settled_until)
+    assert settled is not None
+    assert settled.due == {START}
+    assert await settling.run() == 2
 
 
 # --- reports ---
@@ -271,10 +397,10 @@ async def test_an_interval_that_cannot_be_settled_is_tried_again_and_holds_up_no
 
 async def test_a_report_says_what_was_asked_for_allotted_and_metered(w: World) -> None:
     """G11, issue item 6."""
-    event = await hour(w, range(0, 31, 5))
-    for n in range(30, 61, 5):
-        await metered(w, (n,))
-        if n < 60:
+    event = await hour(w, range(0, 30, 5), is_commanded=False)
+    for half in range(60, 121, 5):  # every two and a half minutes
+        await metered(w, (half / 2,))
+        if half < 120:
             await w.system.rooms.dispatch.tick()
             await w.quiet()
     report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
@@ -289,20 +415,20 @@ async def test_a_report_says_what_was_asked_for_allotted_and_metered(w: World) -
 @pytest.mark.parametrize(("no_at", "sold_wh"), [(None, 2000), (45, 1000), (30, 0)], ids=["yes", "yes, then no", "no"])
 async def test_report_and_ledger_tell_the_same_story(w: World, no_at: int | None, sold_wh: int) -> None:
     """G11, P4, P19: what the event got is what it pays for: only what was permitted."""
-    event = await hour(w, range(0, 30, 5))
-    for n in range(30, 61, 5):
-        if n == no_at:
-            w.clock.at = minute(n)
+    event = await hour(w, range(0, 30, 5), is_commanded=False)
+    for half in range(60, 121, 5):
+        if half / 2 == no_at:
+            w.clock.at = minute(half / 2)
             await w.say(granted=False)
-        await metered(w, (n,))
-        if n < 60:
+        await metered(w, (half / 2,))
+        if half < 120:
             await w.system.rooms.dispatch.tick()
             await w.quiet()
     await settled(w, 62)
     report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     sold = await w.store.read(partial(reads.ledger, event=event.id))
     assert report.delivered_wh == sum(entry.energy_wh for _, entry in sold) == sold_wh
-    assert report.allotted_wh == sold_wh * 3 // 5  # setpoints of three minutes, renewed every five
+    assert report.allotted_wh == report.within_wh == sold_wh
     assert sum(mine.delivered_wh for mine in report.evses) == sold_wh
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from csms.control.dispatch.dispatch import Dispatch
+from csms.control.state import changes
 from csms.control.state.events import new_event_id
 from csms.control.state.feed import Feed
-from csms.control.system import System
 from csms.control.timetable import Timetable
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.errors import Conflict, NotFound
+from csms.domain.errors import BadRequest, Conflict, NotFound
 from csms.domain.ids import AreaId
 from csms.domain.permission import PermissionState
 from csms.domain.station import ConnectorStatus, Version
@@ -102,10 +102,10 @@ async def test_a_restarted_server_knows_what_it_knew(tmp_path: Path) -> None:
         made = await w.system.events.create(event())
         await w.system.prices.put(AREA, [PriceStep(START, Decimal(99))], None)
         before = w.plug_in
-        again = System(w.settings, w.store, w.clock)
-        again.command(w.stations, lambda version, vendor, model, firmware: w.quirks)
+        await w.restart()
+        again = w.system
         assert not again.is_ready
-        await again.start()
+        again.run()
         try:
             assert again.is_ready
             evse = again.live.find(before.evse)
@@ -114,7 +114,7 @@ async def test_a_restarted_server_knows_what_it_knew(tmp_path: Path) -> None:
             assert [known.id for known in again.events.open()] == [made.id]
             assert again.prices.series(AREA, START).at(START) == Decimal(99)
             assert again.tokens.find(CARD) is not None
-            assert again.intake.ids.left > 0
+            assert again.rooms.intake._ids.left > 0
             assert again.live.stations[S].version is None
         finally:
             await again.stop()
@@ -126,7 +126,7 @@ async def test_when_a_station_was_last_heard_survives(w: World) -> None:
     await w.take(w.boot())
     w.clock.pass_(50)
     w.system.rooms.intake.connected(S, Version.V16)
-    await w.system._flush_heard()
+    await w.system.heartbeats.flush()
     await w.quiet()
     kept = await w.store.read(partial(reads.station, id=S))
     assert kept is not None
@@ -139,7 +139,7 @@ async def test_a_part_that_fails_harms_no_other(w: World) -> None:
     async def failing() -> None:
         raise RuntimeError("no")
 
-    task = w.system.spawn(failing())
+    task = w.system.tasks.spawn(failing())
     await asyncio.wait([task])
     await w.plug()
     assert w.plug_in.user == AOI
@@ -155,10 +155,10 @@ async def test_one_tick_that_fails_is_not_the_last(w: World) -> None:
             raise RuntimeError("a bad tick")
 
     old = w.system.rooms.dispatch
-    failing = Failing(w.store, old._present, old._outbox, old._probing, old._settings)
+    failing = Failing(w.system.ground, old._snapshots, old._queue, old._probing, old._settings)
     task = asyncio.ensure_future(failing.run())
     for _ in range(2):
-        failing.wake()
+        failing.wake(changes.PricesPublished(START))
         await asyncio.wait_for(ticks.get(), 5)
     task.cancel()
 
@@ -175,9 +175,9 @@ async def test_an_event_is_kept_and_wakes_the_dispatch(w: World) -> None:
 
 
 async def test_an_event_that_cannot_be_is_refused_with_the_field(w: World) -> None:
-    with pytest.raises(NotFound) as unknown:
+    with pytest.raises(BadRequest) as unknown:
         await w.system.events.create(event(areas=frozenset({AreaId("moon")})))
-    with pytest.raises(Conflict) as over:
+    with pytest.raises(BadRequest) as over:
         await w.system.events.create(event(ends_at=START))
     assert (unknown.value.field, over.value.field) == ("areas", "ends_at")
     with pytest.raises(NotFound):
@@ -197,7 +197,7 @@ async def test_a_cancelled_event_ends_now_and_only_once(w: World) -> None:
 async def test_an_event_is_open_until_it_has_ended(w: World) -> None:
     await w.system.events.create(event(starts_at=START + timedelta(minutes=30)))
     assert len(w.system.events.open()) == 1
-    assert w.system.rooms.snapshots.snapshot().events == ()
+    assert w.system.rooms.dispatch._snapshots.snapshot().events == ()
     w.clock.pass_(3600)
     assert w.system.events.open() == []
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -15,20 +16,22 @@ from hypothesis import strategies as st
 
 from csms.domain.commands import CallFailed, CallResult, Offline, TimedOut
 from csms.domain.errors import BadRequest
-from csms.domain.ids import PlugInId, UserId
+from csms.domain.ids import EvseRef, PlugInId, StationId, UserId
 from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting, user_account
+from csms.domain.permission import PlugIn
 from csms.edge.http.limits import MAX_BODY_BYTES
 from csms.store import writes
-from tests.http.fakes import EVSE, NOON, STATION, FakeControl, asked, bearer, registration
+from tests.control.kit import START, World
+from tests.http.kit import EVSE, STATION, bearer, link, registration
 
 EVENT = {
     "direction": "down",
     "requested_w": 5000,
-    "starts_at": "2026-06-01T13:00:00Z",
-    "ends_at": "2026-06-01T14:00:00Z",
+    "starts_at": "2026-07-01T10:00:00Z",
+    "ends_at": "2026-07-01T11:00:00Z",
     "incentive_per_kwh": "20.5",
 }
-NEW_STATION = {"id": "ST-2", "password": "a long secret", "evses": [{"evse": 1, "max_discharge_w": 6000}]}
+NEW_STATION = {"id": "ST-2", "password": "a-password-of-24-letters", "evses": [{"evse": 1, "max_discharge_w": 6000}]}
 
 
 def is_problem(answer: httpx.Response, status: int, field: str | None = None) -> bool:
@@ -47,14 +50,14 @@ async def test_a_call_without_a_token_is_refused_with_a_challenge(web: httpx.Asy
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_too_many_wrong_tokens_from_one_address_must_wait(web: httpx.AsyncClient, control: FakeControl) -> None:
+async def test_too_many_wrong_tokens_from_one_address_must_wait(web: httpx.AsyncClient, w: World) -> None:
     wrong = {"Authorization": "Bearer nonsense"}
-    limit = control.settings.security.failures_per_minute
+    limit = w.settings.security.failures_per_minute
     assert [(await web.get("/api/v1/sites", headers=wrong)).status_code for _ in range(limit)] == [401] * limit
     blocked = await web.get("/api/v1/sites", headers=bearer())
     assert is_problem(blocked, 429)
     assert blocked.headers["retry-after"] == "60"
-    control.clock.at += timedelta(seconds=61)
+    w.clock.at += timedelta(seconds=61)
     assert (await web.get("/api/v1/sites", headers=bearer())).status_code == 200
 
 
@@ -90,12 +93,12 @@ async def test_a_host_sees_only_its_own_stations(web: httpx.AsyncClient) -> None
     assert is_problem(await web.get("/api/v1/stations/ST-2", headers=bearer("host")), 403)
 
 
-async def test_a_station_is_provisioned_and_shown_with_its_links(web: httpx.AsyncClient) -> None:
+async def test_a_station_is_provisioned_and_shown_with_its_links(web: httpx.AsyncClient, w: World) -> None:
     added = await web.post("/api/v1/stations", headers=bearer(), json=NEW_STATION)
     assert added.status_code == 201, added.text
     shown = (await web.get("/api/v1/stations/ST-2", headers=bearer("read"))).json()
     assert shown == added.json()
-    assert shown["evses"][0]["link"] == "http://tidewatt.example/d/e/ST-2/1?s=good"
+    assert shown["evses"][0]["link"] == w.system.links.of(EvseRef(StationId("ST-2"), 1))
     assert shown["evses"][0]["max_discharge_w"] == 6000
     assert "password" not in added.text
     assert is_problem(await web.post("/api/v1/stations", headers=bearer(), json=NEW_STATION), 409, "id")
@@ -116,7 +119,7 @@ BAD = [
     ("/api/v1/stations", NEW_STATION | {"id": "a b"}, "id"),
     ("/api/v1/stations", NEW_STATION | {"evses": [{"evse": 0}]}, "evses.0.evse"),
     ("/api/v1/stations", NEW_STATION | {"evses": [{"evse": 1}, {"evse": 1}]}, "evses"),
-    ("/api/v1/dr-events", EVENT | {"starts_at": "2026-06-01T13:00:00"}, "starts_at"),
+    ("/api/v1/dr-events", EVENT | {"starts_at": "2026-07-01T10:00:00"}, "starts_at"),
     ("/api/v1/dr-events", EVENT | {"requested_w": -1}, "requested_w"),
     ("/api/v1/dr-events", EVENT | {"areas": ["atlantis"]}, "areas"),
     ("/api/v1/dr-events", EVENT | {"starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-01-01T01:00:00Z"}, "ends_at"),
@@ -141,7 +144,7 @@ async def test_a_bad_body_gets_a_problem_that_names_the_field(
 
 
 async def test_a_naive_time_is_refused_with_the_remedy(web: httpx.AsyncClient) -> None:
-    answer = await web.post("/api/v1/dr-events", headers=bearer(), json=EVENT | {"ends_at": "2026-06-01T14:00:00"})
+    answer = await web.post("/api/v1/dr-events", headers=bearer(), json=EVENT | {"ends_at": "2026-07-01T11:00:00"})
     assert "+09:00" in answer.json()["detail"]
 
 
@@ -170,13 +173,13 @@ async def test_a_bad_query_gets_a_problem(web: httpx.AsyncClient, query: str) ->
     assert is_problem(answer, 422, query.partition("=")[0]), answer.text
 
 
-async def test_a_call_by_hand_goes_out_in_the_order_given(web: httpx.AsyncClient, control: FakeControl) -> None:
+async def test_a_call_by_hand_goes_out_in_the_order_given(web: httpx.AsyncClient, w: World) -> None:
     payload = '{"z": 1, "a": {"y": 1, "b": 2}, "m": 3}'
     body = f'{{"action": "DataTransfer", "payload": {payload}, "timeout_s": 5}}'
     headers = bearer() | {"Content-Type": "application/json"}
     answer = await web.post(f"/api/v1/stations/{STATION}/calls", headers=headers, content=body)
-    assert (answer.status_code, answer.json()) == (200, {"result": {"status": "Accepted"}})
-    assert control.stations.calls == [(STATION, "DataTransfer", ["z", "a", "m"], 5.0)]
+    assert (answer.status_code, answer.json()) == (200, {"result": json.loads(payload)})
+    assert w.stations.by_hand == [(STATION, "DataTransfer", ["z", "a", "m"], 5.0)]
 
 
 @pytest.mark.parametrize(
@@ -194,56 +197,62 @@ async def test_a_call_by_hand_goes_out_in_the_order_given(web: httpx.AsyncClient
     ],
 )
 async def test_a_call_by_hand_answers_as_the_station_did(
-    web: httpx.AsyncClient, control: FakeControl, outcome: Any, status: int, body: Any
+    web: httpx.AsyncClient, w: World, outcome: Any, status: int, body: Any
 ) -> None:
-    control.stations.answer = outcome
+    w.stations.called = lambda payload: _ends(outcome)
     answer = await web.post(f"/api/v1/stations/{STATION}/calls", headers=bearer(), json={"action": "Reset"})
     assert answer.status_code == status
     assert answer.json() == body if body else is_problem(answer, status, getattr(outcome, "field", None))
 
 
-async def test_the_same_idempotency_key_changes_nothing_the_second_time(
-    web: httpx.AsyncClient, control: FakeControl
-) -> None:
+def _ends(outcome: Any) -> Any:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+async def test_the_same_idempotency_key_changes_nothing_the_second_time(web: httpx.AsyncClient, w: World) -> None:
     headers = bearer() | {"Idempotency-Key": "k-1"}
     first = await web.post("/api/v1/dr-events", headers=headers, json=EVENT)
     again = await web.post("/api/v1/dr-events", headers=headers, json=EVENT)
     assert (again.status_code, again.json()) == (201, first.json())
-    assert len(control.events) == 1
+    assert len(w.system.events.open()) == 1
     other = await web.post("/api/v1/dr-events", headers=headers, json=EVENT | {"requested_w": 1})
     assert is_problem(other, 422, "Idempotency-Key")
 
 
-async def test_two_posts_with_one_key_at_a_time_run_once(web: httpx.AsyncClient, control: FakeControl) -> None:
+async def test_two_posts_with_one_key_at_a_time_run_once(web: httpx.AsyncClient, w: World) -> None:
     headers = bearer() | {"Idempotency-Key": "k-3"}
     both = await asyncio.gather(*(web.post("/api/v1/dr-events", headers=headers, json=EVENT) for _ in range(2)))
     assert {answer.status_code for answer in both} <= {201, 409}
-    assert len(control.events) == 1
+    assert len(w.system.events.open()) == 1
 
 
-async def test_an_error_is_not_kept_under_an_idempotency_key(web: httpx.AsyncClient, control: FakeControl) -> None:
-    control.stations.answer = Offline()
+async def test_an_error_is_not_kept_under_an_idempotency_key(web: httpx.AsyncClient, w: World) -> None:
+    w.stations.called = lambda payload: Offline()
     headers, path = bearer() | {"Idempotency-Key": "k-2"}, f"/api/v1/stations/{STATION}/calls"
     assert (await web.post(path, headers=headers, json={"action": "Reset"})).status_code == 409
-    control.stations.answer = CallResult({})
+    w.stations.called = CallResult
     assert (await web.post(path, headers=headers, json={"action": "Reset"})).status_code == 200
 
 
-async def test_a_dr_event_is_created_shown_with_its_report_and_cancelled(web: httpx.AsyncClient) -> None:
+async def test_a_dr_event_is_created_shown_with_its_report_and_cancelled(web: httpx.AsyncClient, w: World) -> None:
+    """P12, G11: 5 kW asked for from 10:00 on, and nobody there."""
     created = (await web.post("/api/v1/dr-events", headers=bearer(), json=EVENT | {"region": "default"})).json()
     assert (created["areas"], created["incentive_per_kwh"]) == (["default"], "20.5")
     path = f"/api/v1/dr-events/{created['id']}"
+    w.clock.pass_(3600 + 1800)
     report = (await web.get(path, headers=bearer("read"))).json()
-    assert (report["requested_wh"], report["achievement"]) == (1000, 0.5)
-    assert report["intervals"][0]["quality"] == "measured"
+    assert (report["event"], report["requested_wh"], report["achievement"], report["evses"]) == (created, 2500, 0, [])
     listed = (await web.get("/api/v1/dr-events", headers=bearer())).json()["items"]
     assert [event["id"] for event in listed] == [created["id"]]
-    assert (await web.delete(path, headers=bearer())).json()["cancelled_at"] is not None
+    assert (await web.delete(path, headers=bearer())).json()["cancelled_at"] == "2026-07-01T10:30:00Z"
+    assert is_problem(await web.delete(path, headers=bearer()), 409)
     assert is_problem(await web.get("/api/v1/dr-events/none", headers=bearer()), 404, "event")
 
 
 async def test_prices_of_an_area_are_published_and_shown(web: httpx.AsyncClient) -> None:
-    body = {"steps": [{"starts_at": "2026-06-01T13:00:00Z", "price_per_kwh": "41.5"}], "until": "2026-06-01T15:00:00Z"}
+    body = {"steps": [{"starts_at": "2026-07-01T10:00:00Z", "price_per_kwh": "41.5"}], "until": "2026-07-01T12:00:00Z"}
     put = await web.put("/api/v1/prices/default", headers=bearer(), json=body)
     assert put.status_code == 200, put.text
     shown = (await web.get("/api/v1/prices/default", headers=bearer("read"))).json()
@@ -266,24 +275,24 @@ async def test_lists_come_in_pages(web: httpx.AsyncClient) -> None:
     assert seen == [f"T{number}" for number in range(5)]
 
 
-async def test_the_ledger_comes_in_pages_with_its_evidence(web: httpx.AsyncClient, control: FakeControl) -> None:
-    await control.store.writer.run(lambda conn: writes.post_entries(conn, [_sale(n) for n in range(3)]))
+async def test_the_ledger_comes_in_pages_with_its_evidence(web: httpx.AsyncClient, w: World) -> None:
+    await w.store.writer.run(lambda conn: writes.post_entries(conn, [_sale(n) for n in range(3)]))
     first = (await web.get("/api/v1/ledger?limit=2", headers=bearer())).json()
     rest = (await web.get(f"/api/v1/ledger?limit=2&cursor={first['next']}", headers=bearer("driver"))).json()
     assert (len(first["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
     assert rest["items"][0]["evidence"] == {"readings": [1, 2]}
 
 
-def _sale(number: int) -> LedgerEntry:
-    start = NOON - timedelta(hours=number + 1)
+def _sale(number: int, user: str = "u-1") -> LedgerEntry:
+    start = START - timedelta(hours=number + 1)
     return LedgerEntry(
         cause=f"p-1:{start.isoformat()}:sale",
         revision=0,
         kind=EntryKind.SALE,
-        posted_at=NOON,
+        posted_at=START,
         period_start=start,
         period_end=start + timedelta(minutes=30),
-        user=UserId("u-1"),
+        user=UserId(user),
         vehicle=None,
         evse=EVSE,
         plug_in=PlugInId("p-1"),
@@ -291,40 +300,40 @@ def _sale(number: int) -> LedgerEntry:
         energy_wh=1000,
         price_per_kwh=Decimal(50),
         currency="JPY",
-        postings=(Posting(user_account(UserId("u-1")), 50), Posting(ENERGY_BOUGHT, -50)),
+        postings=(Posting(user_account(UserId(user)), 50), Posting(ENERGY_BOUGHT, -50)),
         evidence={"readings": [1, 2]},
     )
 
 
-async def test_a_balance_covers_the_period_asked_for(phone: httpx.AsyncClient, control: FakeControl) -> None:
+async def test_a_balance_covers_the_period_asked_for(phone: httpx.AsyncClient, w: World, me: str) -> None:
     """P13: over any period the user picks."""
-    await control.store.writer.run(lambda conn: writes.post_entries(conn, [_sale(n) for n in range(3)]))
-    path = "/api/v1/users/u-1/balance"
-    whole = (await phone.get(path, headers=bearer("driver"))).json()
+    await w.store.writer.run(lambda conn: writes.post_entries(conn, [_sale(n, me) for n in range(3)]))
+    path = f"/api/v1/users/{me}/balance"
+    whole = (await phone.get(path, headers=bearer("me"))).json()
     assert (whole["sold_wh"], whole["earned_minor"], whole["amount_minor"], whole["currency"]) == (
         3000,
         150,
         150,
         "JPY",
     )
-    part = (await phone.get(f"{path}?from=2026-06-01T10:30:00Z&to=2026-06-01T12:00:00Z", headers=bearer())).json()
+    part = (await phone.get(f"{path}?from=2026-07-01T07:30:00Z&to=2026-07-01T09:00:00Z", headers=bearer())).json()
     assert (part["sold_wh"], part["amount_minor"]) == (1000, 50)
     history = (await phone.get("/d/api/history")).json()
     assert [line["amount_minor"] for line in history["entries"]] == [50, 50, 50]
 
 
-async def test_what_is_taken_back_and_booked_anew_counts_once(phone: httpx.AsyncClient, control: FakeControl) -> None:
+async def test_what_is_taken_back_and_booked_anew_counts_once(phone: httpx.AsyncClient, w: World, me: str) -> None:
     """P13: a sale at 50 that was worth 40, and a purchase of which half never flowed; signs and Wh stay right."""
-    sale = _sale(1)
+    sale = _sale(1, me)
     taken = replace(_correction(sale, -1000, -50), revision=1)
     anew = replace(_correction(sale, 1000, 40), revision=2, price_per_kwh=Decimal(40))
     bought = replace(
         _correction(sale, 1000, -30), cause=sale.cause.replace("sale", "purchase"), kind=EntryKind.PURCHASE
     )
     less = replace(_correction(bought, -500, 15), revision=1)
-    await control.store.writer.run(lambda conn: writes.save_plug_in(conn, asked("u-1", NOON - timedelta(hours=3))))
-    await control.store.writer.run(lambda conn: writes.post_entries(conn, [sale, taken, anew, bought, less]))
-    balance = (await phone.get("/api/v1/users/u-1/balance", headers=bearer("driver"))).json()
+    await w.store.writer.run(lambda conn: writes.save_plug_in(conn, _plug_in(me)))
+    await w.store.writer.run(lambda conn: writes.post_entries(conn, [sale, taken, anew, bought, less]))
+    balance = (await phone.get(f"/api/v1/users/{me}/balance", headers=bearer("me"))).json()
     names = ("sold_wh", "earned_minor", "bought_wh", "spent_minor", "amount_minor")
     assert [balance[name] for name in names] == [1000, 40, 500, 15, 25]
     history = (await phone.get("/d/api/history")).json()
@@ -339,20 +348,25 @@ async def test_what_is_taken_back_and_booked_anew_counts_once(phone: httpx.Async
     assert (mine["sold_wh"], mine["bought_wh"], mine["amount_minor"]) == (1000, 500, 25)
 
 
+def _plug_in(user: str) -> PlugIn:
+    return PlugIn(id=PlugInId("p-1"), evse=EVSE, plugged_at=START - timedelta(hours=3), user=UserId(user))
+
+
 def _correction(entry: LedgerEntry, energy_wh: int, minor: int) -> LedgerEntry:
     other = ENERGY_SOLD if minor < 0 < energy_wh else entry.postings[1].account
     postings = (Posting(user_account(entry.user), minor), Posting(other, -minor))
     return replace(entry, kind=EntryKind.CORRECTION, energy_wh=energy_wh, postings=postings)
 
 
-async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, control: FakeControl) -> None:
+@pytest.mark.usefixtures("running")
+async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, w: World, me: str) -> None:
     """What is documented is there: no GET of the schema is unknown or fails on our side."""
-    await control.store.writer.run(lambda conn: writes.save_plug_in(conn, asked("u-1")))
+    await w.store.writer.run(lambda conn: writes.save_plug_in(conn, _plug_in(me)))
     event = (await phone.post("/api/v1/dr-events", headers=bearer(), json=EVENT)).json()["id"]
-    values = {"station": STATION, "evse": "1", "event": event, "area": "default", "user": "u-1", "plug_in": "p-1"}
+    values = {"station": STATION, "evse": "1", "event": event, "area": "default", "user": me, "plug_in": "p-1"}
     schema = (await phone.get("/api/openapi.json")).json()
     paths = [path for path, methods in schema["paths"].items() if "get" in methods and not path.endswith("/events")]
-    needs = {"/d/api/evse": "?link=/d/e/ST-1/1?s=good"}
+    needs = {"/d/api/evse": f"?link={quote(link(w))}"}
     answers = {
         path: (await phone.get(path.format(**values) + needs.get(path, ""), headers=bearer())).status_code
         for path in [*paths, "/api/v1/dr-events"]
@@ -370,16 +384,22 @@ POSTS = {
     "/api/v1/dr-events": EVENT,
     "/api/v1/id-tokens": {"token": "A", "expires_at": None, "group": "g"},
     f"/api/v1/stations/{STATION}/calls": {"action": "Reset", "payload": {}, "timeout_s": 1},
-    "/d/api/register": registration(),
+    "/d/api/register": registration("/d/e/CS-1/1?s=forged"),
     "/d/api/plug-ins/p-1/answer": {"granted": True, "conditions": {"depart_at": "07:00", "slots": []}},
 }
 
 
+def _good(path: str, w: World) -> dict[str, Any]:
+    return POSTS[path] | ({"link": link(w)} if "link" in POSTS[path] else {})
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(sorted(POSTS)), data=st.data())
-async def test_no_body_ever_makes_our_side_fail(phone: httpx.AsyncClient, path: str, data: st.DataObject) -> None:
+async def test_no_body_ever_makes_our_side_fail(
+    phone: httpx.AsyncClient, w: World, path: str, data: st.DataObject
+) -> None:
     """Whatever comes in, the answer is a success or a problem with its field, never a 500."""
-    body = POSTS[path]
+    body = _good(path, w)
     field = data.draw(st.sampled_from(sorted(body)))
     content = json.dumps(body | {field: data.draw(ANYTHING)})
     answer = await phone.post(path, headers=bearer() | {"Content-Type": "application/json"}, content=content)
@@ -392,14 +412,17 @@ AWKWARD = ["\x00", "\ud800", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-1
 
 @pytest.mark.parametrize("value", AWKWARD)
 @pytest.mark.parametrize("path", POSTS)
-async def test_awkward_values_never_make_our_side_fail(phone: httpx.AsyncClient, path: str, value: Any) -> None:
-    headers = bearer() | {"Content-Type": "application/json"}
-    for field in POSTS[path]:
+async def test_awkward_values_never_make_our_side_fail(
+    phone: httpx.AsyncClient, w: World, path: str, value: Any
+) -> None:
+    headers, body = bearer() | {"Content-Type": "application/json"}, _good(path, w)
+    for field in body:
         for wrapped in (value, {"x": value}, [value]):
-            answer = await phone.post(path, headers=headers, content=json.dumps(POSTS[path] | {field: wrapped}))
+            answer = await phone.post(path, headers=headers, content=json.dumps(body | {field: wrapped}))
             assert answer.status_code < 500, (field, wrapped)
 
 
+@pytest.mark.usefixtures("running")
 @pytest.mark.parametrize(
     "value", ["%00", "%ed%a0%80", "..%2f", "0001-01-01T00:00:00%2B14:00", "%F0%9F%9A%97", "x" * 300]
 )
@@ -412,10 +435,15 @@ async def test_awkward_paths_and_queries_never_make_our_side_fail(phone: httpx.A
             assert answer.status_code < 500, placed + query
 
 
-async def test_readiness_follows_the_control(web: httpx.AsyncClient, control: FakeControl) -> None:
-    assert [(await web.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
-    control.is_ready = False
-    assert [(await web.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 503]
+async def test_readiness_follows_the_control(web: httpx.AsyncClient, w: World) -> None:
+    async def statuses() -> list[int]:
+        return [(await web.get(path)).status_code for path in ("/healthz", "/readyz")]
+
+    assert await statuses() == [200, 503]
+    w.system.run()
+    assert await statuses() == [200, 200]
+    await w.system.stop()
+    assert await statuses() == [200, 503]
 
 
 async def test_every_answer_carries_the_security_headers(web: httpx.AsyncClient) -> None:
@@ -427,10 +455,10 @@ async def test_every_answer_carries_the_security_headers(web: httpx.AsyncClient)
         assert "access-control-allow-origin" not in headers
 
 
-async def test_a_registered_driver_is_a_user_of_the_api(phone: httpx.AsyncClient) -> None:
-    shown = (await phone.get("/api/v1/users/u-1", headers=bearer("read"))).json()
-    assert (shown["user"]["name"], shown["vehicles"][0]["name"]) == (registration()["name"], "Leaf")
+async def test_a_registered_driver_is_a_user_of_the_api(phone: httpx.AsyncClient, me: str) -> None:
+    shown = (await phone.get(f"/api/v1/users/{me}", headers=bearer("read"))).json()
+    assert (shown["user"]["name"], shown["vehicles"][0]["name"]) == ("Aiko", "Leaf")
     assert is_problem(await phone.get("/api/v1/users/u-9", headers=bearer("read")), 404, "user")
     listed = (await phone.get("/api/v1/users", headers=bearer("read"))).json()
-    assert [user["id"] for user in listed["items"]] == ["u-1"]
-    assert (await phone.get("/api/v1/users", headers=bearer("driver"))).status_code == 403
+    assert [user["id"] for user in listed["items"]] == [me]
+    assert (await phone.get("/api/v1/users", headers=bearer("me"))).status_code == 403

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -16,42 +16,48 @@ from hypothesis import strategies as st
 
 from csms.domain.conditions import Conditions
 from csms.domain.errors import BadRequest, PortBusy
-from csms.domain.ids import UserId
 from csms.domain.permission import Channel, PermissionState
 from csms.edge.http import links
-from csms.edge.http.app import build
 from csms.edge.http.auth import TERMINAL_COOKIE
 from csms.edge.http.driver import FILES
 from csms.edge.http.patterns import PREPARED
 from csms.edge.http.server import HttpServer, serve
 from csms.edge.http.shapes import ConditionsBody, conditions_json
-from tests.http.fakes import LINK, STATION, FakeControl, asked, registration
+from csms.store import reads
+from tests.control.kit import AOI, CARD, E1, World
+from tests.http.kit import ORIGIN, STATION, application, link, registration
 
+TARIFF = "30"
 CONDITIONS = {
     "min_sell_per_kwh": "25.5",
     "max_buy_per_kwh": None,
     "required_soc_percent": 70.0,
+    "required_kwh": None,
     "depart_at": "07:30",
     "zone": "Asia/Tokyo",
     "entrust": False,
     "charge": True,
     "discharge": True,
-    "slots": [{"start": "18:00", "end": "07:00", "days": [0, 4], "once": None, "zone": "Asia/Tokyo"}],
+    "slots": [{"start": "18:00", "end": "07:00", "days": [0, 4], "once": None, "zone": "Asia/Tokyo", "mode": "conditions"}],
 }
 
 
-async def test_a_new_driver_registers_in_one_form(web: httpx.AsyncClient, control: FakeControl) -> None:
+async def test_a_new_driver_registers_in_one_form(web: httpx.AsyncClient, w: World) -> None:
     """P1: never signed up before, linked at the first plug-in."""
-    answer = await web.post("/d/api/register", json=registration())
+    await w.plug(None)
+    answer = await web.post("/d/api/register", json=registration(link(w)))
     assert answer.status_code == 201
-    assert answer.json() == {"user": {"id": "u-1", "name": "Aiko"}, "vehicle": {"id": "v-1"}}
+    user = answer.json()["user"]
+    assert user["name"] == "Aiko"
     state = (await web.get("/d/api/state")).json()
-    assert state["user"] == {"id": "u-1", "name": "Aiko", "language": "ja"}
-    assert state["plug_in"] is None
+    assert state["user"] == {"id": user["id"], "name": "Aiko", "language": "ja"}
+    assert state["plug_in"]["permission"]["state"] == "asked"
+    assert w.evse.vehicle is not None
+    assert (w.evse.vehicle.id, w.evse.vehicle.max_charge_w) == (answer.json()["vehicle"]["id"], 6000)
 
 
-async def test_the_terminal_cookie_is_out_of_reach_of_scripts_and_other_sites(web: httpx.AsyncClient) -> None:
-    cookie = (await web.post("/d/api/register", json=registration())).headers["set-cookie"].lower()
+async def test_the_terminal_cookie_is_out_of_reach_of_scripts_and_other_sites(web: httpx.AsyncClient, w: World) -> None:
+    cookie = (await web.post("/d/api/register", json=registration(link(w)))).headers["set-cookie"].lower()
     assert cookie.startswith(f"{TERMINAL_COOKIE}=")
     assert {"httponly", "samesite=strict", "path=/d"} <= set(cookie.split("; "))
 
@@ -59,9 +65,9 @@ async def test_the_terminal_cookie_is_out_of_reach_of_scripts_and_other_sites(we
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"link": "/d/e/ST-1/1?s=forged"}, "link"),
-        ({"link": "/d/e/ST-9/1?s=good"}, "link"),
-        ({"link": "/d/e/ST-1/1"}, "link"),
+        ({"link": "/d/e/CS-1/1?s=forged"}, "link"),
+        ({"link": "/d/e/CS-9/1?s=forged"}, "link"),
+        ({"link": "/d/e/CS-1/1"}, "link"),
         ({"link": "https://elsewhere.example/x"}, "link"),
         ({"name": "   "}, "name"),
         ({"language": "xx"}, "language"),
@@ -69,21 +75,21 @@ async def test_the_terminal_cookie_is_out_of_reach_of_scripts_and_other_sites(we
     ],
 )
 async def test_a_bad_registration_names_the_field(
-    web: httpx.AsyncClient, control: FakeControl, change: dict[str, Any], field: str
+    web: httpx.AsyncClient, w: World, change: dict[str, Any], field: str
 ) -> None:
     """V2G-27: only a signed link of ours registers."""
-    answer = await web.post("/d/api/register", json=registration(**change))
+    answer = await web.post("/d/api/register", json=registration(link(w)) | change)
     assert answer.status_code in {404, 422}
     assert answer.json()["field"] == field
-    assert control.users == {}
+    assert await w.store.read(lambda conn: reads.users(conn, after=None, limit=9)) == []
 
 
-async def test_registrations_from_one_address_are_limited(web: httpx.AsyncClient, control: FakeControl) -> None:
-    limit = control.settings.security.registrations_per_minute
-    bad = registration(link="/d/e/ST-1/1?s=forged")
+async def test_registrations_from_one_address_are_limited(web: httpx.AsyncClient, w: World) -> None:
+    limit = w.settings.security.registrations_per_minute
+    bad = registration("/d/e/CS-1/1?s=forged")
     statuses = {(await web.post("/d/api/register", json=bad)).status_code for _ in range(limit)}
     assert statuses == {404}
-    assert (await web.post("/d/api/register", json=registration())).status_code == 429
+    assert (await web.post("/d/api/register", json=registration(link(w)))).status_code == 429
 
 
 @pytest.mark.parametrize("path", ["state", "history", "conditions", "balance", "events"])
@@ -92,59 +98,68 @@ async def test_an_unknown_terminal_sees_nothing(web: httpx.AsyncClient, path: st
     assert (await web.get(f"/d/api/{path}")).status_code == 401
 
 
-async def test_a_form_of_another_site_cannot_answer(phone: httpx.AsyncClient, control: FakeControl) -> None:
-    control.plug_in(UserId("u-1"), asked("u-1"))
-    forged = await phone.post(
-        "/d/api/plug-ins/p-1/answer", content=b'{"granted": true}', headers={"Content-Type": "text/plain"}
-    )
-    cross = await phone.post(
-        "/d/api/plug-ins/p-1/answer", json={"granted": True}, headers={"Sec-Fetch-Site": "cross-site"}
-    )
+@pytest.fixture
+async def question(phone: httpx.AsyncClient, w: World) -> str:
+    """Path of the answer to the question about the plug-in that the phone's driver has begun."""
+    await w.plug(None)
+    await w.quiet()
+    assert w.plug_in.permission.state is PermissionState.ASKED
+    return f"/d/api/plug-ins/{w.plug_in.id}/answer"
+
+
+async def test_a_form_of_another_site_cannot_answer(phone: httpx.AsyncClient, w: World, question: str) -> None:
+    forged = await phone.post(question, content=b'{"granted": true}', headers={"Content-Type": "text/plain"})
+    cross = await phone.post(question, json={"granted": True}, headers={"Sec-Fetch-Site": "cross-site"})
     assert (forged.status_code, cross.status_code) == (415, 403)
-    assert not [name for name, _ in control.told if name == "answer"]
+    assert w.plug_in.permission.state is PermissionState.ASKED
 
 
-async def test_the_question_comes_with_the_conditions_and_prepared_patterns(
-    phone: httpx.AsyncClient, control: FakeControl
-) -> None:
+@pytest.mark.usefixtures("question")
+async def test_the_question_comes_with_the_conditions_and_prepared_patterns(phone: httpx.AsyncClient, w: World) -> None:
     """P3, P10."""
-    control.plug_in(UserId("u-1"), asked("u-1"))
+    await w.take(w.metered(soc_percent=62.0))
     state = (await phone.get("/d/api/state")).json()
     plug_in = state["plug_in"]
-    assert (plug_in["id"], plug_in["station"], plug_in["evse"]) == ("p-1", STATION, 1)
+    assert (plug_in["id"], plug_in["station"], plug_in["evse"]) == (w.plug_in.id, STATION, 1)
     assert plug_in["permission"]["state"] == "asked"
-    assert plug_in["permission"]["expires_at"] == "2026-06-01T12:05:00+00:00"
-    assert (plug_in["soc_percent"], plug_in["price_per_kwh"], state["currency"]) == (62.0, "31.5", "JPY")
+    expires_at = w.clock.now() + timedelta(seconds=w.settings.permission.question_timeout_s)
+    assert plug_in["permission"]["expires_at"] == expires_at.isoformat()
+    assert (plug_in["soc_percent"], plug_in["price_per_kwh"], state["currency"]) == (62.0, TARIFF, "JPY")
     assert state["conditions"]["required_soc_percent"] == 50.0
     assert (state["balance"]["amount_minor"], state["balance"]["currency"]) == (0, "JPY")
     assert [pattern["name"] for pattern in state["patterns"]] == [pattern.name for pattern in PREPARED]
 
 
 async def test_yes_is_passed_on_with_the_conditions_which_are_kept(
-    phone: httpx.AsyncClient, control: FakeControl
+    phone: httpx.AsyncClient, w: World, question: str
 ) -> None:
     """P4, P10: used again at the next plug-in."""
-    control.plug_in(UserId("u-1"), asked("u-1"))
-    answer = await phone.post("/d/api/plug-ins/p-1/answer", json={"granted": True, "conditions": CONDITIONS})
+    answer = await phone.post(question, json={"granted": True, "conditions": CONDITIONS})
     assert answer.json()["permission"]["state"] == "granted"
     assert answer.json()["permission"]["conditions"] == CONDITIONS
+    permission = w.plug_in.permission
     told = ConditionsBody.model_validate(CONDITIONS).domain()
-    assert control.told[-1] == ("answer", ("p-1", True, told, Channel.PAGE))
+    assert (permission.state, permission.conditions, permission.channel) == (
+        PermissionState.GRANTED,
+        told,
+        Channel.PAGE,
+    )
     state = (await phone.get("/d/api/state")).json()
     assert (state["conditions"], state["conditions_saved"]) == (CONDITIONS, True)
 
 
-async def test_no_is_passed_on_and_keeps_no_conditions(phone: httpx.AsyncClient, control: FakeControl) -> None:
-    control.plug_in(UserId("u-1"), asked("u-1"))
-    answer = await phone.post("/d/api/plug-ins/p-1/answer", json={"granted": False})
+async def test_no_is_passed_on_and_keeps_no_conditions(phone: httpx.AsyncClient, question: str) -> None:
+    answer = await phone.post(question, json={"granted": False})
     assert answer.json()["permission"]["state"] == PermissionState.REFUSED
     assert (await phone.get("/d/api/state")).json()["conditions_saved"] is False
 
 
-async def test_nobody_answers_for_the_plug_in_of_another(phone: httpx.AsyncClient, control: FakeControl) -> None:
-    control.plug_in(UserId("u-2"), asked("u-2", plug_in="p-2"))
-    answer = await phone.post("/d/api/plug-ins/p-2/answer", json={"granted": True})
+async def test_nobody_answers_for_the_plug_in_of_another(phone: httpx.AsyncClient, w: World, question: str) -> None:
+    phone.cookies.clear()
+    await phone.post("/d/api/register", json=registration(link(w), name="Ken"))
+    answer = await phone.post(question, json={"granted": True})
     assert answer.status_code == 404
+    assert w.plug_in.permission.state is PermissionState.ASKED
 
 
 async def test_conditions_are_put_and_got(phone: httpx.AsyncClient) -> None:
@@ -181,37 +196,41 @@ def test_conditions_are_never_changed_by_going_out_and_coming_in(conditions: Con
     assert ConditionsBody.model_validate(sent).domain() == conditions
 
 
-async def test_a_known_driver_claims_the_plug_in_at_a_link(phone: httpx.AsyncClient, control: FakeControl) -> None:
-    assert (await phone.post("/d/api/claim", json={"link": LINK})).json() == {"plug_in": None}
-    control.plug_in(UserId("u-1"), asked("u-1"))
-    path_only = LINK.removeprefix("http://tidewatt.example")
-    assert (await phone.post("/d/api/claim", json={"link": path_only})).json()["plug_in"]["id"] == "p-1"
+async def test_a_known_driver_claims_the_plug_in_at_a_link(phone: httpx.AsyncClient, w: World) -> None:
+    assert (await phone.post("/d/api/claim", json={"link": link(w)})).json() == {"plug_in": None}
+    await w.plug(None)
+    await w.quiet()
+    path_only = link(w).removeprefix(ORIGIN)
+    assert (await phone.post("/d/api/claim", json={"link": path_only})).json()["plug_in"]["id"] == w.plug_in.id
 
 
-async def test_a_link_shows_its_evse_to_anybody_and_nothing_of_its_driver(
-    web: httpx.AsyncClient, control: FakeControl
-) -> None:
-    view = control.views[STATION]
-    plugged = replace(view.evses[0], plug_in=asked("u-7"))
-    control.views[STATION] = replace(view, evses=(plugged,))
-    shown = await web.get("/d/api/evse", params={"link": LINK})
-    assert shown.json() == {"station": STATION, "evse": 1, "online": True, "plugged": True, "waiting": False}
-    assert (await web.get("/d/api/evse", params={"link": "/d/e/ST-1/1?s=bad"})).status_code == 404
+async def test_a_link_shows_its_evse_to_anybody_and_nothing_of_its_driver(web: httpx.AsyncClient, w: World) -> None:
+    shown = await web.get("/d/api/evse", params={"link": link(w)})
+    free = {"station": STATION, "evse": 1, "online": True, "private": False, "plugged": False, "waiting": False}
+    assert shown.json() == free
+    await w.plug(None)
+    assert (await web.get("/d/api/evse", params={"link": link(w)})).json() == free | {"plugged": True, "waiting": True}
+    await w.person()
+    await w.system.rooms.permissions.claim(AOI, E1)
+    assert (await web.get("/d/api/evse", params={"link": link(w)})).json() == free | {"plugged": True}
+    assert (await web.get("/d/api/evse", params={"link": "/d/e/CS-1/1?s=bad"})).status_code == 404
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/d/e/ST-1/1?s=good", 200),
-        ("/d/e/ST-1/1?s=bad", 404),
-        ("/d/e/ST-1/1", 404),
-        ("/d/e/ST-1/x?s=good", 404),
+        ("", 200),
+        ("/d/e/CS-1/1?s=bad", 404),
+        ("/d/e/CS-1/1", 404),
+        ("/d/e/CS-1/x?s=bad", 404),
         ("/d/e/%3Cscript%3E/1?s=%E3%81%82", 404),
         ("/d/", 200),
     ],
 )
-async def test_the_page_behind_a_link_opens_and_echoes_nothing(web: httpx.AsyncClient, path: str, status: int) -> None:
-    answer = await web.get(path)
+async def test_the_page_behind_a_link_opens_and_echoes_nothing(
+    web: httpx.AsyncClient, w: World, path: str, status: int
+) -> None:
+    answer = await web.get(path or link(w))
     assert answer.status_code == status
     assert answer.content == (FILES / "index.html").read_bytes()
 
@@ -225,9 +244,9 @@ def test_any_text_as_a_link_is_refused_with_a_clear_error(text: str) -> None:
         assert signature.isascii()
 
 
-async def test_what_people_wrote_comes_back_as_json_text_only(web: httpx.AsyncClient) -> None:
+async def test_what_people_wrote_comes_back_as_json_text_only(web: httpx.AsyncClient, w: World) -> None:
     name = "<img src=x onerror=alert(1)>"
-    await web.post("/d/api/register", json=registration(name=name))
+    await web.post("/d/api/register", json=registration(link(w), name=name))
     state = await web.get("/d/api/state")
     assert state.json()["user"]["name"] == name
     assert state.headers["content-type"] == "application/json"
@@ -238,17 +257,17 @@ async def test_what_people_wrote_comes_back_as_json_text_only(web: httpx.AsyncCl
 
 
 @pytest.fixture
-async def server(control: FakeControl) -> AsyncIterator[HttpServer]:
-    started = await serve(build(control), "127.0.0.1", 0)
+async def server(w: World) -> AsyncIterator[HttpServer]:
+    started = await serve(application(w), "127.0.0.1", 0)
     yield started
     await started.close()
 
 
 @asynccontextmanager
-async def stream(server: HttpServer) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+async def stream(server: HttpServer, w: World) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     """The states that a registered phone is sent."""
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=10) as client:
-        assert (await client.post("/d/api/register", json=registration())).status_code == 201
+        assert (await client.post("/d/api/register", json=registration(link(w)))).status_code == 201
         async with client.stream("GET", "/d/api/events") as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             yield _states(answer)
@@ -260,31 +279,34 @@ async def _states(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
             yield json.loads(line.removeprefix("data: "))
 
 
-async def test_the_stream_tells_the_state_at_once_and_at_every_change(server: HttpServer, control: FakeControl) -> None:
+async def test_the_stream_tells_the_state_at_once_and_at_every_change(server: HttpServer, w: World) -> None:
     """P3: the terminal is told at once that the vehicle is plugged in."""
-    async with stream(server) as states:
+    async with stream(server, w) as states:
         assert (await anext(states))["plug_in"] is None
-        control.plug_in(UserId("u-1"), asked("u-1"))
-        assert (await anext(states))["plug_in"]["permission"]["state"] == "asked"
-        control.live |= {"power_w": -3000, "event_active": True}
-        control.ring(UserId("u-1"))
-        latest = await anext(states)
-        assert (latest["plug_in"]["power_w"], latest["event_active"]) == (-3000, True)
+        await w.plug(None)
+        asked = await anext(states)
+        assert asked["plug_in"]["permission"]["state"] == "asked"
+        await w.say()
+        while (await anext(states))["plug_in"]["permission"]["state"] != "granted":
+            pass
+        await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(power_import_w=3000.0))
+        while (await anext(states))["plug_in"]["power_w"] != 3000:
+            pass
 
 
-async def test_closing_the_server_ends_the_streams(control: FakeControl) -> None:
-    server = await serve(build(control), "127.0.0.1", 0)
-    async with stream(server) as states:
+async def test_closing_the_server_ends_the_streams(w: World) -> None:
+    server = await serve(application(w), "127.0.0.1", 0)
+    async with stream(server, w) as states:
         await anext(states)
         closing = asyncio.create_task(server.close())
         assert [state async for state in states] == []
         await closing
-    assert control.bells[UserId("u-1")] == set()
+    assert w.system.feed._bells == {}
 
 
-async def test_a_busy_port_is_one_clear_error(server: HttpServer, control: FakeControl) -> None:
+async def test_a_busy_port_is_one_clear_error(server: HttpServer, w: World) -> None:
     with pytest.raises(PortBusy, match=str(server.port)):
-        await serve(build(control), "127.0.0.1", server.port)
+        await serve(application(w), "127.0.0.1", server.port)
 
 
 # --- the files

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csms.domain.decision import Reason
 from csms.domain.dispatch import SetpointRecord
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import DrEventId, EvseRef, PlugInId, StationId, UserId, VehicleId
-from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting
+from csms.domain.ledger import CHARGING_STOPPED, ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting
 from csms.domain.metering import Quality, WindowEnergy
 from csms.domain.permission import PlugIn
 from csms.domain.station import SetpointDriver
@@ -22,6 +24,7 @@ from csms.domain.tariff import PriceSeries, PriceStep
 from csms.domain.units import amount_minor, round_minor
 from policies.delivery import dr_results
 from policies.flows import Flow, cuts
+from policies.payment import RULE, Command, Tariffs, capped, in_force, runs
 from policies.settlement import ledger_entries
 
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
@@ -52,7 +55,7 @@ def flow(number: int = 1, *, imported: str = "0", exported: str = "0", **changes
         quality=Quality.MEASURED,
         readings=(1, 2),
     )
-    known = Flow(plug_in=plug_in, energy=energy, tariff_per_kwh=Decimal(30), events=(), permitted=True)
+    known = Flow(plug_in=plug_in, energy=energy, tariff_per_kwh=Decimal(30), permitted=True)
     return replace(known, **changes)
 
 
@@ -90,32 +93,129 @@ def test_every_entry_leads_back_to_the_readings_it_follows_from() -> None:
     """Mission, must hold 2."""
     (sale,) = entries(flow(exported="1500.5"))
     assert sale.evidence == {
+        "rule": "metered-difference-1",
         "readings": [1, 2],
         "import_wh": "0",
         "export_wh": "1500.5",
+        "metered_wh": "-1500.5",
         "quality": "measured",
         "permitted": True,
     }
 
 
-PRICES: list[tuple[DrEvent | None, int, int]] = [
-    (None, 30, 30),
-    (event(), 42, 30),
-    (event(incentive_per_kwh=None, price_per_kwh=Decimal(50)), 50, 30),
-    (event(Direction.UP), 30, 18),
-    (event(Direction.UP, incentive_per_kwh=Decimal(99)), 30, 0),
-]
+def test_an_entry_of_an_event_names_its_setpoints_and_the_counterfactual() -> None:
+    """P19, must hold 2."""
+    (sale,) = entries(flow(exported="1500", command=commanded(counterfactual_wh=Decimal(0))))
+    assert (sale.event, sale.price_per_kwh) == ("event", 42)
+    named = {"rule": RULE, "setpoints": ["s-1", "s-2"], "counterfactual_wh": "0", "commanded_wh": "3000"}
+    assert named.items() <= sale.evidence.items()
 
 
-@pytest.mark.parametrize(("in_force", "sale_price", "purchase_price"), PRICES)
-def test_an_event_sets_the_price_of_its_own_direction(
-    in_force: DrEvent | None, sale_price: int, purchase_price: int
+def commanded(direction: Direction = Direction.DOWN, **changes: Any) -> Command:
+    """3 kWh of difference at 42 (DOWN) or 18 (UP) per kWh; the tariff is 30."""
+    made = Command(
+        event=DrEventId("event"),
+        direction=direction,
+        price_per_kwh=Decimal(42 if direction is Direction.DOWN else 18),
+        counterfactual_wh=Decimal(0),
+        commanded_wh=Decimal(3000),
+        setpoints=("s-1", "s-2"),
+    )
+    return replace(made, **changes)
+
+
+def paid(*flows: Flow) -> list[tuple[str, int, int, int]]:
+    """(part, Wh, price, yen to the user)."""
+    made = entries(*flows)
+    return [(e.cause.rpartition(":")[2], e.energy_wh, int(e.price_per_kwh), e.postings[0].amount_minor) for e in made]
+
+
+DOWN = Direction.DOWN
+UP = Direction.UP
+PAYMENTS: dict[str, tuple[Flow, list[tuple[str, int, int, int]]]] = {
+    "discharged as asked": (
+        flow(exported="2000", command=commanded()),
+        [("sale-commanded", 2000, 42, 84)],
+    ),
+    "discharged more than asked": (
+        flow(exported="4000", command=commanded()),
+        [("sale", 1000, 30, 30), ("sale-commanded", 3000, 42, 126)],
+    ),
+    "charging stopped": (
+        flow(command=commanded(counterfactual_wh=Decimal(3000))),
+        [("reward", 3000, 12, 36)],
+    ),
+    "charging lowered": (
+        flow(imported="1000", command=commanded(counterfactual_wh=Decimal(3000))),
+        [("purchase", 1000, 30, -30), ("reward", 2000, 12, 24)],
+    ),
+    "charging stopped and discharged": (
+        flow(exported="1000", command=commanded(counterfactual_wh=Decimal(1500))),
+        [("reward", 1500, 12, 18), ("sale-commanded", 1000, 42, 42)],
+    ),
+    "went on charging": (
+        flow(imported="3000", command=commanded(counterfactual_wh=Decimal(3000))),
+        [("purchase", 3000, 30, -90)],
+    ),
+    "stopped of an event that pays less than the tariff": (
+        flow(command=commanded(counterfactual_wh=Decimal(3000), price_per_kwh=Decimal(20))),
+        [],
+    ),
+    "charged as asked": (
+        flow(imported="5000", command=commanded(UP, counterfactual_wh=Decimal(2000))),
+        [("purchase", 2000, 30, -60), ("purchase-commanded", 3000, 18, -54)],
+    ),
+    "an UP event that asked for 1 Wh": (
+        flow(imported="3500", command=commanded(UP, counterfactual_wh=Decimal(3499), commanded_wh=Decimal(1))),
+        [("purchase", 3499, 30, -105), ("purchase-commanded", 1, 18, 0)],
+    ),
+    "an UP event that moved nothing": (
+        flow(imported="3500", command=commanded(UP, counterfactual_wh=Decimal(3500), commanded_wh=Decimal(0))),
+        [("purchase", 3500, 30, -105)],
+    ),
+    "an UP price above the tariff": (
+        flow(imported="3000", command=commanded(UP, price_per_kwh=Decimal(50))),
+        [("purchase-commanded", 3000, 30, -90)],
+    ),
+    "no command": (flow(imported="1000", exported="1000"), [("purchase", 1000, 30, -30), ("sale", 1000, 30, 30)]),
+    "a probe": (
+        flow(exported="500", command=commanded(event=None, price_per_kwh=Decimal(50), commanded_wh=Decimal(100))),
+        [("sale-commanded", 500, 50, 25)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("metered", "expected"), PAYMENTS.values(), ids=PAYMENTS)
+def test_what_is_paid_is_the_metered_difference_at_most_what_was_commanded(
+    metered: Flow, expected: list[tuple[str, int, int, int]]
 ) -> None:
-    """P11: the stronger the incentive, the more a sale pays and the less a purchase costs."""
-    purchase, sale = entries(flow(imported="1000", exported="1000", events=(in_force,) if in_force else ()))
-    assert (sale.price_per_kwh, purchase.price_per_kwh) == (sale_price, purchase_price)
-    down = in_force is not None and in_force.direction is Direction.DOWN
-    assert (sale.event is not None, purchase.event is not None) == (down, in_force is not None and not down)
+    """P19, A5, A12: rule metered-difference-1."""
+    assert paid(metered) == expected
+
+
+def test_a_reward_is_booked_against_an_account_of_its_own() -> None:
+    (reward,) = entries(flow(command=commanded(counterfactual_wh=Decimal(3000))))
+    assert reward.kind is EntryKind.REWARD
+    assert reward.postings == (Posting("user:user1", 36), Posting(CHARGING_STOPPED, -36))
+
+
+energies = st.decimals(0, 9000, places=1)
+
+
+@given(energies, energies, energies, energies, st.integers(0, 60), st.sampled_from([DOWN, UP]))
+def test_no_more_than_the_commanded_difference_is_ever_paid_at_an_events_price(
+    imported: Decimal, exported: Decimal, would: Decimal, asked: Decimal, price: int, direction: Direction
+) -> None:
+    """P19: nor more than was metered, nor ever at a worse price than the tariff for stopped or added charging."""
+    command = commanded(direction, counterfactual_wh=would, commanded_wh=asked, price_per_kwh=Decimal(price))
+    made = entries(flow(imported=str(imported), exported=str(exported), command=command))
+    difference = would - (imported - exported) if direction is DOWN else imported - exported - would
+    of_event = [entry for entry in made if entry.event]
+    assert sum(entry.energy_wh for entry in of_event) <= max(min(difference, asked), 0) + 1
+    for kind, metered in ((EntryKind.SALE, exported), (EntryKind.PURCHASE, imported)):
+        assert sum(entry.energy_wh for entry in made if entry.kind is kind) == round_minor(metered)
+    assert all(e.price_per_kwh <= 30 for e in made if e.kind is EntryKind.PURCHASE)
+    assert all(e.postings[0].amount_minor >= 0 for e in made if e.kind is EntryKind.REWARD)
 
 
 @pytest.mark.parametrize(
@@ -170,14 +270,24 @@ def many(rows: list[tuple[Decimal, Decimal, int]]) -> list[Flow]:
 def test_every_entry_balances_and_the_sum_of_parts_is_the_whole(
     rows: list[tuple[Decimal, Decimal, int]], currency: str
 ) -> None:
-    """Design §3: to the last Wh and the last minor unit."""
+    """Design §3, A14: to the last Wh and the last minor unit, for each plug-in by itself."""
     flows = many(rows)
     made = entries(*flows, currency=currency)
     assert all(entry.is_balanced and entry.energy_wh >= 0 for entry in made)
-    sales = [entry for entry in made if entry.kind is EntryKind.SALE]
-    assert sum(e.energy_wh for e in sales) == round_minor(sum((f.energy.export_wh for f in flows), Decimal(0)))
-    exact = sum((amount_minor(e.energy_wh, e.price_per_kwh, currency) for e in sales), Decimal(0))
-    assert owed(made)[ENERGY_BOUGHT] == -round_minor(exact)
+    for metered in flows:
+        sales = [e for e in made if e.kind is EntryKind.SALE and e.plug_in == metered.plug_in.id]
+        energy_wh = sum(e.energy_wh for e in sales)
+        assert energy_wh == round_minor(metered.energy.export_wh)
+        exact = amount_minor(energy_wh, metered.tariff_per_kwh, currency)
+        assert sum(e.postings[0].amount_minor for e in sales) == round_minor(exact)
+
+
+@given(flows_of_an_interval, amounts)
+def test_a_late_reading_of_one_user_touches_no_other(rows: list[tuple[Decimal, Decimal, int]], late: Decimal) -> None:
+    """A14: rounding stays within one plug-in and interval."""
+    before = entries(*many(rows))
+    changed = [(late, late, rows[0][2]), *rows[1:]]
+    assert {entry.user for entry in entries(*many(changed), before=before)} <= {"user0"}
 
 
 @given(flows_of_an_interval)
@@ -199,77 +309,169 @@ def test_corrections_lead_to_what_settling_at_once_would_have_given(
     assert len({(entry.cause, entry.revision) for entry in (*first, *second)}) == len(first) + len(second)
 
 
-def test_time_is_cut_at_market_intervals_events_and_price_steps() -> None:
+def test_time_is_cut_at_market_intervals_and_price_steps() -> None:
     series = PriceSeries(currency="JPY", steps=(PriceStep(START + timedelta(minutes=50), Decimal(1)),))
-    cancelled = event(ends_at=LATER + timedelta(hours=9), cancelled_at=START + timedelta(minutes=40))
     first, last = START - timedelta(minutes=7), START + timedelta(minutes=65)
-    found = cuts(first, last, timedelta(minutes=30), [cancelled], series)
+    found = cuts(first, last, timedelta(minutes=30), series)
     edges = [int((start - START).total_seconds() / 60) for start, _ in found]
-    assert edges == [-7, 0, 30, 40, 50, 60]
+    assert edges == [-7, 0, 30, 50, 60]
     assert [end for _, end in found] == [*(start for start, _ in found[1:]), last]
 
 
 def test_an_empty_stretch_of_time_has_no_cuts() -> None:
     series = PriceSeries(currency="JPY", steps=(PriceStep(START, Decimal(1)),))
-    assert cuts(START, START, timedelta(minutes=30), [], series) == ()
+    assert cuts(START, START, timedelta(minutes=30), series) == ()
 
 
-def record(
-    minute: int, counterfactual_w: int, moved_by: DrEvent | None, number: int = 1, plug: str = ""
-) -> SetpointRecord:
-    at = START + timedelta(minutes=minute)
-    return SetpointRecord(
-        id=f"{number}-{minute}",
-        evse=EvseRef(StationId(f"s{number}"), 1),
-        plug_in=PlugInId(plug or f"plug{number}"),
+# --- setpoints in force ---
+
+
+def minute(n: float) -> datetime:
+    return START + timedelta(minutes=n)
+
+
+def record(n: float, counterfactual_w: int, moved_by: DrEvent | None, **changes: Any) -> SetpointRecord:
+    """Decided and acknowledged at once, for an hour, -3 kW, unless it says otherwise."""
+    made = SetpointRecord(
+        id=f"s-{n}",
+        evse=EvseRef(StationId("s1"), 1),
+        plug_in=PlugInId("plug1"),
         transaction=None,
         event=moved_by.id if moved_by else None,
-        decided_at=at,
+        decided_at=minute(n),
+        acknowledged_at=minute(n),
         desired_w=-3000,
         counterfactual_w=counterfactual_w,
-        expires_at=at + timedelta(hours=1),
+        expires_at=minute(n + 60),
         driver=SetpointDriver.OCPP21_SETPOINT,
         reasons=(),
+        price_per_kwh=Decimal(42) if moved_by else None,
     )
+    return replace(made, **changes)
 
 
-def test_what_was_delivered_is_the_baseline_less_the_meter() -> None:
-    """The baseline is the mean over the time that setpoints held: 6 kW for 10 min, then 3 kW."""
-    asked = event()
-    records = [record(-30, 9000, None), record(0, 6000, asked), record(10, 3000, asked)]
-    (result,) = dr_results(asked, [flow(exported="1500")], records)
-    assert round(result.counterfactual_wh, 6) == 2000
-    assert (result.metered_wh, round(result.delivered_wh, 6)) == (-1500, 3500)
+def commands(
+    *records: SetpointRecord, events: Sequence[DrEvent] = (), min_sell: Decimal | None = None
+) -> list[tuple[float, float, Command | None]]:
+    """In the half hour: (from minute, to minute, command)."""
+    known = {each.id: each for each in (event(), *events)}
+    tariffs = Tariffs(tariff_per_kwh=Decimal(30), events=known, min_sell_per_kwh=min_sell)
+    found = runs(in_force(records, PlugInId("plug1")), START, END, tariffs)
+    return [
+        ((r.start - START) / timedelta(minutes=1), (r.end - START) / timedelta(minutes=1), r.command) for r in found
+    ]
+
+
+def test_setpoints_of_one_event_and_price_are_one_command() -> None:
+    """10 min of 6 + 3 kW, then 20 min of 3 + 3 kW."""
+    ((start, end, command),) = commands(record(0, 6000, event()), record(10, 3000, event()))
+    assert (start, end) == (0, 30)
+    assert command is not None
+    assert (round(command.counterfactual_wh, 6), round(command.commanded_wh, 6)) == (2000, 3500)
+    assert command.setpoints == ("s-0", "s-10")
+
+
+def test_a_setpoint_that_was_never_acknowledged_commanded_nothing() -> None:
+    """Design §4: the one before it holds until it expires."""
+    old = record(-30, 6000, None, expires_at=minute(10))
+    assert commands(old, record(0, 6000, event(), acknowledged_at=None)) == [(0, 30, None)]
+
+
+def test_a_setpoint_holds_from_its_acknowledgement_to_the_next_ones_or_its_expiry() -> None:
+    late = record(0, 0, event(), acknowledged_at=minute(5), expires_at=minute(20))
+    assert [(start, end, c is not None) for start, end, c in commands(late)] == [
+        (0, 5, False),
+        (5, 20, True),
+        (20, 30, False),
+    ]
+
+
+def test_a_watt_belongs_to_the_event_of_the_setpoint_in_force() -> None:
+    """A4: minimum sell 50, e1 pays 35, e2 pays 60; dispatched for e2, paid by e2."""
+    first, second = event(id=DrEventId("e1")), event(id=DrEventId("e2"))
+    ((_, _, command),) = commands(record(0, 0, second, price_per_kwh=Decimal(60)), events=(first, second))
+    assert command is not None
+    (sale,) = entries(flow(exported="1500", command=command))
+    assert (sale.event, sale.price_per_kwh) == ("e2", 60)
+
+
+def test_what_flows_after_a_cancellation_is_paid_at_the_price_frozen_in_the_setpoint() -> None:
+    """A11: 180 s at the tariff, below the minimum sell price."""
+    cancelled = event(cancelled_at=minute(0))
+    found = commands(record(-1, 0, cancelled), record(3, 0, None, desired_w=0), events=(cancelled,))
+    assert [(start, end, c.price_per_kwh if c else None) for start, end, c in found] == [(0, 3, 42), (3, 30, None)]
+
+
+@pytest.mark.parametrize(("min_sell", "price"), [(None, 30), (Decimal(25), 30), (Decimal(50), 50)])
+def test_a_probe_is_paid_at_the_users_own_price(min_sell: Decimal | None, price: int) -> None:
+    """A11: never below the minimum sell price, nor below the tariff."""
+    probe = record(0, 0, None, reasons=(Reason.PROBE,))
+    ((_, _, command),) = commands(probe, min_sell=min_sell)
+    assert command is not None
+    assert (command.event, command.price_per_kwh) == (None, price)
+
+
+def test_a_setpoint_stored_before_prices_were_frozen_has_its_events_price() -> None:
+    ((_, _, command),) = commands(record(0, 0, event(), price_per_kwh=None))
+    assert command is not None
+    assert command.price_per_kwh == 42
+
+
+@given(
+    st.lists(st.tuples(st.integers(-20, 40), st.none() | st.integers(0, 10), st.integers(1, 60)), max_size=8),
+)
+def test_at_any_time_one_setpoint_at_most_is_in_force(rows: list[tuple[int, int | None, int]]) -> None:
+    records = [
+        record(n, 0, event(), acknowledged_at=None if late is None else minute(n + late), expires_at=minute(n + lasts))
+        for n, late, lasts in rows
+    ]
+    found = in_force(records, PlugInId("plug1"))
+    assert all(first.end <= second.start for first, second in pairwise(found))
+    assert all(each.record.acknowledged_at == each.start and each.end <= each.record.expires_at for each in found)
+
+
+@given(st.lists(st.decimals(0, 5000, places=1), max_size=10), st.none() | st.decimals(-100, 20_000, places=1))
+def test_the_counterfactual_never_holds_more_than_the_vehicle_could_take(
+    energies: list[Decimal], room: Decimal | None
+) -> None:
+    """A6: where no state of charge was told, and the vehicle stopped by itself later."""
+    found = capped(energies, room)
+    assert len(found) == len(energies)
+    assert all(0 <= cut <= energy for cut, energy in zip(found, energies, strict=True))
+    whole = sum(energies, Decimal(0))
+    assert sum(found, Decimal(0)) == (whole if room is None else min(whole, max(room, Decimal(0))))
+
+
+# --- reports ---
+
+
+def test_what_was_delivered_is_the_frozen_counterfactual_less_the_meter() -> None:
+    """A1, A2: nothing but the setpoints' own figures: 2 kWh would have flowed in, 1.5 kWh flowed out."""
+    command = commanded(counterfactual_wh=Decimal(2000))
+    (result,) = dr_results(event(), [flow(exported="1500", command=command)])
+    assert (result.metered_wh, result.delivered_wh, result.allotted_wh, result.within_wh) == (-1500, 3500, 3000, 3000)
+
+
+def test_a_full_vehicle_that_discharges_delivers_what_its_registers_show() -> None:
+    """A1: a discharge creates no avoided charging; 244 Wh, not 6,238."""
+    (result,) = dr_results(event(), [flow(exported="244", command=commanded(commanded_wh=Decimal(6000)))])
+    assert (result.delivered_wh, result.within_wh) == (244, 244)
 
 
 def test_an_upward_event_is_delivered_by_charging() -> None:
-    asked = event(Direction.UP)
-    (result,) = dr_results(asked, [flow(imported="2500")], [record(0, 1000, asked)])
-    assert round(result.delivered_wh, 6) == 2000
-
-
-def test_what_flowed_without_a_yes_was_neither_allotted_nor_delivered() -> None:
-    """P4: also while a setpoint of the event still held."""
-    asked = event()
-    assert dr_results(asked, [flow(exported="1500", permitted=False)], [record(0, 0, asked)]) == ()
+    command = commanded(UP, counterfactual_wh=Decimal(500))
+    (result,) = dr_results(event(UP), [flow(imported="2500", command=command)])
+    assert (result.delivered_wh, result.within_wh) == (2000, 2000)
 
 
 def test_what_was_not_metered_was_not_delivered() -> None:
     """Must hold 2: a setpoint that stops charging proves nothing by itself."""
-    asked = event()
-    unknown = flow(energy=replace(flow().energy, quality=Quality.MISSING))
-    (result,) = dr_results(asked, [unknown], [record(0, 6000, asked)])
+    command = commanded(counterfactual_wh=Decimal(3000))
+    unknown = flow(energy=replace(flow().energy, quality=Quality.MISSING), command=command)
+    (result,) = dr_results(event(), [unknown])
     assert (result.counterfactual_wh, result.delivered_wh, result.quality) == (3000, 0, "missing")
 
 
-def test_what_was_allotted_is_what_setpoints_of_the_event_moved_while_they_held() -> None:
-    """G11: 10 min without the event, then 3 + 3 kW; the setpoint of a vehicle that has left counts for nobody."""
-    asked = event()
-    records = [record(-30, 9000, None), record(10, 3000, asked), record(0, 0, asked, plug="plug0")]
-    (result,) = dr_results(asked, [flow(exported="1000")], records)
-    assert round(result.allotted_wh, 6) == 2000
-
-
 def test_an_evse_that_the_event_did_not_move_has_no_result() -> None:
-    asked = event()
-    assert dr_results(asked, [flow(1), flow(2)], [record(0, 7000, None)]) == ()
+    other = commanded(event=DrEventId("other"))
+    assert dr_results(event(), [flow(1), flow(2, exported="100", command=other)]) == ()

@@ -5,7 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection
 
-from csms.domain.facts import Origin, Reading, TransactionPhase, TransactionReported
+from csms.domain.facts import (
+    IdToken,
+    Origin,
+    Reading,
+    TransactionPhase,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+)
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.store import reads
 from csms.store.facts import write_of
@@ -50,3 +58,30 @@ def test_while_it_runs_there_is_no_meter_stop_and_without_registers_none_at_all(
     store(conn, 1, TransactionPhase.UPDATED, 4000.0)
     (record,) = reads.transactions(conn)
     assert (record.meter_start_wh, record.meter_stop_wh) == (4000, None)
+
+
+def test_what_a_transaction_says_at_its_start_and_stop_counts_like_readings(conn: Connection) -> None:
+    """F3: 1.6 tells meterStart and meterStop; a session shorter than the sample interval tells nothing else."""
+    stop = AT + timedelta(seconds=95)
+    began = TransactionStarted(
+        origin=Origin(station=EVSE.station, message_id="a", received_at=AT),
+        evse=EVSE,
+        token=IdToken("CARD"),
+        at=AT,
+        meter_start_wh=1000,
+    )
+    ended = TransactionStopped(
+        origin=Origin(station=EVSE.station, message_id="b", received_at=stop),
+        transaction=TransactionId("1"),
+        at=stop,
+        meter_stop_wh=1117,
+    )
+    for fact in (began, ended):
+        _, work = write_of(fact)
+        assert work is not None
+        work(conn)
+    told = reads.readings(conn, EVSE, AT + timedelta(seconds=30), stop + timedelta(hours=1))
+    assert [(reading.reading.at, reading.reading.import_wh) for reading in told] == [(AT, 1000), (stop, 1117)]
+    assert [reading.reading.context for reading in told] == ["Transaction.Begin", "Transaction.End"]
+    assert len({reading.id for reading in told}) == 2
+    assert all(reading.is_of_transaction for reading in told)

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from csms.control.state.events import Events
+from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive
+from csms.control.state.prices import Prices
 from csms.domain.decision import Reason
-from csms.domain.dr import DrEvent
-from csms.domain.permission import PlugIn
+from csms.domain.dr import Direction, DrEvent
+from csms.domain.ids import AreaId, SiteId, UserId
+from csms.domain.permission import PlugIn, StartFailure
+from csms.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,7 @@ class DriverState:
     sell_per_kwh: Decimal | None
     currency: str
     event_active: bool
+    start_failed: StartFailure | None
 
 
 def driver_state(
@@ -42,4 +48,25 @@ def driver_state(
         sell_per_kwh=sell,
         currency=currency,
         event_active=event_active,
+        start_failed=evse.answered.start_failed if evse and evse.answered else None,
     )
+
+
+class DriverView:
+    """What each user's terminal shows, from live state, events and prices."""
+
+    def __init__(self, ground: Ground, events: Events, prices: Prices, settings: Settings) -> None:
+        self._ground = ground
+        self._events = events
+        self._prices = prices
+        self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
+        self._currency = settings.settlement.currency
+
+    def of(self, user: UserId) -> DriverState:
+        """What this user's terminal shows now; prices and events are those of the area where the vehicle is."""
+        evse, now = self._ground.live.of_user(user), self._ground.clock.now()
+        area = self._areas.get(evse.evse.site, AreaId("default")) if evse else AreaId("default")
+        tariff = self._prices.now(area) if evse else None
+        active = [event for event in self._events.open() if event.is_active(now) and event.covers(area)]
+        down = next((event for event in active if event.direction is Direction.DOWN), None)
+        return driver_state(evse, tariff, down, self._currency, event_active=bool(active))

@@ -171,6 +171,10 @@ class People:
         await self._store.writer.run(partial(work, vehicle=id_))
         self._feed.changed(user)
 
+    async def check_vehicle(self, user: UserId, id_: VehicleId) -> VehicleId:
+        """The same id. NotFound: it is none of the user's."""
+        return (await self._check_user(user, id_)).id
+
     async def _check_user(self, user: UserId, id_: VehicleId) -> Vehicle:
         found = next((each for each in await self.vehicles(user) if each.id == id_), None)
         if found is None:

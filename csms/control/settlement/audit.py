@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from csms.control.settlement.settlement import UNRATED_W, ratings
+from csms.control.settlement.known import Places
 from csms.domain.ids import EvseRef
 from csms.domain.permission import Permission, PermissionState, PlugIn
 from csms.domain.ports import Clock
@@ -38,10 +38,10 @@ async def audit(store: Store, clock: Clock) -> Audit:
     """Over every plug-in that is stored."""
     plug_ins = await store.read(partial(reads.plug_ins, limit=100_000))
     histories = await store.read(partial(reads.permission_histories, plug_ins=[plug_in.id for plug_in in plug_ins]))
-    rated = await ratings(store)
+    places = Places.of(await store.read(reads.stations), {})
     exported = 0.0
     for plug_in in plug_ins:
-        max_w = rated.get(plug_in.evse, UNRATED_W)
+        max_w = places.max_w(plug_in.evse)
         end = plug_in.unplugged_at or clock.now()
         for stretch in unpermitted(stretches(histories[plug_in.id], plug_in.plugged_at, end)):
             exported += await _exported_wh(store, plug_in.evse, stretch, max_w)

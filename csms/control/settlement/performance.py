@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import pairwise
 
@@ -15,15 +15,15 @@ from csms.domain.metering import Quality
 from csms.store import Store, reads
 from policies.delivery import dr_results
 
-LONGEST_VALIDITY = timedelta(minutes=15)
-"""A setpoint decided earlier than this before the event cannot hold in it any more."""
-
 _WORST_FIRST = (Quality.MISSING, Quality.ESTIMATED, Quality.INTERPOLATED, Quality.MEASURED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalReport:
-    """One market interval (or the part of it within the event). Energies in Wh in the event's direction."""
+    """One market interval (or the part of it within the event). Energies in Wh in the event's direction.
+
+    ``within_wh``: the part of it that was allotted, which is paid. ``shortfall_wh``: requested less that.
+    """
 
     start: datetime
     end: datetime
@@ -31,6 +31,8 @@ class IntervalReport:
     allotted_wh: int
     delivered_wh: int
     quality: str
+    within_wh: int = 0
+    shortfall_wh: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,8 @@ class EvseReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrReport:
-    """Requested, allotted and observed. ``achievement`` = delivered / requested so far, 0 before the start."""
+    """Requested, allotted and metered; energies as in ``IntervalReport``. ``achievement`` = delivered / requested so
+    far, 0 before the start. ``quality``: the worst of its parts."""
 
     event: DrEvent
     capacity_w: int
@@ -59,17 +62,19 @@ class DrReport:
     achievement: float
     intervals: tuple[IntervalReport, ...]
     evses: tuple[EvseReport, ...]
+    within_wh: int = 0
+    shortfall_wh: int = 0
+    quality: str = "missing"
 
 
 async def event_report(store: Store, settling: Settlement, event: DrEvent, now: datetime) -> DrReport:
-    """The event up to ``now``. Delivered energy is metered: the baseline less what the registers show, at vehicles
-    whose user's yes held, in the same pieces of time in which it is settled."""
+    """The event up to ``now``. Delivered energy is metered: the frozen counterfactual less what the registers show, at
+    vehicles whose user's yes held, while setpoints of the event were in force, in the pieces of time that are paid."""
     end = min(event.stops_at, now)
     shares = await store.read(partial(reads.decisions_of, event=event.id))
-    span = partial(reads.setpoints, start=event.starts_at - LONGEST_VALIDITY, end=end)
-    records = await store.read(span) if end > event.starts_at else []
+    records = await store.read(partial(reads.setpoints, event=event.id))
     found = await settling.flows(event.starts_at, end)
-    results = dr_results(event, [flow for _, flow in found], records)
+    results = dr_results(event, [flow for _, flow in found])
     edges = sorted({event.starts_at, max(end, event.starts_at), *(piece.start for piece, _ in found)})
     intervals = tuple(_intervals(event, results, edges))
     requested_wh = sum(interval.requested_wh for interval in intervals)
@@ -80,6 +85,9 @@ async def event_report(store: Store, settling: Settlement, event: DrEvent, now: 
         requested_wh=requested_wh,
         allotted_wh=sum(interval.allotted_wh for interval in intervals),
         delivered_wh=delivered_wh,
+        within_wh=sum(interval.within_wh for interval in intervals),
+        shortfall_wh=sum(interval.shortfall_wh for interval in intervals),
+        quality=_worst(result.quality for result in results),
         achievement=round(delivered_wh / requested_wh, 4) if requested_wh else 0.0,
         intervals=intervals,
         evses=tuple(_evses(event, results, records)),
@@ -89,12 +97,16 @@ async def event_report(store: Store, settling: Settlement, event: DrEvent, now: 
 def _intervals(event: DrEvent, results: Sequence[DrResult], edges: Sequence[datetime]) -> Iterable[IntervalReport]:
     for start, stop in pairwise(edges):
         inside = [result for result in results if start <= result.period_start < stop]
+        requested_wh = round(event.requested_w * _hours(start, stop))
+        within_wh = round(sum(result.within_wh for result in inside))
         yield IntervalReport(
             start=start,
             end=stop,
-            requested_wh=round(event.requested_w * _hours(start, stop)),
+            requested_wh=requested_wh,
             allotted_wh=round(sum(result.allotted_wh for result in inside)),
             delivered_wh=round(sum(result.delivered_wh for result in inside)),
+            within_wh=within_wh,
+            shortfall_wh=max(requested_wh - within_wh, 0),
             quality=_worst(result.quality for result in inside),
         )
 

@@ -10,7 +10,7 @@ import structlog
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.domain.dr import DrEvent
-from csms.domain.errors import Conflict, NotFound
+from csms.domain.errors import BadRequest, Conflict, NotFound
 from csms.domain.ids import AreaId, DrEventId
 from csms.store import reads, writes
 
@@ -37,11 +37,12 @@ class Events:
         return list(self._open.values())
 
     async def create(self, event: DrEvent) -> DrEvent:
-        """Take an event in; durable when it returns. NotFound: area without a tariff; Conflict: over already."""
+        """Take an event in; durable when it returns. BadRequest: an area without a tariff, or it is over already."""
         if unknown := event.areas - self._areas:
-            raise NotFound(f"areas: there is no [[tariff]] for {min(unknown)}", field="areas")
+            known = ", ".join(sorted(self._areas))
+            raise BadRequest(f"there is no area {min(unknown)}; the configuration has {known}", field="areas")
         if event.ends_at <= self._clock.now():
-            raise Conflict("ends_at: the event is over already; give a time in the future", field="ends_at")
+            raise BadRequest("ends_at is in the past; it must be later than now", field="ends_at")
         await self._store.writer.run(partial(writes.save_dr_event, event=event))
         self._open[event.id] = event
         log.info("dr.created", dr_event=event.id, direction=event.direction, requested_w=event.requested_w)
@@ -63,7 +64,7 @@ class Events:
     async def get(self, id_: DrEventId) -> DrEvent:
         event = self._open.get(id_) or await self._store.read(partial(reads.dr_event, id=id_))
         if event is None:
-            raise NotFound(f"there is no DR event {id_}")
+            raise NotFound(f"there is no DR event {id_}", field="event")
         return event
 
 

@@ -4,10 +4,12 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from csms.domain.answers import TokenAnswer, TokenStatus
 from csms.domain.facts import IdToken, TokenType
 from csms.domain.people import IdTokenRecord
+from csms.store import Store, writes
 
 _OPEN_TYPES = frozenset({TokenType.NONE})
 """A station that authorizes nobody says so; refusing would only stop a charge that its host wants."""
@@ -25,6 +27,11 @@ class IdTokens:
 
     def put(self, record: IdTokenRecord) -> None:
         self.records[record.token.strip().upper()] = record
+
+    async def keep(self, store: Store, record: IdTokenRecord) -> None:
+        """Add or replace a token; it is durable before it is known."""
+        await store.writer.run(partial(writes.upsert_id_token, record=record))
+        self.put(record)
 
     def find(self, token: IdToken) -> IdTokenRecord | None:
         return self.records.get(token.key)

@@ -52,6 +52,11 @@ class Prices:
             series = overlay(series, steps, until)
         return series
 
+    def now(self, area: AreaId) -> Decimal:
+        """What a kWh costs in the area at this moment."""
+        now = self._clock.now()
+        return self.series(area, now).at(now)
+
     async def put(self, area: AreaId, steps: Sequence[PriceStep], until: datetime | None) -> None:
         """Publish a series over the tariff. Raises NotFound for an area without a tariff."""
         now = self._clock.now()

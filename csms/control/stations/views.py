@@ -1,12 +1,11 @@
 """Pictures of stations for the outside."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from csms.control.state.live import EvseLive, StationLive
 from csms.domain.live import StoredStatus
-from csms.domain.permission import PlugIn
+from csms.domain.permission import PlugIn, StartFailure
 from csms.domain.station import BootState, Evse, ProbeState, SetpointDriver, Station, Version
 
 
@@ -23,6 +22,7 @@ class EvseView:
     probe: ProbeState
     level: str
     setpoint_w: int | None
+    start_failed: StartFailure | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,9 @@ class StationView:
     boot_state: BootState
     last_heard_at: datetime | None
     evses: tuple[EvseView, ...]
-    counters: Mapping[str, int]
 
 
-def station_view(live: StationLive, counters: Mapping[str, int]) -> StationView:
+def station_view(live: StationLive) -> StationView:
     """One station now."""
     return StationView(
         station=live.station,
@@ -47,7 +46,6 @@ def station_view(live: StationLive, counters: Mapping[str, int]) -> StationView:
         boot_state=live.station.boot_state,
         last_heard_at=live.last_heard_at,
         evses=tuple(evse_view(live, evse) for _, evse in sorted(live.evses.items())),
-        counters=counters,
     )
 
 
@@ -63,4 +61,5 @@ def evse_view(station: StationLive, evse: EvseLive) -> EvseView:
         probe=evse.told.probe_state,
         level=evse.told.compliance.level.value,
         setpoint_w=evse.told.setpoint.desired_w if evse.told.setpoint else None,
+        start_failed=evse.answered.start_failed if evse.answered else None,
     )

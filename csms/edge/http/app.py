@@ -1,19 +1,20 @@
-"""The FastAPI application: the API, the driver's page, health. Every response is built from the one ``Control``."""
+"""The FastAPI application: the API, the driver's page, health."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from csms.edge.http import driver, problems
+from csms.control.system import System
+from csms.edge.http import driver, driver_people, problems
 from csms.edge.http.headers import SecurityHeaders
-from csms.edge.http.limits import BodyLimit, SlidingWindow
-from csms.edge.http.ports import Control
+from csms.edge.http.limits import BodyLimit
+from csms.edge.http.rooms import served
 from csms.edge.http.routes import ROUTERS
+from csms.edge.hub import Hub
 
 
-def build(control: Control) -> FastAPI:
+def build(system: System, hub: Hub) -> FastAPI:
     """The application; ``csms.edge.http.server.serve`` runs it."""
     app = FastAPI(
         title="Tidewatt",
@@ -24,26 +25,17 @@ def build(control: Control) -> FastAPI:
         redoc_url=None,
         responses=problems.RESPONSES,
     )
-    _give_state(app, control)
+    app.state.served = served(system, hub)
     problems.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
-    for router in (health(control), *ROUTERS, driver.api, driver.pages):
+    for router in (health(system), *ROUTERS, driver.api, driver_people.api, driver.pages):
         app.include_router(router)
     app.mount("/d", StaticFiles(directory=driver.FILES), name="driver's page")
     return app
 
 
-def _give_state(app: FastAPI, control: Control) -> None:
-    security = control.settings.security
-    app.state.control = control
-    app.state.closing = asyncio.Event()
-    app.state.auth_failures = SlidingWindow(security.failures_per_minute)
-    app.state.registrations = SlidingWindow(security.registrations_per_minute)
-    app.state.running_posts = set[str]()
-
-
-def health(control: Control) -> APIRouter:
+def health(system: System) -> APIRouter:
     """Liveness and readiness, open to all, saying nothing else."""
     router = APIRouter(tags=["health"])
 
@@ -55,8 +47,6 @@ def health(control: Control) -> APIRouter:
     @router.get("/readyz", responses={503: {"model": problems.Problem}})
     async def readyz() -> Any:
         """Stations and drivers are served."""
-        return (
-            {"status": "ready"} if control.is_ready else problems.problem(503, "starting or stopping; try again soon")
-        )
+        return {"status": "ready"} if system.is_ready else problems.problem(503, "starting or stopping; try again soon")
 
     return router

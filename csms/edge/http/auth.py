@@ -13,8 +13,7 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from csms.domain.people import User
-from csms.edge.http.limits import SlidingWindow
-from csms.edge.http.ports import Control
+from csms.edge.http.rooms import ClockDep, PeopleDep, ServedDep, StoreDep
 from csms.store import reads
 
 TERMINAL_COOKIE = "tidewatt_terminal"
@@ -53,32 +52,24 @@ def token_hash(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-def control_of(request: Request) -> Control:
-    """The control that the application was built with."""
-    control: Control = request.app.state.control
-    return control
-
-
 def address_of(request: Request) -> str:
     """The caller's network address, for rate limits."""
     return request.client.host if request.client else "unknown"
 
 
-ControlDep = Annotated[Control, Depends(control_of)]
 _bearer = HTTPBearer(auto_error=False, description="A token printed by `csms token create`")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def caller_of(request: Request, control: ControlDep, bearer: Bearer) -> Caller:
+async def caller_of(request: Request, served: ServedDep, clock: ClockDep, store: StoreDep, bearer: Bearer) -> Caller:
     """The caller by its bearer token. 401 without a valid one, 429 after too many wrong ones from one address."""
-    failures: SlidingWindow = request.app.state.auth_failures
-    now, address = control.clock.now(), address_of(request)
+    failures, now, address = served.auth_failures, clock.now(), address_of(request)
     if failures.is_full(address, now):
         raise HTTPException(429, "too many wrong tokens from here; wait a minute", {"Retry-After": "60"})
     if bearer is None:
         raise _unauthorized("send Authorization: Bearer and a token from `csms token create`")
     hashed = token_hash(bearer.credentials)
-    found = await control.store.read(lambda conn: reads.api_token(conn, hashed))
+    found = await store.read(lambda conn: reads.api_token(conn, hashed))
     if found is None:
         failures.add(address, now)
         raise _unauthorized("this token is not known; make one with `csms token create`")
@@ -106,13 +97,14 @@ def requires(*scopes: Scope) -> Callable[[Caller], Caller]:
 Operator = Annotated[Caller, Depends(requires())]
 Reader = Annotated[Caller, Depends(requires(Scope.READ))]
 HostReader = Annotated[Caller, Depends(requires(Scope.READ, Scope.HOST))]
+HostWriter = Annotated[Caller, Depends(requires(Scope.HOST))]
 DriverReader = Annotated[Caller, Depends(requires(Scope.READ, Scope.DRIVER))]
 
 
-async def terminal_user(request: Request, control: ControlDep) -> User:
+async def terminal_user(request: Request, people: PeopleDep) -> User:
     """The user of the terminal that calls. 401 when it is not linked to anybody."""
     token = request.cookies.get(TERMINAL_COOKIE)
-    user = await control.user_of_terminal(token) if token else None
+    user = await people.of_terminal(token) if token else None
     if user is None:
         raise HTTPException(401, "this phone is not linked to a driver yet; open the link at the charging point")
     return user

@@ -10,16 +10,29 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse
 
 from csms import edge
+from csms.control.permission.answers import Said
+from csms.control.permission.people import Links
+from csms.control.permission.sign_up import sign_up
 from csms.domain.conditions import Pattern
 from csms.domain.errors import BadRequest, CsmsError
-from csms.domain.ids import EvseRef, PlugInId
-from csms.domain.permission import Channel, PermissionState
+from csms.domain.ids import PlugInId, VehicleId
 from csms.edge.http import links, shapes
-from csms.edge.http.auth import TERMINAL_COOKIE, ControlDep, UserDep, address_of
-from csms.edge.http.driver_state import balance_json, balance_of, default_period, plug_in_json, state_json
+from csms.edge.http.auth import TERMINAL_COOKIE, UserDep, address_of
+from csms.edge.http.driver_people import VehicleBody, same_site_json, set_terminal
+from csms.edge.http.driver_state import DriverPageDep, balance_json, balance_of, default_period, plug_in_json
 from csms.edge.http.history import history_json
 from csms.edge.http.patterns import MINE
-from csms.edge.http.ports import Control
+from csms.edge.http.rooms import (
+    ClockDep,
+    FeedDep,
+    LinksDep,
+    PeopleDep,
+    PermissionsDep,
+    RegistryDep,
+    ServedDep,
+    SettingsDep,
+    StoreDep,
+)
 from csms.edge.http.streams import stream_of
 from csms.store import reads
 
@@ -29,30 +42,21 @@ HISTORY_LIMIT = 500
 HISTORY_ENTRIES = 5_000
 
 
-async def same_site_json(request: Request) -> None:
-    """Against forged requests: only JSON, which no form of another site can send, and only from this site."""
-    if request.headers.get("sec-fetch-site", "same-origin") == "cross-site":
-        raise HTTPException(403, "this request came from another site")
-    is_json = request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
-    if request.method in {"POST", "PUT"} and not is_json:
-        raise HTTPException(415, "send Content-Type: application/json")
-
-
-async def registration_limit(request: Request, control: ControlDep) -> None:
+async def registration_limit(request: Request, served: ServedDep, clock: ClockDep) -> None:
     """429 when one address registers too many drivers."""
-    window, now, address = request.app.state.registrations, control.clock.now(), address_of(request)
+    window, now, address = served.registrations, clock.now(), address_of(request)
     if window.is_full(address, now):
         raise HTTPException(429, "too many registrations from here; wait a minute", {"Retry-After": "60"})
     window.add(address, now)
 
 
-def period_of(
-    control: ControlDep,
+async def period_of(
+    clock: ClockDep,
     start: Annotated[shapes.When | None, Query(alias="from")] = None,
     end: Annotated[shapes.When | None, Query(alias="to")] = None,
 ) -> tuple[datetime, datetime]:
     """[from, to) of the query. BadRequest when it is upside down."""
-    period = default_period(control.clock.now(), start, end)
+    period = default_period(clock.now(), start, end)
     if period[1] <= period[0]:
         raise BadRequest("`to` must be later than `from`", field="to")
     return period
@@ -65,19 +69,13 @@ api = APIRouter(prefix="/d/api", tags=["driver's page"], dependencies=[Depends(s
 pages = APIRouter(include_in_schema=False)
 
 
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
 class LinkBody(shapes.Body):
     """The link behind the EVSE's QR code, full or as path and query."""
 
     link: Annotated[str, Field(max_length=500)]
-
-
-class VehicleBody(shapes.Body):
-    """A vehicle as its driver knows it."""
-
-    name: shapes.Text
-    capacity_wh: Annotated[int, Field(ge=1_000, le=1_000_000)] = 40_000
-    max_charge_w: Annotated[int, Field(ge=100, le=1_000_000)] = 7_360
-    max_discharge_w: Annotated[int, Field(ge=0, le=1_000_000)] = 6_000
 
 
 class RegisterBody(LinkBody):
@@ -89,106 +87,134 @@ class RegisterBody(LinkBody):
 
 
 class AnswerBody(shapes.Body):
-    """Yes or no for one plug-in; without conditions the user's stored ones hold."""
+    """Yes or no for one plug-in; what is left out stays. ``pattern``: own or prepared, for this plug-in only."""
 
     granted: bool
     conditions: shapes.ConditionsBody | None = None
+    pattern: shapes.Text | None = None
+    vehicle: shapes.Name | None = None
+    stated_soc_percent: Percent | None = None
+
+    def said(self) -> Said:
+        return Said(
+            granted=self.granted,
+            conditions=self.conditions.domain() if self.conditions else None,
+            pattern=self.pattern,
+            vehicle=VehicleId(self.vehicle) if self.vehicle else None,
+            stated_soc_percent=self.stated_soc_percent,
+        )
+
+
+class SocBody(shapes.Body):
+    """The state of charge at the plug-in."""
+
+    percent: Percent
 
 
 @api.get("/evse")
-async def show_evse(control: ControlDep, link: Annotated[str, Query(max_length=500)]) -> dict[str, Any]:
-    """What anybody with the link may know: which EVSE it is, and whether a vehicle is plugged in."""
-    evse = links.evse_of(control, link)
-    view = control.station_view(evse.station)
-    plug_in = next((item.plug_in for item in view.evses if item.evse.ref == evse), None) if view else None
+async def show_evse(
+    signed: LinksDep, registry: RegistryDep, link: Annotated[str, Query(max_length=500)]
+) -> dict[str, Any]:
+    """What anybody with the link may know: which EVSE it is and, at a public one, whether a vehicle is plugged in."""
+    evse = links.evse_of(signed, link)
+    view = registry.view(evse.station)
+    found = next((item for item in view.evses if item.evse.ref == evse), None)
+    is_public = found is not None and found.evse.public
+    plug_in = found.plug_in if found is not None and is_public else None
     return {
         "station": evse.station,
         "evse": evse.evse,
-        "online": view is not None and view.online,
+        "online": view.online,
+        "private": not is_public,
         "plugged": plug_in is not None,
         "waiting": plug_in is not None and plug_in.user is None,
     }
 
 
 @api.post("/register", dependencies=[Depends(registration_limit)], status_code=201)
-async def register(control: ControlDep, body: RegisterBody, response: Response) -> dict[str, Any]:
+async def register(
+    signed: LinksDep,
+    people: PeopleDep,
+    permissions: PermissionsDep,
+    settings: SettingsDep,
+    body: RegisterBody,
+    response: Response,
+) -> dict[str, Any]:
     """A new driver in one form; the terminal is linked by its cookie. P1."""
-    evse = links.evse_of(control, body.link)
-    new = await control.register_driver(evse, body.name, body.vehicle.model_dump(), body.language)
-    response.set_cookie(
-        TERMINAL_COOKIE,
-        new.terminal_token,
-        max_age=COOKIE_AGE_S,
-        path="/d",
-        httponly=True,
-        samesite="strict",
-        secure=(control.settings.http.public_url or "").startswith("https:"),
-    )
+    evse = links.evse_of(signed, body.link)
+    new = await sign_up(people, permissions, evse, body.name, body.vehicle.domain(), body.language)
+    set_terminal(response, new.terminal_token, settings)
     return {"user": {"id": new.user.id, "name": new.user.name}, "vehicle": {"id": new.vehicle.id}}
 
 
 @api.post("/claim")
-async def claim(control: ControlDep, user: UserDep, body: LinkBody) -> dict[str, Any]:
+async def claim(signed: LinksDep, permissions: PermissionsDep, user: UserDep, body: LinkBody) -> dict[str, Any]:
     """A known driver scans the link of the EVSE where the vehicle is; `plug_in` is null when none waits there."""
-    evse: EvseRef = links.evse_of(control, body.link)
-    plug_in = await control.claim(user.id, evse)
+    plug_in = await permissions.claim(user.id, links.evse_of(signed, body.link))
     return {"plug_in": plug_in_json(plug_in) if plug_in else None}
 
 
 @api.get("/state")
-async def state(control: ControlDep, user: UserDep) -> dict[str, Any]:
+async def state(page: DriverPageDep, user: UserDep) -> dict[str, Any]:
     """Everything the page shows now."""
-    return await state_json(control, user)
+    return await page.state(user)
 
 
 @api.get("/events", response_class=EventSourceResponse)
-async def events(request: Request, control: ControlDep, user: UserDep) -> EventSourceResponse:
+async def events(
+    request: Request, page: DriverPageDep, feed: FeedDep, people: PeopleDep, served: ServedDep, user: UserDep
+) -> EventSourceResponse:
     """Server-Sent Events: `state` at once and at every change. P3."""
-    return stream_of(control, user, request.app.state.closing)
+    token = request.cookies.get(TERMINAL_COOKIE, "")
+
+    async def is_linked() -> bool:
+        return await people.of_terminal(token) is not None
+
+    return stream_of(page, feed, is_linked, user, served.closing)
 
 
 @api.post("/plug-ins/{plug_in}/answer")
-async def answer(control: ControlDep, user: UserDep, plug_in: shapes.Name, body: AnswerBody) -> dict[str, Any]:
+async def answer(permissions: PermissionsDep, user: UserDep, plug_in: shapes.Name, body: AnswerBody) -> dict[str, Any]:
     """The driver's yes or no (P4). Conditions given with a yes are kept and used again (P10)."""
-    conditions = body.conditions.domain() if body.conditions else None
-    answered = await control.answer(PlugInId(plug_in), user.id, body.granted, conditions, Channel.PAGE)
-    if conditions and answered.permission.state is PermissionState.GRANTED:
-        await control.save_pattern(user.id, Pattern(name=MINE, conditions=conditions))
-    return plug_in_json(answered)
+    return plug_in_json(await permissions.answer(PlugInId(plug_in), user.id, body.said()))
+
+
+@api.put("/plug-ins/{plug_in}/soc")
+async def state_soc(permissions: PermissionsDep, user: UserDep, plug_in: shapes.Name, body: SocBody) -> dict[str, Any]:
+    """The state of charge at the plug-in, where the station tells none. P20."""
+    return plug_in_json(await permissions.state_soc(PlugInId(plug_in), user.id, body.percent))
 
 
 @api.get("/conditions")
-async def get_conditions(control: ControlDep, user: UserDep) -> dict[str, Any]:
+async def get_conditions(page: DriverPageDep, user: UserDep) -> dict[str, Any]:
     """The user's stored conditions, or the defaults."""
-    stored: dict[str, Any] = (await state_json(control, user))["conditions"]
+    stored: dict[str, Any] = (await page.state(user))["conditions"]
     return stored
 
 
 @api.put("/conditions")
-async def put_conditions(control: ControlDep, user: UserDep, body: shapes.ConditionsBody) -> dict[str, Any]:
-    """Keep conditions for this and the next plug-ins."""
-    await control.save_pattern(user.id, Pattern(name=MINE, conditions=body.domain()))
+async def put_conditions(permissions: PermissionsDep, user: UserDep, body: shapes.ConditionsBody) -> dict[str, Any]:
+    """Keep conditions for this and the next plug-ins: the one that runs now is bound by them at once."""
+    await permissions.keep(user.id, Pattern(name=MINE, conditions=body.domain(), chosen=True))
     return shapes.conditions_json(body.domain())
 
 
 @api.get("/history")
-async def history(control: ControlDep, user: UserDep, period: PeriodDep) -> dict[str, Any]:
+async def history(store: StoreDep, user: UserDep, period: PeriodDep) -> dict[str, Any]:
     """Past plug-ins with energy and amounts, and the ledger's lines, over a period (30 days by default)."""
     start, end = period
-    found = await control.store.read(
+    found = await store.read(
         lambda conn: reads.plug_ins(conn, user=user.id, since=start, until=end, limit=HISTORY_LIMIT)
     )
-    lines = await control.store.read(
-        lambda conn: reads.ledger(conn, user=user.id, start=start, end=end, limit=HISTORY_ENTRIES)
-    )
+    lines = await store.read(lambda conn: reads.ledger(conn, user=user.id, start=start, end=end, limit=HISTORY_ENTRIES))
     return history_json(found, [entry for _, entry in lines])
 
 
 @api.get("/balance")
-async def balance(control: ControlDep, user: UserDep, period: PeriodDep) -> dict[str, Any]:
+async def balance(store: StoreDep, settings: SettingsDep, user: UserDep, period: PeriodDep) -> dict[str, Any]:
     """What was sold, bought, earned and spent over any period (P13)."""
     start, end = period
-    return balance_json(await balance_of(control, user.id, None, start, end))
+    return balance_json(await balance_of(store, settings.settlement.currency, user.id, start=start, end=end))
 
 
 @pages.get("/")
@@ -205,13 +231,13 @@ async def home() -> FileResponse:
 
 
 @pages.get("/d/e/{station}/{evse}")
-async def evse_page(request: Request, control: ControlDep) -> FileResponse:
+async def evse_page(request: Request, signed: LinksDep) -> FileResponse:
     """The same page, opened from an EVSE's link; 404 when the link does not fit, and the page says so."""
-    return FileResponse(FILES / "index.html", 200 if _is_known(control, str(request.url)) else 404)
+    return FileResponse(FILES / "index.html", 200 if _is_known(signed, str(request.url)) else 404)
 
 
-def _is_known(control: Control, link: str) -> bool:
+def _is_known(signed: Links, link: str) -> bool:
     try:
-        return links.evse_of(control, link) is not None
+        return links.evse_of(signed, link) is not None
     except CsmsError:
         return False

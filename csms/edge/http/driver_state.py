@@ -1,28 +1,58 @@
 """One user's page as JSON: what is on now, from live state, and what is kept, from the store."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from csms.control.permission.driver_view import DriverState
-from csms.domain.conditions import Conditions
+from fastapi import Depends
+
+from csms.control.permission.driver_view import DriverState, DriverView
+from csms.domain.conditions import Conditions, Pattern
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.ledger import Balance
 from csms.domain.people import User
 from csms.domain.permission import Permission, PlugIn
-from csms.edge.http.patterns import PREPARED, conditions_of
-from csms.edge.http.ports import Control
-from csms.edge.http.shapes import conditions_json, instant, pattern_json
-from csms.store import reads
+from csms.domain.ports import Clock
+from csms.edge.http.patterns import conditions_of, offered
+from csms.edge.http.rooms import ClockDep, DriverViewDep, SettingsDep, StoreDep
+from csms.edge.http.shapes import conditions_json, instant, pattern_json, vehicle_json
+from csms.store import Store, reads
 
 BALANCE_SPAN = timedelta(days=30)
 
 
-async def state_json(control: Control, user: User) -> dict[str, Any]:
-    """The body of GET /d/api/state and of every `state` event."""
-    now = control.clock.now()
-    own = tuple(await control.store.read(lambda conn: reads.patterns(conn, user.id)))
-    balance = await balance_of(control, user.id, None, now - BALANCE_SPAN, now)
-    live = control.driver_state(user.id)
+@dataclass(frozen=True, slots=True)
+class DriverPage:
+    """What a driver's page is put together from."""
+
+    store: Store
+    clock: Clock
+    view: DriverView
+    currency: str
+
+    async def state(self, user: User) -> dict[str, Any]:
+        """The body of GET /d/api/state and of every `state` event."""
+        now = self.clock.now()
+        own = tuple(await self.store.read(lambda conn: reads.patterns(conn, user.id)))
+        vehicles = await self.store.read(lambda conn: reads.vehicles(conn, user.id))
+        balance = await balance_of(self.store, self.currency, user.id, start=now - BALANCE_SPAN, end=now)
+        return {
+            **_state_json(user, now, own, balance, self.view.of(user.id)),
+            "vehicles": [vehicle_json(vehicle, user.id) for vehicle in vehicles],
+        }
+
+
+async def driver_page(store: StoreDep, clock: ClockDep, view: DriverViewDep, settings: SettingsDep) -> DriverPage:
+    """The dependency."""
+    return DriverPage(store, clock, view, settings.settlement.currency)
+
+
+DriverPageDep = Annotated[DriverPage, Depends(driver_page)]
+
+
+def _state_json(
+    user: User, now: datetime, own: tuple[Pattern, ...], balance: Balance, live: DriverState
+) -> dict[str, Any]:
     return {
         "at": instant(now),
         "user": {"id": user.id, "name": user.name, "language": user.language},
@@ -30,7 +60,7 @@ async def state_json(control: Control, user: User) -> dict[str, Any]:
         "event_active": live.event_active,
         "conditions": conditions_json(conditions_of(own) or Conditions()),
         "conditions_saved": conditions_of(own) is not None,
-        "patterns": [pattern_json(pattern) for pattern in (*own, *PREPARED)],
+        "patterns": [pattern_json(pattern) for pattern in offered(own)],
         "balance": balance_json(balance),
         "currency": live.currency,
     }
@@ -44,6 +74,7 @@ def _plug_in_json(plug_in: PlugIn, live: DriverState) -> dict[str, Any]:
         "setpoint_w": live.setpoint_w,
         "soc_percent": live.soc_percent,
         "reasons": list(live.reasons),
+        "start_failed": live.start_failed,
         "price_per_kwh": _price(live.price_per_kwh),
         "sell_per_kwh": _price(live.sell_per_kwh),
     }
@@ -58,6 +89,8 @@ def plug_in_json(plug_in: PlugIn) -> dict[str, Any]:
         "plugged_at": instant(plug_in.plugged_at),
         "unplugged_at": instant(plug_in.unplugged_at),
         "vehicle": plug_in.vehicle,
+        "stated_soc_percent": plug_in.stated_soc_percent,
+        "participating_since": instant(plug_in.participating_since),
         "permission": _permission_json(plug_in.permission),
     }
 
@@ -71,16 +104,23 @@ def _permission_json(permission: Permission) -> dict[str, Any]:
         "channel": permission.channel,
         "text_version": permission.text_version,
         "departure_at": instant(permission.departure_at),
+        "pattern": permission.pattern,
+        "revised_at": instant(permission.revised_at),
         "conditions": conditions_json(permission.conditions) if permission.conditions else None,
     }
 
 
 async def balance_of(
-    control: Control, user: UserId, vehicle: VehicleId | None, start: datetime | None, end: datetime | None
+    store: Store,
+    currency: str,
+    user: UserId,
+    vehicle: VehicleId | None = None,
+    *,
+    start: datetime | None,
+    end: datetime | None,
 ) -> Balance:
-    """A user's sums in the currency of settlement."""
-    currency = control.settings.settlement.currency
-    return await control.store.read(lambda conn: reads.balance(conn, user, vehicle, start, end, currency=currency))
+    """A user's sums in a currency; absent bounds are open."""
+    return await store.read(lambda conn: reads.balance(conn, user, vehicle, start, end, currency=currency))
 
 
 def balance_json(balance: Balance) -> dict[str, Any]:

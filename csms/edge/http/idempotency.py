@@ -9,9 +9,10 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 
 from csms.domain.errors import BadRequest, Conflict
-from csms.edge.http.auth import CallerDep, ControlDep
-from csms.edge.http.ports import Control
-from csms.store import reads, writes
+from csms.domain.ports import Clock
+from csms.edge.http.auth import CallerDep
+from csms.edge.http.rooms import ClockDep, ServedDep, StoreDep
+from csms.store import Store, reads, writes
 
 Work = Callable[[], Awaitable[Any]]
 Key = Annotated[
@@ -29,8 +30,9 @@ Key = Annotated[
 class Once:
     """One POST. Keys are the caller's own; only answers that succeeded are kept, an error may be tried again."""
 
-    def __init__(self, control: Control, running: set[str], key: str | None, fingerprint: str) -> None:
-        self._control, self._running, self._key, self._fingerprint = control, running, key, fingerprint
+    def __init__(self, store: Store, clock: Clock, running: set[str], key: str | None, fingerprint: str) -> None:
+        self._store, self._clock = store, clock
+        self._running, self._key, self._fingerprint = running, key, fingerprint
 
     async def run(self, status: int, work: Work) -> Response:
         """The JSON answer of ``work`` with ``status``, or that of its first run.
@@ -48,12 +50,12 @@ class Once:
             self._running.discard(self._key)
 
     async def _first_or_again(self, key: str, status: int, work: Work) -> Response:
-        kept = await self._control.store.read(lambda conn: reads.idempotency(conn, key))
+        kept = await self._store.read(lambda conn: reads.idempotency(conn, key))
         if kept is not None:
             return _again(kept, self._fingerprint)
         body = to_json(await work())
-        text, at = body.decode(), self._control.clock.now()
-        await self._control.store.writer.run(
+        text, at = body.decode(), self._clock.now()
+        await self._store.writer.run(
             lambda conn: writes.save_idempotency(conn, key, self._fingerprint, status, text, at)
         )
         return _json(status, body)
@@ -69,11 +71,13 @@ def _json(status: int, body: bytes) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-async def once_of(request: Request, control: ControlDep, caller: CallerDep, key: Key = None) -> Once:
+async def once_of(
+    request: Request, served: ServedDep, store: StoreDep, clock: ClockDep, caller: CallerDep, key: Key = None
+) -> Once:
     """The dependency of every POST."""
     own_key = None if key is None else f"{caller.scope}:{caller.name}:{key}"
     about = f"{request.method} {request.url.path}\n".encode() + await request.body()
-    return Once(control, request.app.state.running_posts, own_key, sha256(about).hexdigest())
+    return Once(store, clock, served.running_posts, own_key, sha256(about).hexdigest())
 
 
 OnceDep = Annotated[Once, Depends(once_of)]

@@ -1,19 +1,19 @@
-"""The link behind an EVSE's QR code: /d/e/{station}/{evse}?s=signature. V2G-27; the control signs and checks it."""
+"""The link behind an EVSE's QR code: /d/e/{station}/{evse}?s=signature. V2G-27; the room signs and checks it."""
 
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from csms.control.permission.people import Links
 from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import EvseRef
-from csms.edge.http.ports import Control
 
 
-def evse_of(control: Control, link: str) -> EvseRef:
+def evse_of(links: Links, link: str) -> EvseRef:
     """The EVSE of a full link or of its path and query.
 
     Raises BadRequest when it is no such link, NotFound when the signature does not fit.
     """
     station, evse, signature = parts(link)
-    found = control.evse_of_link(station, evse, signature)
+    found = links.evse(station, evse, signature)
     if found is None:
         raise NotFound("this link is not valid here; scan the code at the charging point again", field="link")
     return found

@@ -57,7 +57,7 @@ class HttpServer:
 
     async def close(self) -> None:
         """Lets requests under way finish, for at most ``GRACE_S``."""
-        self._app.state.closing.set()
+        self._app.state.served.closing.set()
         self._uvicorn.should_exit = True
         if self._task is not None:
             await self._task

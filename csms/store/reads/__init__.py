@@ -20,7 +20,15 @@ from csms.store.reads.permission import (
     vehicles,
     vehicles_by_id,
 )
-from csms.store.reads.settlement import balance, entries_within, ledger
+from csms.store.reads.settlement import (
+    balance,
+    entries_within,
+    first_plug_in,
+    ledger,
+    newest_reading,
+    readings_after,
+    settled_until,
+)
 from csms.store.reads.state import dr_event, dr_events, live_state, prices
 from csms.store.reads.stations import password_hash, station, stations
 from csms.store.reads.system import EarlierAnswer, api_token, idempotency, secret
@@ -35,12 +43,14 @@ __all__ = [
     "dr_event",
     "dr_events",
     "entries_within",
+    "first_plug_in",
     "id_token",
     "id_tokens",
     "idempotency",
     "last_vehicle",
     "ledger",
     "live_state",
+    "newest_reading",
     "open_plug_ins",
     "open_transactions",
     "password_hash",
@@ -51,8 +61,10 @@ __all__ = [
     "prices",
     "probes",
     "readings",
+    "readings_after",
     "secret",
     "setpoints",
+    "settled_until",
     "station",
     "stations",
     "terminal_user",

@@ -1,6 +1,6 @@
 """Transactions and meter values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, select
 
 from csms.domain.dispatch import TransactionRecord
+from csms.domain.facts import Reading
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.metering import StoredReading
 from csms.store.readings import stored_reading
@@ -104,7 +105,8 @@ def _has_gap(row: Row[Any]) -> bool:
 def readings(conn: Connection, evse: EvseRef, start: datetime, end: datetime) -> list[StoredReading]:
     """Readings of one EVSE in [start, end], by time, with the nearest before and after that have each register.
 
-    Import and export registers may come in separate readings, so up to two readings lie on either side.
+    Import and export registers may come in separate readings, so up to two readings lie on either side. The registers
+    that 1.6 tells at a transaction's start and stop count like readings (F3): see ``StoredReading``.
     """
     first, last = micros(start), micros(end)
     within = [(_M.at >= first) & (_M.at <= last)]
@@ -115,7 +117,35 @@ def readings(conn: Connection, evse: EvseRef, start: datetime, end: datetime) ->
     ids = {conn.execute(edge).scalar() for edge in edges} - {None}
     condition = (_M.station == evse.station) & (_M.evse == evse.evse) & (within[0] | _M.id.in_(ids))
     rows = conn.execute(select(METER_VALUE).where(condition).order_by(_M.at, _M.id))
-    return [stored_reading(row) for row in rows]
+    told = [*(stored_reading(row) for row in rows), *_registers_of_transactions(conn, evse, start, end)]
+    return sorted(told, key=lambda stored: stored.reading.at)
+
+
+def _registers_of_transactions(conn: Connection, evse: EvseRef, start: datetime, end: datetime) -> list[StoredReading]:
+    """Those in [start, end], with the nearest before and after of the transactions around it."""
+    around = (_T.started_at <= micros(end) + _DAY) & (_T.ended_at.is_(None) | (_T.ended_at >= micros(start) - _DAY))
+    here = (_T.station == evse.station) & (_T.evse == evse.evse) & _T.meter_start_wh.is_not(None) & around
+    told = [told for row in conn.execute(select(TRANSACTION).where(here)) for told in _start_and_stop(row)]
+    told.sort(key=lambda stored: stored.reading.at)
+    before = [stored for stored in told if stored.reading.at < start]
+    after = [stored for stored in told if stored.reading.at > end]
+    return [*before[-1:], *(stored for stored in told if start <= stored.reading.at <= end), *after[:1]]
+
+
+def _start_and_stop(row: Row[Any]) -> Iterable[StoredReading]:
+    ends = (
+        (-2 * row.id, row.started_at, row.meter_start_wh, "Transaction.Begin"),
+        (-2 * row.id - 1, row.ended_at, row.meter_stop_wh, "Transaction.End"),
+    )
+    for number, at, register_wh, context in ends:
+        if at is not None and register_wh is not None:
+            yield StoredReading(
+                id=number,
+                reading=Reading(at=instant(at), context=context, import_wh=float(register_wh)),
+                received_at=instant(row.received_at),
+                message_id="",
+                transaction=row.transaction,
+            )
 
 
 _REGISTERS = (_M.import_wh, _M.export_wh)

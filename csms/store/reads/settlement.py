@@ -8,8 +8,8 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
 
 from csms.domain.ids import DrEventId, EvseRef, PlugInId, UserId, VehicleId
-from csms.domain.ledger import Balance, EntryKind, LedgerEntry, Posting, user_account
-from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING
+from csms.domain.ledger import Balance, EntryKind, LedgerEntry, Posting, SettledUntil, user_account
+from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, METER_VALUE, PLUG_IN, SETTLEMENT_DUE, SETTLEMENT_MARK
 from csms.store.values import decimal_of, instant, micros
 
 _E = LEDGER_ENTRY.c
@@ -103,6 +103,7 @@ def balance(
     sums = _sums(conn, (_E.user == user) & (_E.currency == money) & _period(vehicle, start, end), user)
     sold_wh, earned = sums.get(EntryKind.SALE, (0, 0))
     bought_wh, credited = sums.get(EntryKind.PURCHASE, (0, 0))
+    rewarded_wh, rewarded = sums.get(EntryKind.REWARD, (0, 0))
     return Balance(
         user=user,
         vehicle=vehicle,
@@ -113,6 +114,8 @@ def balance(
         earned_minor=earned,
         bought_wh=bought_wh,
         spent_minor=-credited,
+        rewarded_wh=rewarded_wh,
+        rewarded_minor=rewarded,
     )
 
 
@@ -143,3 +146,31 @@ def _sums(conn: Connection, which: ColumnElement[bool], user: UserId) -> dict[st
         .group_by(_E.flow)
     )
     return {flow: (int(energy_wh), int(minor)) for flow, energy_wh, minor in conn.execute(query)}
+
+
+def settled_until(conn: Connection) -> SettledUntil | None:
+    """How far everything is settled; None before the first settlement."""
+    mark = conn.execute(select(SETTLEMENT_MARK)).one_or_none()
+    if mark is None:
+        return None
+    due = conn.execute(select(SETTLEMENT_DUE.c.start)).scalars()
+    return SettledUntil(
+        until=instant(mark.settled_until), due=frozenset(instant(start) for start in due), reading_id=mark.reading_id
+    )
+
+
+def newest_reading(conn: Connection) -> int:
+    """The id of the meter value stored last; 0 = none."""
+    return conn.execute(select(func.max(METER_VALUE.c.id))).scalar() or 0
+
+
+def readings_after(conn: Connection, reading_id: int) -> tuple[datetime, datetime] | None:
+    """The earliest and latest time of the meter values stored after this one."""
+    times = select(func.min(METER_VALUE.c.at), func.max(METER_VALUE.c.at)).where(METER_VALUE.c.id > reading_id)
+    first, last = conn.execute(times).one()
+    return None if first is None else (instant(first), instant(last))
+
+
+def first_plug_in(conn: Connection) -> datetime | None:
+    """When the first plug-in began."""
+    return instant(conn.execute(select(func.min(PLUG_IN.c.plugged_at))).scalar())

@@ -7,7 +7,7 @@ from csms.store.tables.columns import big, row_id
 
 
 class LedgerEntryRow(SQLModel, table=True):
-    """One entry, never changed (a trigger refuses). ``flow``: sale or purchase, also of a correction."""
+    """One entry, never changed (a trigger refuses). ``flow``: sale, purchase or reward, also of a correction."""
 
     __tablename__ = "ledger_entry"
     __table_args__ = (
@@ -48,3 +48,21 @@ class LedgerPostingRow(SQLModel, table=True):
     line: int = Field(primary_key=True)
     account: str
     amount_minor: int = big()
+
+
+class SettlementMarkRow(SQLModel, table=True):
+    """How far everything is settled: one row. ``reading_id``: the newest meter value that was counted in."""
+
+    __tablename__ = "settlement_mark"
+
+    name: str = Field(primary_key=True)
+    settled_until: int = big()
+    reading_id: int = big()
+
+
+class SettlementDueRow(SQLModel, table=True):
+    """A market interval before the mark that is to be settled again, by its start."""
+
+    __tablename__ = "settlement_due"
+
+    start: int = big(primary_key=True, sa_column_kwargs={"autoincrement": False})

@@ -21,7 +21,7 @@ from csms.store.writes.permission import (
     unshare_vehicle,
     upsert_id_token,
 )
-from csms.store.writes.settlement import post_entries
+from csms.store.writes.settlement import post_entries, save_settled
 from csms.store.writes.state import save_dr_event, save_prices
 from csms.store.writes.stations import save_boot, save_call, touch_stations, upsert_station
 from csms.store.writes.system import add_api_token, put_secret, save_idempotency
@@ -53,6 +53,7 @@ __all__ = [
     "save_prices",
     "save_probe",
     "save_setpoint",
+    "save_settled",
     "share_vehicle",
     "take_link_code",
     "touch_stations",

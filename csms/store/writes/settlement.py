@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from csms.domain.errors import Conflict
-from csms.domain.ledger import EntryKind, LedgerEntry
+from csms.domain.ledger import EntryKind, LedgerEntry, SettledUntil
 from csms.store.sql import rows_into
-from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING
+from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, SETTLEMENT_DUE, SETTLEMENT_MARK
 from csms.store.values import micros, plain_json
 
 _E = LEDGER_ENTRY.c
@@ -69,3 +69,13 @@ def _entry_row(entry: LedgerEntry) -> dict[str, Any]:
         "currency": entry.currency,
         "evidence": plain_json(dict(entry.evidence)),
     }
+
+
+def save_settled(conn: Connection, settled: SettledUntil) -> None:
+    """How far everything is settled, in place of what was said before."""
+    conn.execute(delete(SETTLEMENT_MARK))
+    mark = {"name": "energy", "settled_until": micros(settled.until), "reading_id": settled.reading_id}
+    conn.execute(SETTLEMENT_MARK.insert(), mark)
+    conn.execute(delete(SETTLEMENT_DUE))
+    if settled.due:
+        conn.execute(SETTLEMENT_DUE.insert(), [{"start": micros(start)} for start in sorted(settled.due)])

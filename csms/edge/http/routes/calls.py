@@ -8,12 +8,12 @@ from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from csms.domain.commands import CallFailed, CallOutcome, CallResult, Offline, TimedOut
-from csms.domain.errors import NotFound, StationOffline, StationSilent
+from csms.domain.errors import StationOffline, StationSilent
 from csms.domain.ids import StationId
-from csms.edge.http.auth import Caller, ControlDep, Operator
+from csms.edge.http.auth import Operator
 from csms.edge.http.idempotency import OnceDep
-from csms.edge.http.ports import Control
 from csms.edge.http.problems import Problem
+from csms.edge.http.rooms import ClockDep, RegistryDep, StationsDep, StoreDep
 from csms.edge.http.shapes import Body, Name
 from csms.store import writes
 
@@ -58,20 +58,28 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/{station}/calls", response_model=CallAnswer, response_model_exclude_none=True, responses=ANSWERS)
-async def call(control: ControlDep, caller: Operator, once: OnceDep, station: Name, body: CallBody) -> Response:
+async def call(  # noqa: PLR0913, PLR0917  what it uses, by name
+    registry: RegistryDep,
+    stations: StationsDep,
+    store: StoreDep,
+    clock: ClockDep,
+    caller: Operator,
+    once: OnceDep,
+    station: Name,
+    body: CallBody,
+) -> Response:
     """Send a call and wait for the station's own answer. 422 when the payload does not fit the version's schema."""
-    if control.station_view(StationId(station)) is None:
-        raise NotFound(f"there is no station {station}; add it with POST /api/v1/stations", field="station")
-    return await once.run(200, lambda: _call(control, caller, StationId(station), body))
+    id_ = registry.view(StationId(station)).station.id
 
+    async def work() -> dict[str, Any]:
+        outcome = await stations.call(id_, body.action, body.payload, body.timeout_s)
+        ended, at = type(outcome).__name__, clock.now()
+        await store.writer.run(
+            lambda conn: writes.save_call(conn, id_, body.action, body.payload, ended, at, caller.name)
+        )
+        return _answer(id_, outcome, body.timeout_s)
 
-async def _call(control: Control, caller: Caller, station: StationId, body: CallBody) -> dict[str, Any]:
-    outcome = await control.stations.call(station, body.action, body.payload, body.timeout_s)
-    text, at, by = type(outcome).__name__, control.clock.now(), caller.name
-    await control.store.writer.run(
-        lambda conn: writes.save_call(conn, station, body.action, body.payload, text, at, by)
-    )
-    return _answer(station, outcome, body.timeout_s)
+    return await once.run(200, work)
 
 
 def _answer(station: StationId, outcome: CallOutcome, timeout_s: float) -> dict[str, Any]:

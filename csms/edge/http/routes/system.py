@@ -1,13 +1,15 @@
 """Sites, and the figures of the whole."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter
 
-from csms.edge.http.auth import ControlDep, Reader
-from csms.edge.http.ports import Control
+from csms.control.stations.views import StationView
+from csms.edge.http.auth import Reader
+from csms.edge.http.rooms import ClockDep, RegistryDep, ReportsDep, SettingsDep, StoreDep
 from csms.settings import SiteSettings
 from csms.store import reads
 
@@ -15,18 +17,21 @@ router = APIRouter(prefix="/api/v1", tags=["system"])
 
 
 @router.get("/sites")
-async def sites(control: ControlDep, caller: Reader) -> list[SiteSettings]:
+async def sites(settings: SettingsDep, caller: Reader) -> list[SiteSettings]:
     """The tree of sites with their limits, as configured."""
-    return list(control.settings.site)
+    return list(settings.site)
 
 
 @router.get("/summary")
-async def summary(control: ControlDep, caller: Reader) -> dict[str, Any]:
+async def summary(
+    store: StoreDep, settings: SettingsDep, registry: RegistryDep, reports: ReportsDep, clock: ClockDep, caller: Reader
+) -> dict[str, Any]:
     """Counts from the store, what must be zero in it, and how it stands now (metered power, + into the vehicles)."""
-    counted = await control.store.read(reads.counts)
+    counted = await store.read(reads.counts)
     if not counted.entries:
-        counted = replace(counted, currency=control.settings.settlement.currency)
-    return {**_grouped(counted), **asdict(await control.audit()), "at": control.clock.now(), "now": _now(control)}
+        counted = replace(counted, currency=settings.settlement.currency)
+    checked = asdict(await reports.audit())
+    return {**_grouped(counted), **checked, "at": clock.now(), "now": _now(registry.views())}
 
 
 def _grouped(counted: reads.DemoCounts) -> dict[str, Any]:
@@ -41,8 +46,7 @@ def _grouped(counted: reads.DemoCounts) -> dict[str, Any]:
     }
 
 
-def _now(control: Control) -> dict[str, Any]:
-    views = control.station_views()
+def _now(views: Sequence[StationView]) -> dict[str, Any]:
     evses = [evse for view in views for evse in view.evses]
     versions = Counter(view.version.number for view in views if view.version)
     return {

@@ -7,13 +7,13 @@ from typing import Annotated, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, model_validator
 
-from csms.domain.errors import NotFound
+from csms.control.state.prices import Prices
 from csms.domain.ids import AreaId
 from csms.domain.tariff import PriceStep
-from csms.edge.http.auth import ControlDep, Operator, Reader
-from csms.edge.http.ports import Control
+from csms.edge.http.auth import Operator, Reader
+from csms.edge.http.rooms import PricesDep, SettingsDep, StoreDep
 from csms.edge.http.shapes import Body, Name, Price, When
-from csms.store import reads
+from csms.store import Store, reads
 
 router = APIRouter(prefix="/api/v1/prices", tags=["prices"])
 
@@ -56,37 +56,31 @@ class PricesOut(BaseModel):
 
 
 @router.put("/{area}")
-async def put(control: ControlDep, caller: Operator, area: Name, body: SeriesBody) -> PricesOut:
+async def put(
+    prices: PricesDep, store: StoreDep, settings: SettingsDep, caller: Operator, area: Name, body: SeriesBody
+) -> PricesOut:
     """Publish a series for an area."""
-    _check(control, area)
     steps = [PriceStep(step.starts_at, step.price_per_kwh) for step in body.steps]
-    await control.put_prices(AreaId(area), steps, body.until)
-    return await _prices(control, AreaId(area))
+    await prices.put(AreaId(area), steps, body.until)
+    return await _shown(prices, store, AreaId(area), settings.settlement.currency)
 
 
 @router.get("/{area}")
-async def one(control: ControlDep, caller: Reader, area: Name) -> PricesOut:
+async def one(prices: PricesDep, store: StoreDep, settings: SettingsDep, caller: Reader, area: Name) -> PricesOut:
     """The price now and what was published."""
-    _check(control, area)
-    return await _prices(control, AreaId(area))
+    return await _shown(prices, store, AreaId(area), settings.settlement.currency)
 
 
-async def _prices(control: Control, area: AreaId) -> PricesOut:
-    series = await control.store.read(lambda conn: reads.prices(conn, area))
-    price, currency = control.price_now(area)
+async def _shown(prices: Prices, store: Store, area: AreaId, currency: str) -> PricesOut:
+    price_now = prices.now(area)
+    series = await store.read(lambda conn: reads.prices(conn, area))
     return PricesOut(
         area=area,
         currency=currency,
-        price_now_per_kwh=price,
+        price_now_per_kwh=price_now,
         published=[Published(steps=[_step(step) for step in steps], until=until) for steps, until in series],
     )
 
 
 def _step(step: PriceStep) -> StepBody:
     return StepBody(starts_at=step.starts_at, price_per_kwh=step.price_per_kwh)
-
-
-def _check(control: Control, area: str) -> None:
-    known = [tariff.area for tariff in control.settings.tariff]
-    if area not in known:
-        raise NotFound(f"there is no area {area}; the configuration has {', '.join(known)}", field="area")

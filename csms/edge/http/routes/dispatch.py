@@ -1,5 +1,6 @@
 """DR events: ask for a change of demand, see what came of it. Requirements P11, P12, G1, G11."""
 
+from datetime import datetime
 from typing import Annotated, Self
 from uuid import uuid4
 
@@ -8,12 +9,11 @@ from pydantic import Field, model_validator
 
 from csms.control.settlement.performance import DrReport
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.errors import BadRequest
 from csms.domain.ids import AreaId, DrEventId
-from csms.edge.http.auth import ControlDep, Operator, Reader
+from csms.edge.http.auth import Operator, Reader
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
-from csms.edge.http.ports import Control
+from csms.edge.http.rooms import ClockDep, EventsDep, ReportsDep, StoreDep
 from csms.edge.http.shapes import Ident, Name, Page, Period, Price
 from csms.store import reads
 
@@ -40,37 +40,33 @@ class EventBody(Period):
 
 
 @router.post("", status_code=201, response_model=DrEvent)
-async def create(control: ControlDep, caller: Operator, once: OnceDep, body: EventBody) -> Response:
+async def create(events: EventsDep, clock: ClockDep, caller: Operator, once: OnceDep, body: EventBody) -> Response:
     """Start (or plan) a DR event."""
-    event = _event(control, body)
-    return await once.run(201, lambda: control.create_event(event))
+    event = _event(body, clock.now())
+    return await once.run(201, lambda: events.create(event))
 
 
 @router.get("")
-async def index(control: ControlDep, caller: Reader, paging: PagingDep) -> Page[DrEvent]:
+async def index(store: StoreDep, caller: Reader, paging: PagingDep) -> Page[DrEvent]:
     """All DR events, in the order of their ids."""
-    found = await control.store.read(reads.dr_events)
+    found = await store.read(reads.dr_events)
     return slice_of(found, paging, lambda event: event.id)
 
 
 @router.get("/{event}")
-async def one(control: ControlDep, caller: Reader, event: Name) -> DrReport:
+async def one(reports: ReportsDep, caller: Reader, event: Name) -> DrReport:
     """Requested, allotted and observed, per interval and per EVSE, with the reasons."""
-    return await control.event_report(DrEventId(event))
+    return await reports.of_event(DrEventId(event))
 
 
 @router.delete("/{event}")
-async def cancel(control: ControlDep, caller: Operator, event: Name) -> DrEvent:
+async def cancel(events: EventsDep, caller: Operator, event: Name) -> DrEvent:
     """Cancel an event: it ends now, what was delivered stays delivered and paid."""
-    return await control.cancel_event(DrEventId(event))
+    return await events.cancel(DrEventId(event))
 
 
-def _event(control: Control, body: EventBody) -> DrEvent:
-    now = control.clock.now()
-    if body.ends_at <= now:
-        raise BadRequest("ends_at is in the past; it must be later than now", field="ends_at")
+def _event(body: EventBody, now: datetime) -> DrEvent:
     areas = frozenset(AreaId(area) for area in (*body.areas, *([body.region] if body.region else [])))
-    _check_areas(control, areas)
     return DrEvent(
         id=DrEventId(uuid4().hex),
         direction=body.direction,
@@ -82,10 +78,3 @@ def _event(control: Control, body: EventBody) -> DrEvent:
         price_per_kwh=body.price_per_kwh,
         created_at=now,
     )
-
-
-def _check_areas(control: Control, areas: frozenset[AreaId]) -> None:
-    known = {tariff.area for tariff in control.settings.tariff}
-    if unknown := sorted(areas - known):
-        remedy = f"the configuration has {', '.join(sorted(known))}"
-        raise BadRequest(f"there is no area {unknown[0]}; {remedy}", field="areas")

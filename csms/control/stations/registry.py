@@ -1,0 +1,97 @@
+"""The provisioned stations: added, changed, shown. Requirement G4; scenario 3 of the test cases."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from csms.control.state import changes
+from csms.control.state.ground import Ground
+from csms.control.state.live import StationLive
+from csms.control.stations.admission import Admission, hash_password
+from csms.control.stations.setup import QuirksFor
+from csms.control.stations.views import StationView, station_view
+from csms.domain.commands import Trigger, TriggerKind
+from csms.domain.errors import BadRequest, Conflict, NotFound
+from csms.domain.ids import EvseRef, SiteId, StationId
+from csms.domain.ports import Stations
+from csms.domain.station import BootState, Evse, Station
+from csms.store import writes
+
+log = structlog.get_logger()
+
+
+class Registry:
+    """Which stations there are. What it says is durable when it returns."""
+
+    def __init__(
+        self, ground: Ground, stations: Stations, admission: Admission, quirks_for: QuirksFor, sites: Iterable[SiteId]
+    ) -> None:
+        self._ground = ground
+        self._live = ground.live
+        self._stations = stations
+        self._admission = admission
+        self._quirks_for = quirks_for
+        self._sites = tuple(sites)
+
+    def view(self, id_: StationId) -> StationView:
+        """One station now. Raises NotFound."""
+        return station_view(self._station(id_))
+
+    def views(self) -> list[StationView]:
+        """All stations now."""
+        return [station_view(live) for live in self._live.stations.values()]
+
+    async def add(self, station: Station, password: str) -> StationView:
+        """Provision a station. Conflict: it exists; BadRequest: an unknown site, or the password."""
+        if station.id in self._live.stations:
+            raise Conflict(f"station {station.id} exists already", field="id")
+        if station.site not in self._sites:
+            known = ", ".join(self._sites)
+            raise BadRequest(f"there is no site {station.site}; the configuration has {known}", field="site")
+        await self._save(station, password)
+        added = self._live.add(station, self._quirks_for(None, station))
+        self._ground.emit(changes.FleetChanged(added))
+        return station_view(added)
+
+    async def change(
+        self, id_: StationId, registration: BootState | None, password: str | None, evses: Sequence[Evse]
+    ) -> StationView:
+        """Change what is given; ``evses``: those that are to be different. NotFound: no such station or EVSE.
+
+        A station whose registration changed is asked to boot, so that it hears of it.
+        """
+        live = self._station(id_)
+        await self._save(_changed(live.station, registration, evses), password)
+        is_new = registration not in {None, live.station.registration}
+        self._live.add(_changed(live.station, registration, evses), live.quirks)
+        if password:
+            self._admission.forget(id_)
+        if is_new:
+            self._ground.spawn(self._ask_to_boot(id_))
+        return station_view(live)
+
+    async def _save(self, station: Station, password: str | None) -> None:
+        hashed = hash_password(password) if password else None
+        work = partial(writes.upsert_station, station=station, password_hash=hashed)
+        await self._ground.store.writer.run(work)
+
+    async def _ask_to_boot(self, id_: StationId) -> None:
+        boot = Trigger(evse=EvseRef(id_, 0), kind=TriggerKind.BOOT)
+        log.info("station.asked", station=id_, outcome=repr(await self._stations.send(boot)))
+
+    def _station(self, id_: StationId) -> StationLive:
+        live = self._live.station(id_)
+        if live is None:
+            raise NotFound(f"there is no station {id_}; add it with POST /api/v1/stations", field="station")
+        return live
+
+
+def _changed(station: Station, registration: BootState | None, evses: Sequence[Evse]) -> Station:
+    """Taken of what the station is now: it may have shown another EVSE, or booted, while the change was stored."""
+    wanted = {evse.ref: evse for evse in evses}
+    if missing := wanted.keys() - {evse.ref for evse in station.evses}:
+        raise NotFound(f"station {station.id} has no EVSE {min(missing).evse}", field="evses")
+    kept = tuple(wanted.get(evse.ref, evse) for evse in station.evses)
+    return replace(station, registration=registration or station.registration, evses=kept)

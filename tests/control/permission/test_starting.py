@@ -9,7 +9,7 @@ import pytest
 from csms.control.permission.answers import Said
 from csms.control.state.profiles import profile_of
 from csms.domain.commands import Accepted, ApplySetpoint, Command, Outcome, Rejected, StartTransaction
-from csms.domain.permission import PermissionState
+from csms.domain.permission import PermissionState, StartFailure
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, ConnectorStatus, HoldMethod, Quirks
 from tests.control.kit import AOI, CARD, E1, KEN, World, state_of, station, until, world
@@ -219,3 +219,78 @@ async def test_two_users_at_one_station_are_started_each_at_their_evse(tmp_path:
         for sent in starts(w):
             await w.take(w.started(sent.token, sent.evse))
         assert [evse.plug_in.user for evse in w.station.evses.values() if evse.plug_in] == [AOI, KEN]
+
+
+async def test_the_driver_is_told_why_nothing_flows_after_the_last_try(tmp_path: Path) -> None:
+    """F5: and the operator sees it; a new yes is worth new tries."""
+    async with world(tmp_path) as w:
+        w.stations.answer = lambda command: Rejected("busy") if isinstance(command, StartTransaction) else Accepted()
+        await w.person()
+        await w.plug()
+        await w.say()
+        with w.system.feed.subscribe(AOI) as bell:
+            for _ in range(3):
+                await swept(w, 30)
+            await asyncio.wait_for(bell.wait(), 1)
+        assert w.system.driver_view.of(AOI).start_failed is StartFailure.REJECTED
+        (view,) = w.system.registry.views()
+        assert view.evses[0].start_failed is StartFailure.REJECTED
+        await w.say()
+        assert w.system.driver_view.of(AOI).start_failed is None
+
+
+async def test_a_start_that_is_accepted_and_never_comes_is_told_as_such(w: World) -> None:
+    """F5, V2G-32."""
+    await w.plug()
+    await w.say()
+    for _ in range(2):
+        await swept(w, 30)
+    assert w.system.driver_view.of(AOI).start_failed is None
+    await swept(w, 30)
+    assert w.system.driver_view.of(AOI).start_failed is StartFailure.NOT_STARTED
+
+
+async def test_what_runs_has_no_start_under_way_and_none_that_failed(w: World) -> None:
+    """V2G-32: a late transaction is a success all the same."""
+    await w.plug()
+    await w.say()
+    for _ in range(3):
+        await swept(w, 30)
+    await w.take(w.started(starts(w)[-1].token))
+    answer = w.evse.answered
+    assert answer is not None
+    assert (answer.start, answer.start_failed) == (None, None)
+
+
+async def test_a_station_that_starts_anew_is_worth_new_tries(w: World) -> None:
+    """F6."""
+    await w.plug()
+    await w.say()
+    for _ in range(4):
+        await swept(w, 30)
+    assert await swept(w) == 3
+    await w.take(w.boot())
+    assert await swept(w) == 4
+    assert w.system.driver_view.of(AOI).start_failed is None
+
+
+async def test_a_vehicle_whose_station_lost_its_power_is_started_again(w: World) -> None:
+    """F6: the transaction that was cut off was ended by nobody."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    count = await swept(w)
+    await w.take(w.boot(), w.ended(1))
+    assert await swept(w) == count + 1
+
+
+async def test_what_its_user_stopped_long_after_a_power_cycle_stays_stopped(w: World) -> None:
+    """F6, P4."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    count = await swept(w)
+    await w.take(w.boot())
+    w.clock.pass_(600)
+    await w.take(w.ended(1))
+    assert await swept(w) == count

@@ -341,14 +341,14 @@ def test_the_next_vehicle_inherits_nothing(t: Track) -> None:
     list(unplug(t.evse, t.now))
     t.tell(t.status(S_.PREPARING))
     e = t.evse
-    assert (e.transaction, e.authorized, e.needs, e.soc_percent, e.start, e.is_over) == (
+    assert (e.run.transaction, e.run.authorized, e.meter.needs, e.soc_percent, e.answered) == (
         None,
         False,
         None,
         None,
         None,
-        False,
     )
+    assert not e.is_over
 
 
 def test_a_state_of_charge_that_jumps_is_rejected(t: Track) -> None:
@@ -396,7 +396,7 @@ def test_two_evses_never_mix() -> None:
     t.stop(7)
     other = t.live.find(E2)
     assert other is not None
-    assert (other.transaction, other.power_w, other.soc_percent) == ("8", 2000, 70.0)
+    assert (other.run.transaction, other.power_w, other.soc_percent) == ("8", 2000, 70.0)
     assert (t.evse.run.transaction, t.evse.soc_percent) == (None, None)
 
 

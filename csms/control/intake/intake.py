@@ -123,14 +123,21 @@ class Intake:
         def committed(result: Any) -> None:
             done(self._answer(fact, result, token))
             self._note_readings(fact)
-            accepted = token is None or token.status is TokenStatus.ACCEPTED
-            self._follow_up(projection.apply(self._live, fact, changes.Committed(result, accepted)))
+            self._follow_up(projection.apply(self._live, fact, self._committed(fact, result, token)))
             self._note_parked(fact, result)
 
         if rows or work:
             self._store.writer.put(Write(rows, work, committed, partial(self._quarantined, fact, done, transaction)))
         else:  # nothing to keep: an Authorize says no more than the transaction after it
             committed(None)
+
+    def _committed(self, fact: StationFact, result: Any, answer: TokenAnswer | None) -> changes.Committed:
+        token = getattr(fact, "token", None)
+        if answer is None or token is None:
+            return changes.Committed(result)
+        record = self._tokens.find(token)
+        holder = record.user if record else None
+        return changes.Committed(result, answer.status is TokenStatus.ACCEPTED, holder, answer.group)
 
     def _quarantined(
         self, fact: StationFact, done: Callable[[Answer], None], transaction: int | None, error: Exception
@@ -171,7 +178,8 @@ class Intake:
         def ended(closed: tuple[TransactionId, ...]) -> None:
             for transaction in closed:
                 if evse := self._live.of_transaction(started.origin.station, transaction):
-                    self._follow_up(transactions.end(evse, self._clock.now()))
+                    now = self._clock.now()
+                    self._follow_up(transactions.end(evse, now, now))
 
         return ended
 
@@ -209,11 +217,30 @@ class Intake:
         work = partial(writes.adopt_transaction, evse=evse.ref, transaction=change.transaction, at=at)
         self._store.writer.put(Write((), work, kept))
 
+    def keep_presumed(self, change: changes.Presumed) -> None:
+        """The end that nobody told of is kept as provisional: the real one replaces it when it comes."""
+        station = change.evse.ref.station
+        log.warning("transaction.presumed_ended", station=station, transaction=change.transaction, why=change.why)
+        self._ground.put(
+            writes.presume_ended, station=station, transaction=change.transaction, at=change.at, why=change.why
+        )
+
+    def denied(self, change: changes.Denied) -> None:
+        """The station was asked, and says that the transaction does not run."""
+        why = "the station says that it does not run"
+        self._follow_up(transactions.presume_over(change.evse, change.transaction, self._clock.now(), why))
+
+    def left(self, change: changes.Unplugged) -> None:
+        """A plug-in that ended before anybody looked up whose card it was is its card's user's (F3)."""
+        plug_in = change.plug_in
+        if plug_in.user is None and plug_in.transaction is not None:
+            self._ground.put(writes.give_to_card, plug_in=plug_in.id)
+
     def sweep(self, evse: EvseLive, now: datetime, gone_after: timedelta) -> None:
         """End the plug-in of a connector that has been free for long enough to be believed."""
         since = evse.cable.available_since
         if since is not None and now - since >= gone_after:
-            self._follow_up(cables.unplug(evse, now))
+            self._follow_up(cables.unplug(evse, evse.cable.free_at or now))
 
     def connected(self, station: StationId, version: Version) -> None:
         live = self._live.station(station)

@@ -61,6 +61,8 @@ class Permissions:
             unasked = on_plug_in(plug_in, None, self._clock.now(), self._rules.question_timeout_s)
             evse.answer = Answer(plug_in=plug_in.id, permission=unasked)
         self._save(evse)
+        if change.by is not None:
+            return  # whoever's token it is comes with it; nobody who may be expected there is meant (B1)
         user = self._expected_at(evse)
         if user is not None:
             self._seek(evse, user, None)

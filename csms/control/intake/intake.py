@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from csms.control.intake import cables, projection, transactions
-from csms.control.intake.clock_offset import ClockOffset, corrected
+from csms.control.intake.clock_offset import ClockOffset, dated
 from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
 from csms.control.state import changes
 from csms.control.state.ground import Ground
@@ -94,8 +94,9 @@ class Intake:
             done(TimeAnswer(self._clock.now()))
             return
         offset = self._offsets.get(origin.station) or self._offsets.setdefault(origin.station, ClockOffset())
-        _note_clock(fact, offset)
-        fact = corrected(fact, offset)
+        if type(fact) is Booted:
+            offset.forget()
+        fact = dated(fact, offset)
         if type(fact) in FREQUENT:
             self._keep(fact, done)
         else:
@@ -273,27 +274,6 @@ class Intake:
 
     def boot_answer(self, result: BootState) -> BootAnswer:
         return BootAnswer(state=result, now=self._clock.now(), interval_s=self._heartbeat_interval_s)
-
-
-def _note_clock(fact: StationFact, offset: ClockOffset) -> None:
-    if type(fact) is Booted:
-        offset.forget()
-    said_at = _said_at(fact)
-    if said_at is not None and said_at != fact.origin.received_at:  # equal: it gave no time of its own
-        offset.note(said_at, fact.origin.received_at, is_live=type(fact) in _NEVER_QUEUED)
-
-
-def _said_at(fact: StationFact) -> datetime | None:
-    """The station's time of a message that came at once, as far as the message itself tells."""
-    if type(fact) is StatusReported:
-        return fact.at
-    if type(fact) is TransactionReported:
-        return None if fact.offline else fact.at
-    readings = getattr(fact, "readings", ())
-    return readings[-1].at if readings else None
-
-
-_NEVER_QUEUED = frozenset({StatusReported, TransactionReported})
 
 
 def _is_bad_start(fact: StationFact) -> bool:

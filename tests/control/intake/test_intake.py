@@ -172,15 +172,6 @@ async def test_a_fact_of_a_station_that_is_gone_is_dropped(w: World) -> None:
     assert answers == []
 
 
-async def test_readings_are_stored_at_our_time_when_the_stations_clock_is_an_hour_off(w: World) -> None:
-    """V2G-60."""
-    hour = timedelta(hours=1)
-    await w.take(w.status(ConnectorStatus.PREPARING, at=START - hour))
-    await w.take(w.metered(at=START - hour + timedelta(seconds=3), import_wh=5.0))
-    stored = await w.store.read(partial(reads.readings, evse=E1, start=START - hour, end=START + hour))
-    assert [found.reading.at for found in stored] == [START + timedelta(seconds=3)]
-
-
 async def test_readings_from_the_queue_keep_their_time(w: World) -> None:
     """V2G-60: whoever was offline for an hour has no slow clock."""
     times = [START - timedelta(minutes=60 - n) for n in range(20)]

@@ -55,24 +55,30 @@ def keep_registers(conn: Connection, transaction: Row[Any], origin: Origin) -> N
     rows_into(conn, METER_VALUE, reading_rows(origin, transaction.evse, id_, (begin, end)))
 
 
-def keep_past_plug_in(conn: Connection, station: StationId, transaction: str) -> None:
-    """A transaction that began and ended while nobody heard of it was a plug-in: its card's user's, at the times the
+def keep_past_plug_in(conn: Connection, station: StationId, transaction: str) -> tuple[datetime, datetime] | None:
+    """From when to when a transaction ran, once it is over.
+
+    A transaction that began and ended while nobody heard of it was a plug-in: its card's user's, at the times the
     station says (F3). One that lies within a plug-in that was seen adds none."""
     here = (_T.station == station) & (_T.transaction == transaction)
     row = conn.execute(select(TRANSACTION).where(here).order_by(_T.generation.desc()).limit(1)).one()
-    if row.started_at is None or row.ended_at is None or row.provisional or row.evse is None or row.token is None:
-        return
-    if _is_seen(conn, row):
-        return
+    if row.started_at is None or row.ended_at is None:
+        return None
+    if row.evse is not None and row.token is not None and not row.provisional and not _is_seen(conn, row):
+        _keep_plug_in(conn, row)
+    return instant(row.started_at), instant(row.ended_at)
+
+
+def _keep_plug_in(conn: Connection, row: Row[Any]) -> None:
     owner = _owner(conn, row.token)
     plug_in = {
         "id": PlugInId(f"{instant(row.started_at):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"),
-        "station": station,
+        "station": row.station,
         "evse": row.evse,
         "connector": row.connector or 1,
         "plugged_at": row.started_at,
         "unplugged_at": row.ended_at,
-        "transaction": transaction,
+        "transaction": row.transaction,
         "permission_state": PermissionState.EXPIRED.value,
         "text_version": "1",
         **owner,
@@ -117,13 +123,10 @@ def give_to_card(conn: Connection, plug_in: PlugInId) -> None:
         conn.execute(update(PLUG_IN).where(_P.id == plug_in).values(**owner))
 
 
-def presume_ended(
-    conn: Connection, station: StationId, transaction: TransactionId, at: datetime, why: str = "presumed"
-) -> bool:
+def presume_ended(conn: Connection, station: StationId, transaction: TransactionId, at: datetime, why: str) -> bool:
     """End a transaction whose end nobody reported, on evidence such as a new start at its EVSE (field lesson 13).
 
     Provisional: the real stop or Ended replaces it when it comes. False when it has ended already or is unknown.
     """
     running = update(TRANSACTION).where(_T.station == station, _T.transaction == transaction, _T.ended_at.is_(None))
-    reason = f"presumed: {why}"
-    return conn.execute(running.values(ended_at=micros(at), provisional=True, stopped_reason=reason)).rowcount == 1
+    return conn.execute(running.values(ended_at=micros(at), provisional=True, stopped_reason=why)).rowcount == 1

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from csms.domain.errors import Conflict
-from csms.domain.facts import TransactionStarted, TransactionStopped
-from csms.domain.ids import EvseRef, StationId, TransactionId
+from csms.domain.facts import Origin, TransactionStarted, TransactionStopped
+from csms.domain.ids import EvseRef, TransactionId
 from csms.store.past import keep_registers, presume_others_ended
 from csms.store.readings import reading_rows
 from csms.store.sequence import reserve_transaction_ids
@@ -83,10 +83,10 @@ def adopt(conn: Connection, evse: EvseRef, transaction: TransactionId, at: datet
     return known is not None and known.ended_at is None and known.evse == evse.evse
 
 
-def issue(conn: Connection, station: StationId, transaction: int, at: datetime, why: str) -> int:
-    """Keep an id that a station is given for a start that nobody could read or store; it names no transaction."""
-    row = {"station": station, "transaction": str(transaction), "why": why, "at": micros(at)}
-    insert_new(conn, ISSUED_ID, row)
+def issue(conn: Connection, origin: Origin, transaction: int, why: str) -> int:
+    """Keep an id that a station is given for a start that nobody could read or store; it names no transaction yet."""
+    row = {"station": origin.station, "transaction": str(transaction), "message_id": origin.message_id, "why": why}
+    insert_new(conn, ISSUED_ID, row | {"at": micros(origin.received_at)})
     return transaction
 
 

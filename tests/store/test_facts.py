@@ -257,7 +257,11 @@ def test_a_presumed_end_holds_until_the_real_one_comes(conn: Connection) -> None
     take(conn, started(), *session_of_events(4)[:3], transaction=7)
     seven = TransactionId("7")
     with conn.begin():
-        assert [writes.presume_ended(conn, S, id_, at(2.5)) for id_ in (seven, TX, TX)] == [True, True, False]
+        assert [writes.presume_ended(conn, S, id_, at(2.5), "evidence") for id_ in (seven, TX, TX)] == [
+            True,
+            True,
+            False,
+        ]
     assert reads.open_transactions(conn) == []
     assert all(record.incomplete for record in reads.transactions(conn))
     take(conn, stopped(7), session_of_events(4)[3])

@@ -31,6 +31,7 @@ from csms.domain.answers import (
     TokenStatus,
     TransactionAnswer,
 )
+from csms.domain.errors import Conflict, NotFound
 from csms.domain.facts import (
     AuthorizeAsked,
     Booted,
@@ -41,6 +42,7 @@ from csms.domain.facts import (
     StationFact,
     StatusesReported,
     StatusReported,
+    TransactionPhase,
     TransactionReported,
     TransactionStarted,
     TransactionStopped,
@@ -48,10 +50,13 @@ from csms.domain.facts import (
 )
 from csms.domain.ids import StationId, TransactionId
 from csms.domain.station import BootState, Version
-from csms.store import Write, writes
+from csms.store import Write, reads, writes
 from csms.store.facts import write_of
 
 log = structlog.get_logger()
+
+CATCH_UP = timedelta(days=2)
+"""Transactions that ended so long before the start are looked at again."""
 
 INVALID = TokenAnswer(status=TokenStatus.INVALID)
 ACKNOWLEDGED = Acknowledged()
@@ -79,6 +84,11 @@ class Intake:
         """Reserve the first ids for 1.6 transactions."""
         first = await self._store.writer.run(partial(writes.reserve_transaction_ids, count=IDS_PER_BLOCK))
         self._ids.feed(first, IDS_PER_BLOCK)
+
+    async def catch_up(self) -> None:
+        """What follows from transactions that ended right before a crash."""
+        since = self._clock.now() - CATCH_UP
+        await self._store.writer.run(partial(writes.keep_past_plug_ins, since=since))
 
     @property
     def is_full(self) -> bool:
@@ -126,6 +136,8 @@ class Intake:
             self._note_readings(fact)
             self._follow_up(projection.apply(self._live, fact, self._committed(fact, result, token)))
             self._note_parked(fact, result)
+            if (over := _ended(fact, result)) is not None:
+                self._look_back(fact.origin.station, over)
 
         if rows or work:
             self._store.writer.put(Write(rows, work, committed, partial(self._quarantined, fact, done, transaction)))
@@ -145,7 +157,10 @@ class Intake:
     ) -> None:
         """It is kept raw: confirmed all the same, or the station would send it for ever (V2G-39)."""
         log.error("fact.quarantined", station=fact.origin.station, fact=type(fact).__name__, error=str(error))
-        done(self._answer(fact, BootState.PENDING if isinstance(fact, Booted) else transaction, INVALID))
+        if transaction is None:
+            return done(self._answer(fact, BootState.PENDING if isinstance(fact, Booted) else None, INVALID))
+        issue = partial(writes.issue_transaction_id, origin=fact.origin, transaction=transaction, why=str(error))
+        return self._store.writer.put(Write((), issue, lambda issued: done(self._answer(fact, issued, INVALID))))
 
     def _note_readings(self, fact: StationFact) -> None:
         """Say which time is known better now: from the reading before to the newest, or from a late one on."""
@@ -176,20 +191,33 @@ class Intake:
             self._store.writer.put(Write((), partial(writes.reconcile_stops, station=station), self._closed(fact)))
 
     def _closed(self, started: TransactionStarted) -> Callable[[tuple[TransactionId, ...]], None]:
+        station = started.origin.station
+
         def ended(closed: tuple[TransactionId, ...]) -> None:
+            now = self._clock.now()
             for transaction in closed:
-                if evse := self._live.of_transaction(started.origin.station, transaction):
-                    now = self._clock.now()
+                if evse := self._live.of_transaction(station, transaction):
                     self._follow_up(transactions.end(evse, now, now))
+                self._look_back(station, transaction)
 
         return ended
+
+    def _look_back(self, station: StationId, transaction: TransactionId) -> None:
+        """A transaction is over: a plug-in that nobody saw is kept, and all of its time is settled again (F3)."""
+
+        def kept(span: tuple[datetime, datetime] | None) -> None:
+            if span is not None:
+                self._ground.emit(changes.EnergyKnown(*span))
+
+        work = partial(writes.keep_past_plug_in, station=station, transaction=transaction)
+        self._store.writer.put(Write((), work, kept))
 
     def _write_of(self, fact: StationFact, transaction: int | None) -> tuple[Any, Any]:
         rows, work = write_of(fact, transaction=transaction)
         if isinstance(fact, Booted):
             return rows, self._boot(fact)
         if transaction is not None and work is None:
-            return rows, lambda _conn: transaction
+            return rows, partial(writes.issue_transaction_id, origin=fact.origin, transaction=transaction, why="unread")
         return rows, work
 
     def _boot(self, fact: Booted) -> Callable[[Any], BootState]:
@@ -223,8 +251,28 @@ class Intake:
         station = change.evse.ref.station
         log.warning("transaction.presumed_ended", station=station, transaction=change.transaction, why=change.why)
         self._ground.put(
-            writes.presume_ended, station=station, transaction=change.transaction, at=change.at, why=change.why
+            writes.presume_ended,
+            station=station,
+            transaction=change.transaction,
+            at=change.at,
+            why=f"presumed: {change.why}",
         )
+
+    async def close_transaction(self, station: StationId, transaction: TransactionId, by: str, why: str) -> None:
+        """End by hand a transaction that will not end by itself; durable when it returns. The station's own stop still
+        replaces this end when it comes. NotFound: no such transaction; Conflict: it has ended."""
+        now = self._clock.now()
+        record = await self._store.read(partial(reads.transaction, station=station, id=transaction))
+        if record is None:
+            raise NotFound(f"station {station} has no transaction {transaction}")
+        reason = f"closed by {by}: {why}"
+        work = partial(writes.presume_ended, station=station, transaction=transaction, at=now, why=reason)
+        if not await self._store.writer.run(work):
+            raise Conflict(f"transaction {transaction} has ended already")
+        log.warning("transaction.closed", station=station, transaction=transaction, by=by, why=why)
+        if evse := self._live.of_transaction(station, transaction):
+            self._follow_up(transactions.end(evse, now, now))
+        self._look_back(station, transaction)
 
     def denied(self, change: changes.Denied) -> None:
         """The station was asked, and says that the transaction does not run."""
@@ -274,6 +322,15 @@ class Intake:
 
     def boot_answer(self, result: BootState) -> BootAnswer:
         return BootAnswer(state=result, now=self._clock.now(), interval_s=self._heartbeat_interval_s)
+
+
+def _ended(fact: StationFact, result: Any) -> TransactionId | None:
+    """The transaction that a fact has ended, or tells of afterwards."""
+    if isinstance(fact, TransactionStopped):
+        ended: TransactionId | None = result
+        return ended
+    is_past = isinstance(fact, TransactionReported) and (fact.phase is TransactionPhase.ENDED or fact.offline)
+    return fact.transaction if isinstance(fact, TransactionReported) and is_past and result else None
 
 
 def _is_bad_start(fact: StationFact) -> bool:

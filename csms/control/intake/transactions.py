@@ -271,11 +271,11 @@ def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterat
 
 def status(live: Live, fact: StatusReported, committed: changes.Committed) -> Iterator[changes.Change]:
     """A connector's status; a start from the queue is believed once its connector is busy."""
-    yield from cables.status(live, fact, committed)
     evse = live.find(fact.evse)
     queued = evse.run.queued if evse else None
-    if evse is not None and queued is not None and fact.status in IN_TRANSACTION and _is_busy_since(evse, queued.at):
+    if evse is not None and queued is not None and fact.status in IN_TRANSACTION and fact.at >= queued.at - LATE:
         yield from _believed(evse, queued)
+    yield from cables.status(live, fact, committed)
 
 
 def _believed(evse: EvseLive, queued: Queued) -> Iterator[changes.Change]:

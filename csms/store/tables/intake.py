@@ -199,6 +199,7 @@ class IssuedIdRow(SQLModel, table=True):
 
     station: str = Field(primary_key=True)
     transaction: str = Field(primary_key=True)
+    message_id: str
     why: str
     at: int = big()
 

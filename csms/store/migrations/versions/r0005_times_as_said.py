@@ -22,7 +22,7 @@ def upgrade() -> None:
         "issued_id",
         sa.Column("station", sa.String(), primary_key=True),
         sa.Column("transaction", sa.String(), primary_key=True),
-        *texts("why"),
+        *texts("message_id", "why"),
         *bigs("at"),
     )
     op.create_index("ix_issued_id_transaction", "issued_id", ["transaction"])

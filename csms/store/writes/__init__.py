@@ -1,8 +1,10 @@
 """What can be written: functions of a connection, to be run by the writer. They may run again before their commit."""
 
+from csms.store.parked import reconcile_stops
+from csms.store.past import give_to_card, keep_past_plug_in, keep_past_plug_ins, presume_ended
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.transactions import adopt as adopt_transaction
-from csms.store.transactions import presume_ended, reconcile_stops
+from csms.store.transactions import issue as issue_transaction_id
 from csms.store.writes.dispatch import save_decision, save_probe, save_setpoint
 from csms.store.writes.permission import (
     add_link_code,
@@ -35,6 +37,10 @@ __all__ = [
     "adopt_transaction",
     "delete_pattern",
     "delete_vehicle",
+    "give_to_card",
+    "issue_transaction_id",
+    "keep_past_plug_in",
+    "keep_past_plug_ins",
     "note_plug_in",
     "post_entries",
     "presume_ended",

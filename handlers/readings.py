@@ -12,7 +12,7 @@ from typing import Any, Final
 from csms.domain.facts import Reading
 from handlers.layouts import collect_known
 from handlers.slots import DEFAULT_CONTEXT, FIELDS, POWERS_OF_TEN, Collected, Sample, Values, slot_for
-from handlers.times import instant
+from handlers.times import stamp
 from handlers.wire import Context
 
 _SUMMED: Final = ("import_wh", "export_wh", "power_import_w", "power_export_w", "power_offered_w")
@@ -27,10 +27,10 @@ def readings(meter_values: Iterable[Mapping[str, Any]], context: Context) -> tup
     for meter_value in meter_values:
         samples = meter_value["sampledValue"]
         if samples:
-            at = instant(meter_value["timestamp"], context.received_at)
+            at, device_at = stamp(meter_value["timestamp"], context.received_at)
             known = collect_known(samples)
             groups = [known] if known is not None else _by_context(samples)
-            found += [_reading(group, at, signed_power=signed) for group in groups]
+            found += [_reading(group, at, device_at, signed_power=signed) for group in groups]
     return tuple(found)
 
 
@@ -41,13 +41,13 @@ def _by_context(samples: Sequence[Sample]) -> list[Collected]:
     return [_collect(context, group) for context, group in groups.items()]
 
 
-def _reading(collected: Collected, at: datetime, *, signed_power: bool) -> Reading:
+def _reading(collected: Collected, at: datetime, device_at: datetime | None, *, signed_power: bool) -> Reading:
     context, fields, extra, has_parts = collected
     if has_parts:
         _complete(fields, extra)
     if fields.get("power_import_w", 0.0) < 0.0 or fields.get("power_export_w", 0.0) < 0.0:
         _straighten(fields, extra, signed_power=signed_power)
-    return Reading(at=at, context=context, extra=extra or None, **fields)
+    return Reading(at=at, device_at=device_at, context=context, extra=extra or None, **fields)
 
 
 def _collect(context: str, samples: Sequence[Sample]) -> Collected:

@@ -18,6 +18,23 @@ def instant(text: object, otherwise: datetime) -> datetime:
     return parsed(text) or otherwise
 
 
+def stamp(text: object, otherwise: datetime) -> tuple[datetime, datetime | None]:
+    """An instant as ``instant`` gives it, and the station's own time where that is another one: it can be read but
+    cannot be (1970)."""
+    at = parsed(text)
+    if at is not None:
+        return at, None
+    return otherwise, _read(text)
+
+
+def _read(text: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)  # type: ignore[arg-type]  # anything else raises TypeError
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def parsed(text: object) -> datetime | None:
     """As ``instant``, but None instead of a substitute."""
     try:

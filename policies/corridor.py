@@ -181,8 +181,9 @@ def wanted_charge(evse: EvseState, market: Market) -> tuple[int, Reason]:
 
 
 def _plain(evse: EvseState, market: Market) -> tuple[int, Reason]:
-    power = most_w(evse, market)
-    return power, Reason.PLAIN_CHARGING if power else Reason.FULL
+    """All there is, unless the terms say less: outside its time slots a permitted vehicle keeps its maximum price."""
+    power, reason = charge_limit(evse, market, market.tariff_per_kwh)
+    return power, Reason.PLAIN_CHARGING if reason is Reason.CHARGING_WITHIN_PRICE else reason
 
 
 def _within_conditions(evse: EvseState, market: Market) -> tuple[int, Reason]:

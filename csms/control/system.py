@@ -106,6 +106,7 @@ class System:
         await self.rooms.energy.load()
         await self.rooms.dispatch.load()
         await self.rooms.intake.load()
+        await self.rooms.intake.catch_up()
 
     def run(self) -> None:
         """Begin to keep time and to decide."""
@@ -165,7 +166,7 @@ async def build(
         intake=intake,
         setup=StationSetup(ground, stations, sites, settings.metering.sample_interval_s, quirks_for),
         permissions=Permissions(ground, tokens, feed, settings.permission),
-        remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity),
+        remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity, feed),
         dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch, policies),
         energy=Energy(ground),
         compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
@@ -186,7 +187,7 @@ async def build(
         admission=admission,
         heartbeats=Heartbeats(ground),
         registry=Registry(ground, stations, admission, quirks_for, (SiteId(site.id) for site in settings.site)),
-        people=People(store, clock),
+        people=People(ground, feed),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
         driver_view=DriverView(ground, events, prices, settings),
         reports=Reports(ground, events, rooms.settlement),

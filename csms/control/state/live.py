@@ -3,17 +3,18 @@
 An EVSE's state is in sub-records; each says which room writes it, everybody reads all of them.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from csms.domain.commands import StartTransaction
 from csms.domain.dispatch import SetpointRecord
-from csms.domain.facts import NeedsReported, Reading
+from csms.domain.facts import IdToken, NeedsReported, Reading
 from csms.domain.ids import EvseRef, PlugInId, StationId, TransactionId, UserId
 from csms.domain.live import StoredStatus
 from csms.domain.people import Vehicle
-from csms.domain.permission import Permission, PlugIn
+from csms.domain.permission import Permission, PermissionState, PlugIn, StartFailure
 from csms.domain.station import Evse, HoldMethod, ProbeState, Quirks, Ratings, SetpointDriver, Station, Version
 from policies.compliance import Compliance
 from policies.meter import Meter as CountedMeter
@@ -27,25 +28,52 @@ MAX_EVSES = 64
 @dataclass(slots=True)
 class Cable:
     """Written by intake. ``plugged``: the plug-in as the station tells it, without its user and their answer.
-    ``available_since``: its connector has been reported free since then, which is not believed at once."""
+    ``available_since``: its connector has been reported free since then, which is not believed at once; ``free_at``:
+    since when by the station's time."""
 
     statuses: dict[int, StoredStatus] = field(default_factory=dict)
     plugged: PlugIn | None = None
     available_since: datetime | None = None
+    free_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A start that was sent late: it may be over long since. Only something newer than it shows that it still runs."""
+
+    transaction: TransactionId
+    at: datetime
+    token: IdToken | None
+    accepted: bool
+    holder: UserId | None
+    group: str | None = None
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Its token and the group of it, either of which may end what it began."""
+        token = {self.token.key} if self.token else set()
+        return frozenset(token | ({self.group.strip().upper()} if self.group else set()))
 
 
 @dataclass(slots=True)
 class Run:
     """Written by intake: the transaction. ``authorized``: energy may flow in it. ``refused``: a token was turned down.
+    ``started_at``: by the station's time. ``tokens``: keys of the tokens that were accepted in this plug-in, and their
+    groups.
 
-    ``ended``: the newest that has ended here; nothing that is said of it later counts. ``over_at``: when one that was
-    authorized ended in this plug-in; only a later answer of the user starts another."""
+    ``ended``: the newest that has ended here, ``ended_at`` when by the station's time; nothing that is said of it later
+    counts. ``over_at``: when one that was authorized ended in this plug-in; only a later answer of the user starts
+    another. ``queued``: see there."""
 
     transaction: TransactionId | None = None
     authorized: bool = False
     refused: bool = False
+    started_at: datetime | None = None
+    tokens: frozenset[str] = frozenset()
     ended: TransactionId | None = None
+    ended_at: datetime | None = None
     over_at: datetime | None = None
+    queued: Queued | None = None
 
 
 @dataclass(slots=True)
@@ -63,20 +91,31 @@ class StartAttempt:
     command: StartTransaction
     sent_at: datetime
     tries: int = 1
+    failure: StartFailure = StartFailure.NOT_STARTED
 
 
 @dataclass(slots=True)
 class Answer:
     """Written by permission: whose vehicle it is and what its user said, for one plug-in; no other plug-in ever has it
-    (P4). ``matching``: the user is being looked up."""
+    (P4).
+
+    ``matching``: the user is being looked up. ``assumed``: nobody said that they stand here, it is the host's EVSE.
+    ``lock``: held while what the user said is being stored; what follows from time alone waits for it.
+    ``participating_since``: see PlugIn. ``start_failed``: why no further start is tried. ``cycled_at``: when the
+    station lost its power in the middle of a transaction."""
 
     plug_in: PlugInId
     user: UserId | None = None
     vehicle: Vehicle | None = None
     permission: Permission = Permission()
     stated_soc_percent: float | None = None
+    participating_since: datetime | None = None
     matching: bool = False
+    assumed: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     start: StartAttempt | None = None
+    start_failed: StartFailure | None = None
+    cycled_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -164,6 +203,7 @@ class EvseLive:
             vehicle=answer.vehicle.id if answer.vehicle else None,
             permission=answer.permission,
             stated_soc_percent=answer.stated_soc_percent,
+            participating_since=answer.participating_since,
         )
 
     @property
@@ -181,9 +221,10 @@ class EvseLive:
 
     @property
     def is_over(self) -> bool:
-        """A transaction ran in this plug-in and has ended, and its user has not answered anew since."""
+        """A transaction ran in this plug-in and has ended, and its user has not said yes anew since."""
         over_at, answer = self.run.over_at, self.answered
-        answered_at = answer.permission.answered_at if answer else None
+        is_yes = answer is not None and answer.permission.state is PermissionState.GRANTED
+        answered_at = answer.permission.answered_at if answer and is_yes else None
         return over_at is not None and (answered_at is None or answered_at <= over_at)
 
     @property
@@ -218,7 +259,8 @@ class EvseLive:
 class StationLive:
     """One station now. Written by intake, except ``quirks``, ``failsafe_limit_w`` and ``is_settled`` (stations).
     ``version`` None = offline. ``failsafe_limit_w``: what each of its EVSEs falls to when nobody speaks to it; None =
-    not known. ``is_settled``: it has booted or told what it kept since it came back; nothing is asked of it before."""
+    not known. ``booted_at``: its last boot in this run of the server. ``is_settled``: it has booted, or gone on, since
+    it came back; no setpoint or probe goes to it before, and nothing is held against it."""
 
     station: Station
     quirks: Quirks
@@ -227,7 +269,8 @@ class StationLive:
     evses: dict[int, EvseLive] = field(default_factory=dict)
     card_shown_at: datetime | None = None
     failsafe_limit_w: int | None = None
-    is_settled: bool = True
+    booted_at: datetime | None = None
+    is_settled: bool = False
 
     @property
     def is_reachable(self) -> bool:

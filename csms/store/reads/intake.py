@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from csms.domain.dispatch import TransactionRecord
 from csms.domain.facts import Reading
@@ -27,8 +27,10 @@ def open_transactions(conn: Connection) -> list[TransactionRecord]:
 
 
 def transaction(conn: Connection, station: StationId, id: TransactionId) -> TransactionRecord | None:  # noqa: A002
-    """One transaction, or None."""
-    row = conn.execute(select(TRANSACTION).where(_T.station == station, _T.transaction == id)).one_or_none()
+    """One transaction, or None; the newest that a station gave this id."""
+    here = (_T.station == station) & (_T.transaction == id)
+    newest = select(TRANSACTION).where(here).order_by(_T.generation.desc()).limit(1)
+    row = conn.execute(newest).one_or_none()
     return None if row is None else _with_registers(conn, row)
 
 
@@ -50,7 +52,7 @@ def transactions(
     if active is not None:
         query = query.where(_T.ended_at.is_(None) if active else _T.ended_at.is_not(None))
     if after is not None:
-        last = select(_T.id).where(_T.station == after[0], _T.transaction == after[1]).scalar_subquery()
+        last = select(func.max(_T.id)).where(_T.station == after[0], _T.transaction == after[1]).scalar_subquery()
         query = query.where(_T.id > last)
     return [_with_registers(conn, row) for row in conn.execute(query).all()]
 

@@ -3,7 +3,7 @@
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from csms.store.tables.columns import big, row_id
+from csms.store.tables.columns import big, later, row_id
 
 
 class StationRow(SQLModel, table=True):
@@ -23,10 +23,11 @@ class StationRow(SQLModel, table=True):
     serial: str = ""
     firmware: str = ""
     last_heard_at: int | None = big(default=None)
+    failsafe_limit_w: int | None = None
 
 
 class EvseRow(SQLModel, table=True):
-    """A configured EVSE with its ratings."""
+    """A configured EVSE with its ratings; ``allowed`` is a JSON list of users."""
 
     __tablename__ = "evse"
 
@@ -35,6 +36,9 @@ class EvseRow(SQLModel, table=True):
     site: str
     connectors: int
     public: bool
+    on_refusal: str | None = None
+    on_no_answer: str | None = None
+    allowed: str = later("[]", "[]")
     current: str
     phases: int
     voltage_v: int

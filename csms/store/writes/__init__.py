@@ -1,15 +1,26 @@
 """What can be written: functions of a connection, to be run by the writer. They may run again before their commit."""
 
+from csms.store.parked import reconcile_stops
+from csms.store.past import give_to_card, keep_past_plug_in, keep_past_plug_ins, presume_ended
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.transactions import adopt as adopt_transaction
-from csms.store.transactions import presume_ended, reconcile_stops
+from csms.store.transactions import issue as issue_transaction_id
 from csms.store.writes.dispatch import save_decision, save_probe, save_setpoint
 from csms.store.writes.permission import (
+    add_link_code,
     add_terminal,
     add_user,
     add_vehicle,
+    delete_pattern,
+    delete_vehicle,
+    note_plug_in,
+    revoke_terminal,
+    save_answer,
     save_pattern,
     save_plug_in,
+    share_vehicle,
+    take_link_code,
+    unshare_vehicle,
     upsert_id_token,
 )
 from csms.store.writes.settlement import post_entries, save_settled
@@ -19,15 +30,25 @@ from csms.store.writes.system import add_api_token, put_secret, save_idempotency
 
 __all__ = [
     "add_api_token",
+    "add_link_code",
     "add_terminal",
     "add_user",
     "add_vehicle",
     "adopt_transaction",
+    "delete_pattern",
+    "delete_vehicle",
+    "give_to_card",
+    "issue_transaction_id",
+    "keep_past_plug_in",
+    "keep_past_plug_ins",
+    "note_plug_in",
     "post_entries",
     "presume_ended",
     "put_secret",
     "reconcile_stops",
     "reserve_transaction_ids",
+    "revoke_terminal",
+    "save_answer",
     "save_boot",
     "save_call",
     "save_decision",
@@ -39,7 +60,10 @@ __all__ = [
     "save_probe",
     "save_setpoint",
     "save_settled",
+    "share_vehicle",
+    "take_link_code",
     "touch_stations",
+    "unshare_vehicle",
     "upsert_id_token",
     "upsert_station",
 ]

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,31 +15,35 @@ from csms.domain.commands import Accepted, Configure, InstallFailsafeLimit, Reje
 from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId
 from csms.domain.snapshot import Site
 from csms.domain.station import BootState, Quirks, Version
-from tests.control.kit import START, S, ScriptedStations, SetClock, station
+from tests.control.kit import START, S, ScriptedStations, SetClock, World, station
 
 TREE = (
     Site(id=SiteId("street"), import_limit_w=40_000),
     Site(id=SiteId("house"), parent=SiteId("street"), import_limit_w=20_000),
     Site(id=SiteId("other"), parent=SiteId("street"), import_limit_w=90_000),
 )
+SITES = (Site(id=SiteId("default"), import_limit_w=50_000),)
 
 
 class Scene:
     """One station without a store, and no waiting."""
 
-    def __init__(self, boot_state: BootState = BootState.ACCEPTED) -> None:
+    def __init__(self, boot_state: BootState = BootState.ACCEPTED, sites: tuple[Site, ...] = SITES) -> None:
         self.live = Live(lambda station: None)
         self.station = self.live.add(station(boot_state=boot_state), Quirks())
         self.station.version = Version.V16
         self.stations = ScriptedStations({S: Version.V16})
         self.tasks: list[asyncio.Task[None]] = []
-        site = Site(id=SiteId("default"), import_limit_w=50_000)
+        self.sites = sites
         self.quirks = Quirks()
         self.changes: list[changes.Change] = []
         self.after: Callable[[], None] = lambda: None
+        self.begin()
+
+    def begin(self) -> None:
         store: Any = None  # it writes nothing
         ground = Ground(store, self.live, SetClock(), self._spawn, self._later, self.changes.append)
-        self.setup = StationSetup(ground, self.stations, (site,), 60, lambda version, known: self.quirks)
+        self.setup = StationSetup(ground, self.stations, self.sites, 60, lambda version, known: self.quirks)
 
     def _later(self, seconds: float, begin: Callable[[], None]) -> None:
         assert seconds > 0
@@ -149,29 +152,27 @@ def test_a_refused_floor_does_not_stop_the_rest() -> None:
     assert scene.sent(scene.booted) == [Configure, InstallFailsafeLimit, Trigger]
 
 
-@pytest.mark.parametrize("step", [StationSetup.returned, StationSetup.booted])
-def test_what_a_station_was_told_before_it_went_away_is_told_again(
-    step: Callable[[StationSetup, StationLive], None],
-) -> None:
+@pytest.mark.parametrize("how", ["returned", "booted"])
+async def test_what_a_station_was_told_before_it_went_away_is_told_again(w: World, how: str) -> None:
     """V2G-12: it may have forgotten."""
-    scene = Scene()
-    evse = scene.station.evses[1]
-    evse.told.sent_at, evse.dynamic_transaction = START, TransactionId("tx-1")
-    scene.sent(partial(step, scene.provisioning))
-    assert (evse.told.setpoint, evse.told.sent_at, evse.dynamic_transaction) == (None, None, None)
+    w.evse.told.sent_at, w.evse.told.dynamic_transaction = START, TransactionId("tx-1")
+    if how == "booted":
+        await w.take(w.boot())
+    else:
+        w.system.rooms.intake.connected(S, Version.V21)
+    assert (w.evse.told.setpoint, w.evse.told.sent_at, w.evse.told.dynamic_transaction) == (None, None, None)
 
 
 def test_its_quirks_are_looked_up_again_when_a_station_returns() -> None:
     """Version and firmware may be others."""
     scene = Scene()
-    scene.quirks_for = lambda live: Quirks(name=str(live.version))
-    scene.station.version = Version.V201
+    scene.quirks = Quirks(name="looked up")
     scene.sent(scene.returned)
-    assert scene.station.quirks.name == "ocpp2.0.1"
+    assert scene.station.quirks.name == "looked up"
 
 
 def fleet(*places: tuple[str, int]) -> Live:
-    live = Live()
+    live = Live(lambda station: None)
     for n, (site, evses) in enumerate(places):
         live.add(station(StationId(f"s{n}"), evses, site=site), Quirks())
     return live
@@ -209,19 +210,16 @@ def test_the_floors_make_room_for_an_evse_that_comes_later() -> None:
     assert scene.sent(scene.level) == []
 
 
-async def test_whoever_has_to_draw_less_is_told_first() -> None:
+def test_whoever_has_to_draw_less_is_told_first() -> None:
     """Must hold 1: the sum never grows on the way."""
-    live = fleet(("house", 1), ("house", 1), ("house", 1))
-    stations = ScriptedStations(dict.fromkeys(live.stations, Version.V16))
-    provisioning = StationSetup(live, stations, TREE, 60)
-    tasks: list[asyncio.Task[None]] = []
-    provisioning.spawn = lambda coroutine: tasks.append(asyncio.get_running_loop().create_task(coroutine))
-    provisioning._failsafe_limits = {StationId("s0"): 1000, StationId("s1"): 9000, StationId("s2"): 7360}
-    for one in live.stations.values():
-        one.version = Version.V16
-    provisioning.level()
-    await asyncio.gather(*tasks)
-    assert [(sent.evse.station, sent.limit_w) for sent in stations.of(InstallFailsafeLimit)] == [
+    scene = Scene(sites=TREE)
+    scene.live = fleet(("house", 1), ("house", 1), ("house", 1))
+    scene.begin()
+    for (id_, one), limit_w in zip(scene.live.stations.items(), (1000, 9000, 7360), strict=True):
+        one.version, one.failsafe_limit_w = Version.V16, limit_w
+        scene.stations.versions[id_] = Version.V16
+    scene.sent(scene.level)
+    assert [(sent.evse.station, sent.limit_w) for sent in scene.stations.of(InstallFailsafeLimit)] == [
         (StationId("s1"), 20_000 // 3),
         (StationId("s2"), 20_000 // 3),
         (StationId("s0"), 20_000 // 3),

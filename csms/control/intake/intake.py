@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from csms.control.intake import cables, projection, transactions
-from csms.control.intake.clock_offset import ClockOffset, dated
+from csms.control.intake.clock_offset import ClockOffset, dated, is_late
 from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
 from csms.control.state import changes
 from csms.control.state.ground import Ground
@@ -107,10 +107,19 @@ class Intake:
         if type(fact) is Booted:
             offset.forget()
         fact = dated(fact, offset)
+        if is_late(fact):
+            station.replayed_at = origin.received_at
+        if type(fact) is Metered and fact.evse.evse == 0 and fact.transaction is not None:
+            fact = self._placed(fact, fact.transaction)
         if type(fact) in FREQUENT:
             self._keep(fact, done)
         else:
             self._store_and_answer(fact, done)
+
+    def _placed(self, fact: Metered, transaction: TransactionId) -> Metered:
+        """Values of connector 0 that name a transaction are those of its EVSE, not of the station's main meter."""
+        evse = self._live.of_transaction(fact.origin.station, transaction)
+        return fact if evse is None else replace(fact, evse=evse.ref)
 
     def _keep(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
         """Store what has rows only and no token. Nine messages of ten: nothing is made here that they do not need."""

@@ -19,7 +19,7 @@ from csms.store.reads.permission import (
 )
 from csms.store.reads.settlement import balance, entries_within, ledger
 from csms.store.reads.state import dr_event, dr_events, live_state, prices
-from csms.store.reads.stations import password_hash, station, stations
+from csms.store.reads.stations import failsafe_limits, password_hash, station, stations
 from csms.store.reads.system import EarlierAnswer, api_token, idempotency, secret
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "dr_event",
     "dr_events",
     "entries_within",
+    "failsafe_limits",
     "id_token",
     "id_tokens",
     "idempotency",

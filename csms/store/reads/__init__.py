@@ -2,7 +2,7 @@
 
 from csms.store.reads.counts import DemoCounts, counts
 from csms.store.reads.dispatch import decisions_of, probes, setpoints
-from csms.store.reads.intake import open_transactions, readings, transaction, transactions
+from csms.store.reads.intake import issued_id, open_transactions, quarantined, readings, transaction, transactions
 from csms.store.reads.permission import (
     id_token,
     id_tokens,
@@ -36,6 +36,7 @@ __all__ = [
     "id_token",
     "id_tokens",
     "idempotency",
+    "issued_id",
     "ledger",
     "live_state",
     "open_plug_ins",
@@ -47,6 +48,7 @@ __all__ = [
     "plug_ins",
     "prices",
     "probes",
+    "quarantined",
     "readings",
     "secret",
     "setpoints",

@@ -66,6 +66,7 @@ class Reactions:
             changes.StationLost: (_log_offline, wake),
             changes.ModelChanged: (r.dispatch.disprove,),
             changes.DriverChanged: (r.dispatch.disprove,),
+            changes.StationSettled: (wake,),
             changes.StationBooted: (r.dispatch.renew, r.setup.booted, r.remote_starts.booted),
             changes.EvseDiscovered: (self._keep_station, r.setup.level),
             changes.FleetChanged: (r.setup.level,),
@@ -117,6 +118,7 @@ class Reactions:
             rooms.permissions.sweep(evse, now)
             rooms.remote_starts.sweep(station, evse, now)
             rooms.probing.sweep(station, evse)
+            rooms.setup.sweep(station, evse, now)
             rooms.intake.sweep(evse, now, self._gone_after(in_transaction=evse.run.transaction is not None))
 
     def _gone_after(self, *, in_transaction: bool) -> timedelta:

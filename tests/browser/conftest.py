@@ -1,18 +1,18 @@
-"""A headless browser at the size of a small phone, and the application over fakes behind a real socket."""
+"""A headless browser at the size of a small phone, and the real application behind a real socket."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from csms.clock import SystemClock
-from csms.edge.http.app import build
 from csms.edge.http.server import HttpServer, serve
 from tests import servers
-from tests.http.conftest import control, empty_database, store
-from tests.http.fakes import FakeControl
+from tests.control.kit import World
+from tests.http.conftest import empty_database, w
+from tests.http.kit import application
 
-__all__ = ["control", "empty_database", "store"]
+__all__ = ["empty_database", "w"]
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -22,9 +22,9 @@ PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture
-async def driver_page_server(control: FakeControl) -> AsyncIterator[HttpServer]:
-    control.clock = SystemClock()
-    started = await serve(build(control), "127.0.0.1", 0)
+async def driver_page_server(w: World) -> AsyncIterator[HttpServer]:
+    w.clock.at = datetime.now(UTC)
+    started = await serve(application(w), "127.0.0.1", 0)
     yield started
     await started.close()
 

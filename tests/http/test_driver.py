@@ -38,7 +38,9 @@ CONDITIONS = {
     "entrust": False,
     "charge": True,
     "discharge": True,
-    "slots": [{"start": "18:00", "end": "07:00", "days": [0, 4], "once": None, "zone": "Asia/Tokyo", "mode": "conditions"}],
+    "slots": [
+        {"start": "18:00", "end": "07:00", "days": [0, 4], "once": None, "zone": "Asia/Tokyo", "mode": "conditions"}
+    ],
 }
 
 

@@ -1,6 +1,6 @@
 """One pure decision for all EVSEs: what would be without DR, then each event by merit order on top of it. Design §4."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -94,12 +94,18 @@ def _scene(snapshot: Snapshot, policies: Policies) -> Scene:
     given, without = would_be_given, would_be_given
     if areas:
         in_event = np.array([party.area in areas for party in members], dtype=bool)
-        without = np.where(in_event, would_take(twins, would_be_given), would_be_given)
+        without = np.where(in_event, would_take(members, would_be_given, _asking(events, areas)), would_be_given)
         if twins is not members:
             given = baseline(tree, members, snapshot, _ceiling(members, would_be_given, virtual))
             without = np.where(_is_plain(members), given, without)
     taken = np.minimum(given, np.maximum(without, would_take(members, _required(members))))
     return Scene(snapshot, policies, tree, members, events, virtual, given, without, np.minimum(taken, given))
+
+
+def _asking(events: Sequence[DrEvent], areas: Iterable[AreaId]) -> frozenset[AreaId]:
+    """Areas in which a DOWN event runs."""
+    down = [event for event in events if event.direction is Direction.DOWN]
+    return frozenset(area for area in areas if any(event.covers(area) for event in down))
 
 
 def _twins(
@@ -282,8 +288,9 @@ def _expiry(scene: Scene, party: Party, event: DrEvent | None) -> datetime:
     end = scene.snapshot.now + timedelta(seconds=scene.snapshot.horizon_s)
     if event is None:
         return end
-    ends = (event.stops_at, party.evse.terms.permitted_until, _price_ends_at(scene, party, event))
-    return min(end, *(other for other in ends if other is not None))
+    end = min(end, event.stops_at, party.evse.terms.permitted_until or end)
+    change = party.market.next_change
+    return end if change is None or change.starts_at >= end else _price_ends_at(scene, party, event) or end
 
 
 def _price_ends_at(scene: Scene, party: Party, event: DrEvent) -> datetime | None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from csms.domain.snapshot import Use
-from policies.corridor import charge_power_w, most_w, need_wh, rolled, room_wh, spare_hours
+from policies.corridor import charge_power_w, most_w, rolled, room_wh, spare_hours
 from policies.feasibility import contended, rooms_w
 from policies.pricing import Market
 from policies.response import Party
@@ -42,7 +42,7 @@ def booked_now(tree: SiteTree, parties: Sequence[Party]) -> dict[int, int]:
 
 def _takes_part(party: Party) -> bool:
     """Entrusted and able to choose, or bound to a required charge that takes room from those who are."""
-    return follows_setpoints(party.evse) and (is_entrusted(party) or need_wh(party.evse) > 0)
+    return follows_setpoints(party.evse) and (is_entrusted(party) or party.corridor.need_wh > 0)
 
 
 def is_entrusted(party: Party) -> bool:
@@ -96,7 +96,7 @@ def _cheapest_first(stretches: Sequence[Stretch], market: Market) -> list[Stretc
 def _book(party: Party, above: Sequence[int], in_time: Sequence[Stretch], cheapest_first: Sequence[Stretch]) -> bool:
     """Book the required charge before departure, then the rest; whether any of it is to flow now."""
     evse, now = party.evse, party.market.now
-    power_w, need = charge_power_w(evse), need_wh(evse)
+    power_w, need = charge_power_w(evse), party.corridor.need_wh
     spare_h = spare_hours(evse.terms, party.market) + party.market.horizon_h
     if not is_entrusted(party):
         return _take(in_time, above, power_w, need, spare_h)

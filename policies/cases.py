@@ -123,8 +123,17 @@ class Case:
         return max(0.0, (battery.capacity_wh - battery.energy_wh) / battery.charge_efficiency)
 
     @property
+    def is_bound(self) -> bool:
+        """The user's terms leave nothing now but the required charge."""
+        terms = self.evse.terms
+        is_dear = terms.max_buy_per_kwh is not None and self.tariff_per_kwh > terms.max_buy_per_kwh
+        return not terms.charge or (is_dear and not terms.entrust)
+
+    @property
     def plain_w(self) -> int:
-        """What plain charging comes to while nothing is in its way."""
+        """What plain charging comes to while nothing is in its way; beyond a required charge."""
+        if self.is_bound:
+            return 0
         power = int(min(self.charge_power_w, self.room_wh / self.horizon_h))
         return power if power >= self.minimum_w else 0
 

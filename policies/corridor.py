@@ -43,12 +43,14 @@ class Corridor:
     ``least_w``: what flows whatever is asked (a station that cannot pause). ``required_w``: charging needed now to
     reach the required charge in time. ``wanted_w``: charging wanted while the price is within the conditions, >= must.
     ``minimum_w``: the least power that is not zero. ``uncontrolled_w``: the station takes this, whatever it is told.
+    ``need_wh``: what lacks to the required charge, at the AC side.
     """
 
     least_w: int = 0
     required_w: int = 0
     wanted_w: int = 0
     minimum_w: int = 0
+    need_wh: float = 0.0
     uncontrolled_w: int | None = None
     reasons: tuple[Reason, ...] = ()
 
@@ -70,6 +72,7 @@ def corridor(evse: EvseState, market: Market) -> Corridor:
         required_w=max(must, least_w),
         wanted_w=max(wanted, must, least_w),
         minimum_w=minimum_w,
+        need_wh=need_wh(evse),
         uncontrolled_w=uncontrolled_w,
         reasons=reasons,
     )
@@ -178,8 +181,9 @@ def wanted_charge(evse: EvseState, market: Market) -> tuple[int, Reason]:
 
 
 def _plain(evse: EvseState, market: Market) -> tuple[int, Reason]:
-    power = most_w(evse, market)
-    return power, Reason.PLAIN_CHARGING if power else Reason.FULL
+    """All there is, unless the terms say less: outside its time slots a permitted vehicle keeps its maximum price."""
+    power, reason = charge_limit(evse, market, market.tariff_per_kwh)
+    return power, Reason.PLAIN_CHARGING if reason is Reason.CHARGING_WITHIN_PRICE else reason
 
 
 def _within_conditions(evse: EvseState, market: Market) -> tuple[int, Reason]:
@@ -238,7 +242,7 @@ def _fits_cheaper(market: Market, until: datetime, power_w: int, energy_wh: floa
     """All of it can be bought below today's price until then."""
     if energy_wh <= 0:
         return True
-    return market.cheaper_hours(market.tariff_per_kwh, until) * power_w >= energy_wh
+    return market.cheaper_hours(until) * power_w >= energy_wh
 
 
 def rolled(departure_at: datetime | None, now: datetime) -> datetime:

@@ -11,9 +11,13 @@ import numpy as np
 
 from csms.domain.ids import AreaId, EvseRef, PlugInId
 from csms.domain.snapshot import EvseState, Snapshot, Use, Virtual
-from policies.corridor import battery_of
+from policies.corridor import battery_of, charge_power_w
 from policies.response import Party
 from policies.tree import Watts
+
+SEEN_H = 0.25
+"""So long a vehicle that tells no state of charge must have charged at its power to be believed: one that is almost
+full stops within that time."""
 
 
 def frozen(snapshot: Snapshot, areas: frozenset[AreaId]) -> Mapping[EvseRef, Virtual]:
@@ -29,7 +33,7 @@ def frozen(snapshot: Snapshot, areas: frozenset[AreaId]) -> Mapping[EvseRef, Vir
 
 def _now(snapshot: Snapshot, evse: EvseState, plug_in: PlugInId) -> Virtual:
     last = snapshot.virtual.get(evse.ref)
-    if last is None or last.plug_in != plug_in:
+    if last is None or last.plug_in != plug_in or is_unseen(evse):
         return _begun(snapshot, evse, plug_in)
     battery = battery_of(evse)
     flowed_wh = last.power_w * max(0.0, (snapshot.now - last.at).total_seconds()) / 3600
@@ -64,10 +68,25 @@ def virtual_state(evse: EvseState, virtual: Virtual | None) -> EvseState:
     return replace(evse, battery=battery, added_wh=virtual.added_wh)
 
 
-def would_take(parties: Sequence[Party], given: Watts) -> Watts:
-    """What vehicles take of what they are given: no more than they were seen to take outside any event."""
-    taken = [
-        power if party.evse.drawn_w is None or party.evse.use is not Use.RESOURCE else min(power, party.evse.drawn_w)
-        for party, power in zip(parties, given.tolist(), strict=True)
-    ]
-    return np.array(taken, dtype=np.int64)
+def is_unseen(evse: EvseState) -> bool:
+    """It told no state of charge and has not charged long enough to show that it is not full."""
+    return not battery_of(evse).is_told and evse.added_wh < SEEN_H * charge_power_w(evse)
+
+
+def would_take(parties: Sequence[Party], given: Watts, doubted: frozenset[AreaId] = frozenset()) -> Watts:
+    """What vehicles take of what they are given: no more than they were seen to take outside any event.
+
+    ``doubted``: areas in which power is asked for. There a vehicle that told no state of charge has nothing to stop
+    before it was seen to charge: it may be full.
+    """
+    pairs = zip(parties, given.tolist(), strict=True)
+    return np.array([min(power, _most_taken_w(party, power, doubted)) for party, power in pairs], dtype=np.int64)
+
+
+def _most_taken_w(party: Party, given_w: int, doubted: frozenset[AreaId]) -> int:
+    evse = party.evse
+    if evse.use is not Use.RESOURCE:
+        return given_w
+    if party.area in doubted and is_unseen(evse):
+        return 0
+    return given_w if evse.drawn_w is None else evse.drawn_w

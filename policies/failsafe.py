@@ -28,7 +28,8 @@ def _floor_setpoint(snapshot: Snapshot, evse: EvseState, area: AreaId) -> Setpoi
     expires_at = snapshot.now + timedelta(seconds=snapshot.horizon_s)
     idle = Setpoint(evse=evse.ref, setpoint_w=0, counterfactual_w=0, expires_at=expires_at)
     case = case_of(snapshot, evse, idle, area)
-    return replace(idle, setpoint_w=_most_w(case) if evse.use is Use.PLAIN else _charge_due_w(case))
+    is_plain = evse.use is Use.PLAIN and not case.is_bound
+    return replace(idle, setpoint_w=_most_w(case) if is_plain else _charge_due_w(case))
 
 
 def _charge_due_w(case: Case) -> int:
@@ -92,7 +93,7 @@ def _with_charging(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...
     for case in cases:
         _take(room, above[case.evse.site], case.inevitable_drawn_w)
     needed = [_needed_w(case) for case in cases]
-    decided = [case.plain_w if case.evse.use is Use.PLAIN else case.power_w for case in cases]
+    decided = [case.plain_w if case.evse.use is Use.PLAIN and not case.is_bound else case.power_w for case in cases]
     shared = [min(pair) for pair in zip(needed, decided, strict=True)]
     for wanted in (shared, needed, decided):
         for index, case in enumerate(cases):

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.corridor import charge_power_w, need_wh, spare_hours, stepped_w
+from policies.corridor import charge_power_w, spare_hours, stepped_w
 from policies.response import Party
 from policies.tree import Node, SiteTree, Watts, follows_setpoints, reserved_w
 
@@ -28,6 +28,25 @@ class Needs:
     energy_wh: Floats
     power_w: Floats
     spare_h: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The nodes of one tree over the needy, children before parents: the needy below a node are ``first:last``.
+
+    ``member`` and ``node``: each pair of one of the needy and a node above it, the top one left out.
+    """
+
+    first: Places
+    last: Places
+    room_w: Floats
+    member: Places
+    node: Places
+
+    def sums(self, quantity: Floats) -> Floats:
+        until = np.concatenate([[0.0], np.cumsum(quantity)])
+        sums: Floats = until[self.last] - until[self.first]
+        return sums
 
 
 def required_under_caps(tree: SiteTree, parties: Sequence[Party]) -> dict[int, int]:
@@ -72,37 +91,49 @@ def needs_of(parties: Sequence[Party], places: Places) -> Needs:
     members = [parties[place] for place in places.tolist()]
     return Needs(
         places=places,
-        energy_wh=np.array([need_wh(party.evse) for party in members]),
+        energy_wh=np.array([party.corridor.need_wh for party in members]),
         power_w=np.array([float(charge_power_w(party.evse)) for party in members]),
         spare_h=np.array([spare_hours(party.evse.terms, party.market) for party in members]),
     )
 
 
 def _needing_w(party: Party) -> int:
-    return charge_power_w(party.evse) if follows_setpoints(party.evse) and need_wh(party.evse) > 0 else 0
+    return charge_power_w(party.evse) if follows_setpoints(party.evse) and party.corridor.need_wh > 0 else 0
 
 
 def _left_after(nodes: Sequence[Node], needs: Needs, room_w: Sequence[float]) -> Floats:
     """Wh of each that find no place after this horizon."""
     left_wh = needs.energy_wh.copy()
+    below = _below(nodes, needs.places, room_w)
     edges = _edges_h(float(needs.spare_h.max(initial=0.0)))
     for start, end in reversed(list(pairwise(edges))):
         hours = end - start
         staying = np.clip((needs.spare_h - start) / hours, 0.0, 1.0)
         offered = np.minimum(needs.power_w * staying, left_wh / hours)
-        order = _most_hours_first(nodes, needs, left_wh, room_w)
-        left_wh = left_wh - hours * _within(nodes, needs.places, offered, order, room_w)
+        left_wh = left_wh - hours * _within(below, offered, _most_hours_first(below, needs, left_wh))
     return left_wh
 
 
-def _most_hours_first(nodes: Sequence[Node], needs: Needs, left_wh: Floats, room_w: Sequence[float]) -> Places:
+def _below(nodes: Sequence[Node], places: Places, room_w: Sequence[float]) -> Below:
+    first = np.searchsorted(places, [node.start for node in nodes])
+    last = np.searchsorted(places, [node.stop for node in nodes])
+    under_top = range(len(nodes) - 1)
+    member = [np.arange(first[node], last[node]) for node in under_top]
+    return Below(
+        first=first,
+        last=last,
+        room_w=np.array(room_w),
+        member=np.concatenate([*member, np.empty(0, dtype=np.int64)]),
+        node=np.repeat(np.arange(len(nodes) - 1), (last - first)[:-1]),
+    )
+
+
+def _most_hours_first(below: Below, needs: Needs, left_wh: Floats) -> Places:
     """By the hours that a vehicle needs, or a fuse that it shares with others below the top one."""
     own_h = left_wh / np.maximum(needs.power_w, 1.0)
+    shared_h = below.sums(left_wh) / np.maximum(below.room_w, 1.0)
     hours = own_h.copy()
-    for node, room in zip(nodes[:-1], room_w, strict=False):
-        first, last = np.searchsorted(needs.places, [node.start, node.stop])
-        shared_h = left_wh[first:last].sum() / max(room, 1.0)
-        hours[first:last] = np.maximum(hours[first:last], shared_h)
+    np.maximum.at(hours, below.member, shared_h[below.node])
     return np.lexsort((-own_h, -hours))
 
 
@@ -115,14 +146,16 @@ def _edges_h(until_h: float) -> list[float]:
     return edges
 
 
-def _within(nodes: Sequence[Node], places: Places, offered_w: Floats, order: Places, room_w: Sequence[float]) -> Floats:
+def _within(below: Below, offered_w: Floats, order: Places) -> Floats:
     """As much of the offers as fits into each node's room, those first in ``order`` first."""
     kept = offered_w.copy()
-    for node, room in zip(nodes, room_w, strict=True):
-        first, last = np.searchsorted(places, [node.start, node.stop])
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    for node in np.flatnonzero(below.sums(offered_w) > below.room_w).tolist():
+        first, last, room = below.first[node], below.last[node], below.room_w[node]
         if kept[first:last].sum() <= room:
             continue
-        inside = order[(order >= first) & (order < last)]
+        inside = first + np.argsort(rank[first:last])
         before = np.cumsum(kept[inside]) - kept[inside]
         kept[inside] = np.clip(room - before, 0.0, kept[inside])
     return kept

@@ -8,15 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 
-from csms.domain.conditions import Conditions, slot_edges, slot_span
+from csms.domain.conditions import Conditions, SlotMode, slot_at, slot_edges, slot_ends_at, slot_span
 from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
 from csms.domain.snapshot import Terms, Use
 
 _AFTER_SILENCE = {"charge": Use.PLAIN, "nothing": Use.NOTHING}
+_OPEN = frozenset({PermissionState.ASKED, PermissionState.EXPIRED})
+"""Who was asked and has not answered."""
 
 
-def on_plug_in(plug_in: PlugIn, conditions: Conditions | None, now: datetime, timeout_s: float) -> Permission:
-    """The permission a plug-in begins with. ``conditions``: those the user keeps, None = none yet.
+def on_plug_in(
+    plug_in: PlugIn, conditions: Conditions | None, now: datetime, timeout_s: float, pattern: str | None = None
+) -> Permission:
+    """The permission a plug-in begins with. ``conditions``: those the user keeps, None = none yet; ``pattern``: the
+    name they are kept under.
 
     No user yet: UNASKED, and it lapses like a question, so that nobody is held for ever. Inside a permitted time slot:
     GRANTED without a question (P9). Else ASKED.
@@ -24,28 +29,56 @@ def on_plug_in(plug_in: PlugIn, conditions: Conditions | None, now: datetime, ti
     expires_at = now + timedelta(seconds=timeout_s)
     if plug_in.user is None:
         return Permission(expires_at=expires_at)
-    if conditions is not None and slot_span(conditions.slots, now) is not None:
-        asked = Permission(conditions=conditions)
-        return answered(asked, True, conditions, plug_in.plugged_at, now, Channel.SLOT)
-    return Permission(state=PermissionState.ASKED, asked_at=now, expires_at=expires_at, conditions=conditions)
+    asked = Permission(
+        state=PermissionState.ASKED, asked_at=now, expires_at=expires_at, conditions=conditions, pattern=pattern
+    )
+    if conditions is None:
+        return asked
+    return by_slot(
+        replace(asked, departure_at=_departure(conditions, plug_in.plugged_at, now)), plug_in.plugged_at, now
+    )
+
+
+def by_slot(permission: Permission, plugged_at: datetime, now: datetime) -> Permission:
+    """A permitted time slot that is open answers the open question, also one that has lapsed; never against a no (P9).
+    Else the same object."""
+    conditions = permission.conditions
+    if permission.state not in _OPEN or conditions is None or slot_span(conditions.slots, now) is None:
+        return permission
+    return answered(permission, True, conditions, plugged_at, now, Channel.SLOT)
 
 
 def answered(
     permission: Permission,
     granted: bool,  # noqa: FBT001
-    conditions: Conditions,
+    conditions: Conditions | None,
     plugged_at: datetime,
     now: datetime,
     channel: Channel,
 ) -> Permission:
-    """The permission after a yes or a no; also a late one, or a change of mind."""
+    """The permission after a yes or a no; also a late one, or a change of mind. ``conditions`` None = the user has
+    never stated any: then a no leaves no required charge either."""
     return replace(
         permission,
         state=PermissionState.GRANTED if granted else PermissionState.REFUSED,
         answered_at=now,
         channel=channel,
         conditions=conditions,
+        departure_at=_departure(conditions, plugged_at, now) if conditions else None,
+        revised_at=None,
+    )
+
+
+def revised(
+    permission: Permission, conditions: Conditions, pattern: str, plugged_at: datetime, now: datetime
+) -> Permission:
+    """Other conditions from now on, without another answer. What held before is not changed by it."""
+    return replace(
+        permission,
+        conditions=conditions,
+        pattern=pattern,
         departure_at=_departure(conditions, plugged_at, now),
+        revised_at=now,
     )
 
 
@@ -83,22 +116,38 @@ def use_of(permission: Permission, now: datetime, *, in_transaction: bool, on_re
 
 
 def terms_of(permission: Permission, capacity_wh: int, now: datetime) -> Terms:
-    """The conditions resolved for one plug-in. Without a yes they never allow discharge."""
+    """The conditions resolved for one plug-in, for every use.
+
+    Without a yes only the required charge is left of them (P7). With one they hold outside the permitted time slots too
+    but for the discharge; within a slot its mode holds (P9).
+    """
     conditions = permission.conditions
     if conditions is None:
         return Terms(discharge=False)
-    span, in_kwh = slot_span(conditions.slots, now), conditions.required_kwh
-    return Terms(
+    required = _required(conditions, permission.departure_at, capacity_wh)
+    if permission.state is not PermissionState.GRANTED:
+        return required
+    slot = slot_at(conditions.slots, now)
+    mode = slot.mode if slot else SlotMode.CONDITIONS
+    return replace(
+        required,
         min_sell_per_kwh=conditions.min_sell_per_kwh,
         max_buy_per_kwh=conditions.max_buy_per_kwh,
-        required_wh=0.0 if in_kwh is not None else capacity_wh * conditions.required_soc_percent / 100,
-        required_added_wh=0.0 if in_kwh is None else float(in_kwh) * 1000,
-        departure_at=permission.departure_at,
-        entrust=conditions.entrust,
-        charge=conditions.charge,
-        discharge=conditions.discharge and permission.state is PermissionState.GRANTED,
-        permitted_until=span[1] if span else None,
+        entrust=mode is SlotMode.ENTRUST or (mode is SlotMode.CONDITIONS and conditions.entrust),
+        charge=conditions.charge or mode is not SlotMode.CONDITIONS,
+        discharge=conditions.discharge and mode is not SlotMode.CHARGE_ONLY and conditions.allows(now),
+        permitted_until=slot_ends_at(conditions.slots, now),
     )
+
+
+def _required(conditions: Conditions, departure_at: datetime | None, capacity_wh: int) -> Terms:
+    """The required charge alone: by added energy where the user said kWh, else by content."""
+    if conditions.required_kwh is not None:
+        return Terms(
+            required_added_wh=float(conditions.required_kwh) * 1000, departure_at=departure_at, discharge=False
+        )
+    required_wh = capacity_wh * conditions.required_soc_percent / 100
+    return Terms(required_wh=required_wh, departure_at=departure_at, discharge=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +177,13 @@ def stretches(history: Sequence[Permission], start: datetime, end: datetime) -> 
 
 
 def _holds_since(permission: Permission) -> datetime | None:
+    reached_at = _reached_at(permission)
+    if reached_at is None or permission.revised_at is None:
+        return reached_at
+    return max(reached_at, permission.revised_at)
+
+
+def _reached_at(permission: Permission) -> datetime | None:
     match permission.state:
         case PermissionState.GRANTED | PermissionState.REFUSED:
             return permission.answered_at

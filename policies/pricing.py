@@ -1,12 +1,12 @@
 """What energy costs and pays, now and before departure. Requirements P5, P6, P8, P11, P16."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId
@@ -33,41 +33,46 @@ class Market:
     """One area's prices at the instant of a decision. ``ahead``: the steps after it. Instants are UTC: two local times
     subtract by the clock on the wall, which is an hour off over a change of DST.
 
-    ``horizon_h``: how long a setpoint may stay in force, hours.
+    ``horizon_h``: how long a setpoint may stay in force, hours. Per step ahead: ``starts_h`` from now, ``cheaper_h`` of
+    the time before it that are cheaper than now, the ``lowest`` price up to it.
     """
 
     now: datetime
     horizon_h: float
     tariff_per_kwh: Decimal
     ahead: tuple[PriceStep, ...]
+    starts_h: tuple[float, ...] = ()
+    cheaper_h: tuple[float, ...] = ()
+    lowest: tuple[Decimal, ...] = ()
 
     @property
     def next_change(self) -> PriceStep | None:
         """When the tariff is different next; None = never, as far as is known."""
         return next((step for step in self.ahead if step.price_per_kwh != self.tariff_per_kwh), None)
 
-    def cheaper_hours(self, below: Decimal, until: datetime) -> float:
-        """Hours in [now, until) at a price below the one given."""
-        return sum(hours for price, hours in self.stretches(until) if price < below)
+    def cheaper_hours(self, until: datetime) -> float:
+        """Hours in [now, until) at a price below the tariff of now."""
+        until_h = hours_between(self.now, until)
+        index = bisect_right(self.starts_h, until_h) - 1
+        if index < 0:
+            return 0.0
+        is_cheaper = self.ahead[index].price_per_kwh < self.tariff_per_kwh
+        return self.cheaper_h[index] + (until_h - self.starts_h[index] if is_cheaper else 0.0)
 
     def cheapest_later(self, until: datetime | None) -> Decimal:
         """The lowest price from now until then (None = as far as is known)."""
-        prices = [step.price_per_kwh for step in self.ahead if until is None or step.starts_at < until]
-        return min(prices, default=self.tariff_per_kwh)
+        count = len(self.ahead) if until is None else bisect_left(self.starts_h, hours_between(self.now, until))
+        return self.lowest[count - 1] if count else self.tariff_per_kwh
 
     def price_in(self, hours: float) -> Decimal:
         """The price this many hours from now."""
-        index = bisect_right(self.ahead, self.now + timedelta(hours=hours), key=lambda step: step.starts_at) - 1
+        index = bisect_right(self.starts_h, hours) - 1
         return self.ahead[index].price_per_kwh if index >= 0 else self.tariff_per_kwh
 
-    def stretches(self, until: datetime) -> list[tuple[Decimal, float]]:
-        """(price, hours) of each stretch of [now, until)."""
-        until = until.astimezone(UTC)
-        inside = [step for step in self.ahead if step.starts_at < until]
-        prices = [self.tariff_per_kwh, *(step.price_per_kwh for step in inside)]
-        edges = [self.now, *(step.starts_at for step in inside), max(until, self.now)]
-        hours = ((end - start).total_seconds() / 3600 for start, end in pairwise(edges))
-        return list(zip(prices, hours, strict=True))
+
+def hours_between(start: datetime, end: datetime) -> float:
+    """Hours, < 0 where the end comes first. ``start`` in UTC."""
+    return (end - start).total_seconds() / 3600
 
 
 def markets(snapshot: Snapshot) -> Mapping[AreaId, Market]:
@@ -80,7 +85,18 @@ def _market(series: PriceSeries, now: datetime, horizon_h: float) -> Market:
     now = now.astimezone(UTC)
     steps = (PriceStep(step.starts_at.astimezone(UTC), step.price_per_kwh) for step in series.steps)
     ahead = tuple(step for step in steps if step.starts_at > now)
-    return Market(now=now, horizon_h=horizon_h, tariff_per_kwh=series.at(now), ahead=ahead)
+    tariff, starts = series.at(now), [hours_between(now, step.starts_at) for step in ahead]
+    lengths = [0.0, *(end - start for start, end in pairwise(starts))]
+    is_cheaper = [False, *(step.price_per_kwh < tariff for step in ahead)]
+    return Market(
+        now=now,
+        horizon_h=horizon_h,
+        tariff_per_kwh=tariff,
+        ahead=ahead,
+        starts_h=tuple(starts),
+        cheaper_h=tuple(accumulate(hours * cheap for hours, cheap in zip(lengths, is_cheaper, strict=False))),
+        lowest=tuple(accumulate((step.price_per_kwh for step in ahead), min)),
+    )
 
 
 @cache

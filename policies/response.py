@@ -17,7 +17,6 @@ from policies.corridor import (
     charge_power_w,
     discharge_limit,
     is_slot_open,
-    need_wh,
     raise_limit,
     spare_hours,
 )
@@ -225,5 +224,5 @@ def laxity_h(party: Party) -> float:
     if party.evse.terms.departure_at is None:
         return NO_LIMIT_H
     power = charge_power_w(party.evse)
-    need_h = need_wh(party.evse) / power if power else 0.0
+    need_h = party.corridor.need_wh / power if power else 0.0
     return spare_hours(party.evse.terms, party.market) - need_h

@@ -44,7 +44,7 @@ def _charge_without_permission(case: Case) -> str | None:
         return None
     if case.evse.use in {Use.IDLE, Use.HELD}:
         return f"{case.power_w} W, use {case.evse.use}"
-    is_refused = case.evse.use is Use.NOTHING or (case.evse.use is Use.RESOURCE and not case.evse.terms.charge)
+    is_refused = case.evse.use is Use.NOTHING or not case.evse.terms.charge
     return f"{case.power_w} W beyond the required charge" if is_refused and _exceeds_required(case) else None
 
 
@@ -87,7 +87,7 @@ def _least_sell(case: Case) -> Decimal | None:
 
 def _charge_above_max_buy(case: Case) -> str | None:
     terms, price = case.evse.terms, case.purchase_price
-    if case.evse.use is not Use.RESOURCE or terms.entrust or case.power_w <= case.unavoidable_w:
+    if case.evse.use not in {Use.RESOURCE, Use.PLAIN} or terms.entrust or case.power_w <= case.unavoidable_w:
         return None
     is_dear = terms.max_buy_per_kwh is not None and price > terms.max_buy_per_kwh
     return f"costs {price}, at most {terms.max_buy_per_kwh} per kWh" if is_dear and _exceeds_required(case) else None

@@ -188,12 +188,12 @@ def _show(api: httpx.Client, seconds: int, *, headless: bool) -> dict[str, Any]:
 
 
 def _ask_for_response(api: httpx.Client, seconds: float) -> str:
-    starts_at: datetime = SystemClock().now() + timedelta(seconds=1)
+    """Ask for less demand from now on; the event's id."""
+    ends_at: datetime = SystemClock().now() + timedelta(seconds=seconds)
     body = {
         "direction": "down",
         "requested_w": EVENT_W,
-        "starts_at": starts_at.isoformat(),
-        "ends_at": (starts_at + timedelta(seconds=seconds)).isoformat(),
+        "ends_at": ends_at.isoformat(),
         "areas": ["harbour"],
         "incentive_per_kwh": INCENTIVE_PER_KWH,
     }

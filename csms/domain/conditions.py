@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from csms.domain.ids import VehicleId
+
 
 class SlotMode(StrEnum):
     """How a vehicle is used within a time slot (P9)."""
@@ -95,6 +97,21 @@ def slot_span(slots: Sequence[TimeSlot], at: datetime) -> tuple[datetime, dateti
     return next((span for slot in slots if (span := slot.span_containing(at)) is not None), None)
 
 
+def slot_at(slots: Sequence[TimeSlot], at: datetime) -> TimeSlot | None:
+    """The slot that holds at an instant: where two overlap, the one that is named first (P9)."""
+    return next((slot for slot in slots if slot.span_containing(at) is not None), None)
+
+
+def slot_ends_at(slots: Sequence[TimeSlot], at: datetime) -> datetime | None:
+    """When the slot that holds at an instant ends, or one that is named before it begins; None = none holds."""
+    span = slot_span(slots, at)
+    if span is None:
+        return None
+    holds = slot_at(slots, at)
+    edges = sorted(edge for edge in slot_edges(slots, at, span[1]) if edge > at) if len(slots) > 1 else []
+    return next((edge for edge in edges if slot_at(slots, edge) is not holds), span[1])
+
+
 def slot_edges(slots: Sequence[TimeSlot], start: datetime, end: datetime) -> frozenset[datetime]:
     """The instants in [start, end] at which a slot begins or ends, in UTC."""
     edges = (edge.astimezone(UTC) for slot in slots for span in slot.spans(start, end) for edge in span)
@@ -103,8 +120,13 @@ def slot_edges(slots: Sequence[TimeSlot], start: datetime, end: datetime) -> fro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """Named conditions; ``prepared`` ones come with the product, the others are the user's own. P10."""
+    """Named conditions; ``prepared`` ones come with the product, the others are the user's own. P10.
+
+    ``vehicle``: for this one only; None = for all of the user's. ``chosen``: used at the next plug-in.
+    """
 
     name: str
     conditions: Conditions
     prepared: bool = False
+    vehicle: VehicleId | None = None
+    chosen: bool = False

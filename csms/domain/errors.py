@@ -5,6 +5,7 @@ CsmsError
 ├── BadDatabase        exit code 2
 ├── PortBusy           exit code 2
 ├── NotFound           404
+├── Forbidden          403
 ├── Conflict           409
 ├── BadRequest         422
 ├── StationOffline     409
@@ -34,6 +35,10 @@ class PortBusy(CsmsError):
 
 class NotFound(CsmsError):
     """There is no such thing."""
+
+
+class Forbidden(CsmsError):
+    """This belongs to somebody else, who has not let you in."""
 
 
 class Conflict(CsmsError):

@@ -38,6 +38,20 @@ class Vehicle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """A phone, a screen in the vehicle or a panel that is linked to a user; of its token only the hash is known."""
+
+    token_hash: str
+    name: str
+    created_at: datetime
+
+    @property
+    def id(self) -> str:
+        """What it is called by: the beginning of the hash, which opens nothing."""
+        return self.token_hash[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdTokenRecord:
     """What we know of an id token. ``user`` and ``vehicle`` link it to people, where known."""
 

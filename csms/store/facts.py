@@ -6,12 +6,15 @@ exists. Work is a function of the connection; it may run more than once before i
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import Connection
 
 from csms.domain.facts import (
+    AuthorizeAsked,
+    Booted,
     DataSent,
+    Heartbeat,
     Metered,
     NeedsReported,
     Origin,
@@ -59,8 +62,10 @@ def write_of(  # noqa: PLR0911  one case per kind of fact
             return (("quarantine", quarantine_row(fact)),), None
         case NeedsReported() | DataSent():
             return (("notice", _notice_row(fact)),), None
-        case _:
+        case Heartbeat() | Booted() | AuthorizeAsked():
             return (), None
+        case _:  # a kind of fact that nobody stores would be confirmed and lost
+            assert_never(fact)
 
 
 def _metered(origin: Origin, evse: EvseRef, transaction: TransactionId | None, readings: Iterable[Reading]) -> Rows:

@@ -22,6 +22,8 @@ from simulators.twin.cases import Answer, Visit
 ASKED_FOR_S = 120.0
 SETTLE_S = 5.0
 SAMPLES_ALLOWED = 2
+UNSURE = 2.0
+"""A power from coarse registers may be half of the real one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,10 +89,12 @@ class Sight:
     def _hold_against(self, record: SetpointRecord, reading: Reading, power_w: float) -> None:
         state = SetpointState.OBSERVED if follows(record.desired_w, power_w) else SetpointState.NOT_FOLLOWED
         self.records[-1] = replace(record, state=state, observed_w=round(power_w), observed_at=reading.at)
+        is_told = reading.power_w is not None or reading.current_a is not None
         if record.event is None and record.desired_w > 0:
-            self.drawn_w = None if takes_all(record.desired_w, power_w) else round(max(power_w, 0.0))
-        if reading.power_w is None and reading.current_a is None:
-            return  # a power from coarse registers may be half as much again: no ground for a verdict
+            takes = takes_all(record.desired_w, power_w if is_told else power_w * UNSURE)
+            self.drawn_w = None if takes else round(max(power_w, 0.0))
+        if not is_told:
+            return  # no ground for a verdict
         self.compliance, _ = observe(self.compliance, record.desired_w, power_w, SAMPLES_ALLOWED)
 
     def use(self, now: datetime) -> Use:

@@ -107,12 +107,10 @@ async def _sign_up(phone: Page, link: str) -> None:
 
 
 async def _ask(api: httpx.AsyncClient) -> str:
-    starts_at = datetime.now(UTC)
     body = {
         "direction": "down",
         "requested_w": 20_000,
-        "starts_at": starts_at.isoformat(),
-        "ends_at": (starts_at + timedelta(minutes=5)).isoformat(),
+        "ends_at": (datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
         "incentive_per_kwh": "60",
     }
     answer = await api.post("/api/v1/dr-events", json=body)

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from csms.control.dispatch.snapshots import Snapshots
+from csms.control.intake import cables
+from csms.control.permission.answers import Said
 from csms.control.state.live import EvseLive, StationLive
 from csms.control.system import System, build
 from csms.domain.answers import Answer
@@ -31,7 +34,8 @@ from csms.domain.facts import (
 )
 from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId, UserId, VehicleId
 from csms.domain.people import IdTokenRecord, User, Vehicle
-from csms.domain.permission import Channel, PermissionState, PlugIn
+from csms.domain.permission import PermissionState, PlugIn
+from csms.domain.snapshot import EvseState
 from csms.domain.station import (
     BootState,
     ConnectorStatus,
@@ -161,6 +165,12 @@ class World:
     def station(self) -> StationLive:
         return self.system.live.stations[S]
 
+    def seen(self, ref: EvseRef = E1) -> EvseState:
+        """An EVSE as the next decision sees it."""
+        system = self.system
+        snapshot = Snapshots(system.ground, system.prices, system.events, self.settings).snapshot()
+        return next(state for state in snapshot.evses if state.ref == ref)
+
     @property
     def plug_in(self) -> PlugIn:
         assert self.evse.plug_in is not None
@@ -217,7 +227,8 @@ class World:
         plug_in = self.at(ref).plug_in
         assert plug_in is not None
         assert plug_in.user is not None
-        await self.system.rooms.permissions.answer(plug_in.id, plug_in.user, conditions, Channel.PAGE, granted=granted)
+        said = Said(granted=granted, conditions=conditions)
+        await self.system.rooms.permissions.answer(plug_in.id, plug_in.user, said)
         await self.quiet()
 
     async def resource(self, conditions: Conditions = LOW) -> None:
@@ -229,6 +240,11 @@ class World:
             self.event(0, token=CARD, charging_state="EVConnected"), self.metered(soc_percent=80.0, power_import_w=0.0)
         )
         await self.quiet()
+
+    def leave(self, ref: EvseRef = E1) -> None:
+        """The cable goes out, now and with nothing else."""
+        for change in tuple(cables.unplug(self.at(ref), self.clock.now())):
+            self.system.ground.emit(change)
 
     def origin(self, id_: StationId = S) -> Origin:
         self.counter += 1
@@ -285,6 +301,15 @@ async def world(folder: Path, *stations: Station, quirks: Quirks = V2G, **sectio
         await made.quiet()
     finally:
         await store.close()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Until something that happens on the loop has happened, with nothing else being waited for."""
+    for _ in range(100_000):
+        if is_so():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it does not come about")
 
 
 def state_of(made: World, ref: EvseRef = E1) -> PermissionState:

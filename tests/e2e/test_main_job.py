@@ -88,7 +88,7 @@ async def settled(world: World, here: Visit) -> list[dict[str, Any]]:
     entries = await until(look, "the ledger to say what the meter says", 25)
     for entry in entries:
         own = sum(p["amount_minor"] for p in entry["postings"] if p["account"] == f"user:{here.driver.id}")
-        sign = 1 if flow_of(entry) == "sale" else -1
+        sign = -1 if flow_of(entry) == "purchase" else 1
         assert own == sign * entry["energy_wh"] * Decimal(entry["price_per_kwh"]) / 1000
         assert sum(posting["amount_minor"] for posting in entry["postings"]) == 0
         assert entry["evidence"]["readings"]

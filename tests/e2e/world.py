@@ -171,16 +171,15 @@ class World:
         price: str | int = 9000,
         starts_in_s: float = 0,
     ) -> dict[str, Any]:
-        """POST a DR event that starts now."""
+        """POST a DR event that starts now, by the server's clock, or later."""
         start = datetime.now(UTC) + timedelta(seconds=starts_in_s)
         body = {
             "direction": direction,
             "requested_w": requested_w,
-            "starts_at": start.isoformat(),
             "ends_at": (start + timedelta(seconds=seconds)).isoformat(),
             "price_per_kwh": str(price),
         }
-        return await self.post("/dr-events", body)
+        return await self.post("/dr-events", body | ({"starts_at": start.isoformat()} if starts_in_s else {}))
 
     # --- stations and people
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from csms.domain.commands import CallFailed, CallResult, Offline, TimedOut
 from csms.domain.errors import BadRequest
+from csms.domain.facts import Unintelligible
 from csms.domain.ids import EvseRef, PlugInId, StationId, UserId
 from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting, user_account
 from csms.domain.permission import PlugIn
@@ -123,7 +124,8 @@ BAD = [
     ("/api/v1/dr-events", EVENT | {"requested_w": -1}, "requested_w"),
     ("/api/v1/dr-events", EVENT | {"areas": ["atlantis"]}, "areas"),
     ("/api/v1/dr-events", EVENT | {"starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-01-01T01:00:00Z"}, "ends_at"),
-    ("/api/v1/dr-events", EVENT | {"ends_at": EVENT["starts_at"]}, "body"),
+    ("/api/v1/dr-events", EVENT | {"ends_at": EVENT["starts_at"]}, "ends_at"),
+    ("/api/v1/dr-events", EVENT | {"priority": -1}, "priority"),
     ("/api/v1/dr-events", EVENT | {"price_per_kwh": 1}, "body"),
     ("/api/v1/dr-events", EVENT | {"incentive_per_kwh": "NaN"}, "incentive_per_kwh"),
     ("/api/v1/id-tokens", {"token": ""}, "token"),
@@ -251,6 +253,15 @@ async def test_a_dr_event_is_created_shown_with_its_report_and_cancelled(web: ht
     assert is_problem(await web.get("/api/v1/dr-events/none", headers=bearer()), 404, "event")
 
 
+async def test_an_event_without_a_start_starts_now_and_has_its_priority(web: httpx.AsyncClient, w: World) -> None:
+    """P12: an event never begins in the past, so that "now" is the server's to say."""
+    body = {name: value for name, value in EVENT.items() if name != "starts_at"} | {"priority": 3}
+    created = (await web.post("/api/v1/dr-events", headers=bearer(), json=body)).json()
+    assert (created["starts_at"], created["priority"]) == ("2026-07-01T09:00:00Z", 3)
+    (event,) = w.system.events.open()
+    assert (event.starts_at, event.priority) == (START, 3)
+
+
 async def test_prices_of_an_area_are_published_and_shown(web: httpx.AsyncClient) -> None:
     body = {"steps": [{"starts_at": "2026-07-01T10:00:00Z", "price_per_kwh": "41.5"}], "until": "2026-07-01T12:00:00Z"}
     put = await web.put("/api/v1/prices/default", headers=bearer(), json=body)
@@ -273,6 +284,32 @@ async def test_lists_come_in_pages(web: httpx.AsyncClient) -> None:
         seen += [record["token"] for record in page["items"]]
         cursor = page["next"]
     assert seen == [f"T{number}" for number in range(5)]
+
+
+async def test_what_could_not_be_understood_is_listed_raw_and_in_pages(web: httpx.AsyncClient, w: World) -> None:
+    """B9, V2G-39: of one station or of all; for operators only, since frames may name people."""
+    for number in range(3):
+        raw = f'[2,"m","StopTransaction",{{"idTag":"{"x" * (40 + number)}"}}]'
+        await w.take(
+            Unintelligible(
+                origin=w.origin(), action="StopTransaction", raw=raw, why="idTag: too long", fields={"meterStop": 7}
+            )
+        )
+    first = (await web.get(f"/api/v1/quarantine?station={STATION}&limit=2", headers=bearer())).json()
+    rest = (await web.get(f"/api/v1/quarantine?limit=2&cursor={first['next']}", headers=bearer())).json()
+    found = [*first["items"], *rest["items"]]
+    assert [len(kept["raw"]) for kept in found] == [len(raw) - 2, len(raw) - 1, len(raw)]
+    assert rest["next"] is None
+    kept = found[-1]
+    assert (kept["station"], kept["action"], kept["raw"], kept["why"], kept["fields"]) == (
+        STATION,
+        "StopTransaction",
+        raw,
+        "idTag: too long",
+        {"meterStop": 7},
+    )
+    assert (await web.get("/api/v1/quarantine?station=other", headers=bearer())).json()["items"] == []
+    assert (await web.get("/api/v1/quarantine", headers=bearer("read"))).status_code == 403
 
 
 async def test_the_ledger_comes_in_pages_with_its_evidence(web: httpx.AsyncClient, w: World) -> None:

@@ -32,12 +32,15 @@ CONDITIONS = {
     "min_sell_per_kwh": "25.5",
     "max_buy_per_kwh": None,
     "required_soc_percent": 70.0,
+    "required_kwh": None,
     "depart_at": "07:30",
     "zone": "Asia/Tokyo",
     "entrust": False,
     "charge": True,
     "discharge": True,
-    "slots": [{"start": "18:00", "end": "07:00", "days": [0, 4], "once": None, "zone": "Asia/Tokyo"}],
+    "slots": [
+        {"start": "18:00", "end": "07:00", "days": [0, 4], "once": None, "zone": "Asia/Tokyo", "mode": "conditions"}
+    ],
 }
 
 
@@ -205,7 +208,7 @@ async def test_a_known_driver_claims_the_plug_in_at_a_link(phone: httpx.AsyncCli
 
 async def test_a_link_shows_its_evse_to_anybody_and_nothing_of_its_driver(web: httpx.AsyncClient, w: World) -> None:
     shown = await web.get("/d/api/evse", params={"link": link(w)})
-    free = {"station": STATION, "evse": 1, "online": True, "plugged": False, "waiting": False}
+    free = {"station": STATION, "evse": 1, "online": True, "private": False, "plugged": False, "waiting": False}
     assert shown.json() == free
     await w.plug(None)
     assert (await web.get("/d/api/evse", params={"link": link(w)})).json() == free | {"plugged": True, "waiting": True}

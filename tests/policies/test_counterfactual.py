@@ -114,10 +114,23 @@ def test_a_decision_taken_twice_rolls_nothing_twice() -> None:
 
 
 def test_without_a_state_of_charge_the_register_is_what_the_counterfactual_rolls() -> None:
-    """A6, A1: an AC vehicle that tells nothing is stopped; what would have been added grows minute by minute."""
+    """A6, A1: an AC vehicle that tells nothing is stopped once it has charged for a quarter of an hour; what would have
+    been added grows minute by minute."""
     battery = Battery(capacity_wh=60_000, energy_wh=0, max_charge_w=7000, max_discharge_w=0, is_told=False)
     state = replace(lasting(1, 7000), evses=(vehicle(1, 0, battery=battery, terms=Terms()),))
     with_event, without = pair(state, 1)
-    assert without.net_wh - with_event.net_wh == pytest.approx(7000, rel=0.02)
-    assert with_event.stated_wh() == pytest.approx(7000, rel=0.02)
-    assert with_event.decisions[-1].virtual[0].added_wh == pytest.approx(59 * 7000 / 60, rel=0.01)
+    assert without.net_wh - with_event.net_wh == pytest.approx(5250, rel=0.02)
+    assert with_event.allotted_wh() == pytest.approx(5250, rel=0.02)
+    unseen_minute, decided = 1, 60
+    added_wh = (decided - 1 - unseen_minute) * 7000 / 60
+    assert with_event.decisions[-1].virtual[0].added_wh == pytest.approx(added_wh, rel=0.01)
+
+
+def test_a_vehicle_that_tells_nothing_has_nothing_to_stop_before_it_was_seen_to_charge() -> None:
+    """A2: it may be full. It charges on, its counterfactual is nothing, and the event says that it falls short."""
+    battery = Battery(capacity_wh=60_000, energy_wh=0, max_charge_w=7000, max_discharge_w=0, is_told=False)
+    state = replace(lasting(1, 7000), evses=(vehicle(1, 0, battery=battery, terms=Terms()),))
+    decision = decide(state)
+    assert (decision.setpoints[0].setpoint_w, decision.setpoints[0].event) == (7000, None)
+    assert decision.virtual[0].power_w == 0
+    assert decision.events[0].allotted_w == 0

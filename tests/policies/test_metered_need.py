@@ -126,4 +126,4 @@ def test_cheaper_hours_are_counted_on_the_sun_not_on_the_wall(day: int, hours: f
     before = datetime(2026, 3, day, tzinfo=berlin).astimezone(UTC) - timedelta(hours=1)
     series = PriceSeries(currency="EUR", steps=(PriceStep(before, Decimal(20)), *steps))
     market = markets(replace(snapshot(), now=before, prices={HOME: series}))[HOME]
-    assert market.cheaper_hours(Decimal(20), datetime(2026, 3, day, 12, tzinfo=berlin)) == hours
+    assert market.cheaper_hours(datetime(2026, 3, day, 12, tzinfo=berlin)) == hours

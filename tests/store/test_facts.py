@@ -320,3 +320,13 @@ def test_any_order_of_starts_and_stops_keeps_one_row_per_start(conn: Connection,
 def test_an_unprovisioned_evse_is_stored_all_the_same(conn: Connection) -> None:
     take(conn, metered(reading(1), evse=EvseRef(StationId("CS-9"), 4)))
     assert count(conn, METER_VALUE) == 1
+
+
+def test_a_kind_of_fact_that_nobody_stores_is_an_error_and_no_confirmation() -> None:
+    """C2: the type checker asks for a case for each kind; whatever gets past it is not lost in silence."""
+
+    class Unheard:
+        """A fact of a kind that was forgotten."""
+
+    with pytest.raises(AssertionError):
+        write_of(Unheard())  # type: ignore[arg-type]

@@ -41,7 +41,6 @@ class Controlled:
 
 async def controlled(folder: Path, case: Case) -> Controlled:
     """Play a case from the control kit's start on; everybody is there from the beginning."""
-    folder.mkdir(exist_ok=True)  # noqa: ASYNC240  nothing else runs yet
     shifted = from_start(case, START)
     stations = [_station(number, visit) for number, visit in enumerate(shifted.visits)]
     sites = [

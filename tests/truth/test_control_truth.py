@@ -1,6 +1,7 @@
 """The server itself, in virtual time: its report of an event and its ledger against the truth and the paired run."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -33,11 +34,11 @@ def street() -> Case:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Controlled, Controlled]:
-    return asyncio.run(_with_and_without(tmp_path_factory.mktemp("truth"), street()))
+    return asyncio.run(_with_and_without([tmp_path_factory.mktemp("truth") for _ in range(2)], street()))
 
 
-async def _with_and_without(folder: Path, played: Case) -> tuple[Controlled, Controlled]:
-    return await controlled(folder / "with", played), await controlled(folder / "without", replace(played, events=()))
+async def _with_and_without(folders: Sequence[Path], played: Case) -> tuple[Controlled, Controlled]:
+    return await controlled(folders[0], played), await controlled(folders[1], replace(played, events=()))
 
 
 def true_wh(pair: tuple[Controlled, Controlled]) -> float:

@@ -14,6 +14,7 @@ from simulators.twin.truth import compared, comparison, delivered_wh
 from tests.truth.kit import NO_SOC, case, charging_car, down, prices, v2g_car, visit
 
 WITHIN = 0.02
+SILENT = MeterSpec(tells_soc=False, step_wh=100.0, interval_s=300, power=PowerTold.NOTHING)
 
 
 def test_a1_a_full_vehicle_delivers_what_it_discharges_for_the_whole_hour() -> None:
@@ -114,3 +115,16 @@ def test_a12_charging_that_was_stopped_is_paid_what_the_event_pays_above_the_tar
     earned = comparison(pair).figure("earned_minor")
     assert earned.true == pytest.approx(7.36 * 30, rel=0.02)
     assert earned.stated == pytest.approx(earned.true, rel=WITHIN, abs=2)
+
+
+@pytest.mark.parametrize("soc", [1.0, 0.995, 0.3])
+@pytest.mark.parametrize("meter", [NO_SOC, SILENT], ids=["power told", "registers of 100 Wh only"])
+def test_a_vehicle_that_comes_during_the_event_is_not_paid_for_charging_that_nobody_saw(
+    soc: float, meter: MeterSpec
+) -> None:
+    """A2, A12: it may be full. One that came full and left before the event ended had 17 kWh "delivered", and paid."""
+    late = visit(charging_car(soc), hours=4, meter=meter, arrives_s=5400, leaves_s=3 * 3600)
+    pair = Pair.of(case(late, hours=4, events=(down(7360, 1, 3.5),)))
+    delivered = comparison(pair).figure("delivered_wh")
+    assert delivered.stated == pytest.approx(delivered.true, rel=WITHIN, abs=100)
+    assert (delivered.true > 5000) == (soc < 0.9), "the one that needs it is stopped, once it was seen"

@@ -10,7 +10,7 @@ from csms.control.state.prices import Prices
 from csms.domain.decision import Reason
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, SiteId, UserId
-from csms.domain.permission import PlugIn
+from csms.domain.permission import PlugIn, StartFailure
 from csms.settings import Settings
 
 
@@ -28,6 +28,7 @@ class DriverState:
     sell_per_kwh: Decimal | None
     currency: str
     event_active: bool
+    start_failed: StartFailure | None
 
 
 def driver_state(
@@ -47,6 +48,7 @@ def driver_state(
         sell_per_kwh=sell,
         currency=currency,
         event_active=event_active,
+        start_failed=evse.answered.start_failed if evse and evse.answered else None,
     )
 
 

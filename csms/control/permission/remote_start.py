@@ -10,6 +10,8 @@ from functools import partial
 
 import structlog
 
+from csms.control.state import changes
+from csms.control.state.feed import Feed
 from csms.control.state.ground import Ground
 from csms.control.state.id_tokens import IdTokens, new_token_value
 from csms.control.state.live import Answer, EvseLive, StartAttempt, StationLive
@@ -19,7 +21,7 @@ from csms.domain.answers import TokenStatus
 from csms.domain.commands import Accepted, ApplySetpoint, CallFailed, Outcome, Rejected, StartTransaction
 from csms.domain.facts import IdToken, TokenType
 from csms.domain.people import IdTokenRecord
-from csms.domain.permission import PermissionState
+from csms.domain.permission import PermissionState, StartFailure
 from csms.domain.ports import Stations
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, HoldMethod, SetpointDriver
@@ -30,6 +32,8 @@ log = structlog.get_logger()
 
 CONFIRMED_WITHIN = timedelta(seconds=30)
 TRIES = 3
+CUT_OFF_WITHIN = timedelta(minutes=5)
+"""A transaction that ran when its station booted and is over this soon was cut off by that."""
 TOKEN_LIVES = timedelta(days=2)
 _FLOWING = frozenset({Use.RESOURCE, Use.PLAIN})
 
@@ -38,7 +42,13 @@ class RemoteStarts:
     """Remote starts under way."""
 
     def __init__(
-        self, ground: Ground, tokens: IdTokens, stations: Stations, rules: PermissionSettings, validity: timedelta
+        self,
+        ground: Ground,
+        tokens: IdTokens,
+        stations: Stations,
+        rules: PermissionSettings,
+        validity: timedelta,
+        feed: Feed,
     ) -> None:
         self._store = ground.store
         self._clock = ground.clock
@@ -47,17 +57,20 @@ class RemoteStarts:
         self._stations = stations
         self._rules = rules
         self._validity = validity
+        self._feed = feed
 
     def sweep(self, station: StationLive, evse: EvseLive, now: datetime) -> None:
         """Start what should run and does not; repeat a start that nothing came of."""
         if station.version is None or station.station.boot_state is not BootState.ACCEPTED:
             return
         answer = evse.answered
-        if evse.run.authorized or evse.is_over or answer is None or answer.user is None:
+        if evse.run.authorized or _is_over(evse) or answer is None or answer.user is None:
             return
         if not wants_start(station, evse, self._rules, now):
             return
-        if answer.start is None or _may_retry(answer.start, now):
+        if answer.start is not None and answer.start_failed is None and _is_in_vain(answer.start, now):
+            self._give_up(evse, answer, answer.start.failure)
+        elif answer.start is None or _may_retry(answer.start, now):
             tries = answer.start.tries + 1 if answer.start else 1
             use = _use_once_started(evse, self._rules, now)
             command = StartTransaction(
@@ -68,6 +81,22 @@ class RemoteStarts:
             )
             answer.start = StartAttempt(command, now, tries)
             self._spawn(self._start(evse, answer, answer.start))
+
+    def _give_up(self, evse: EvseLive, answer: Answer, failure: StartFailure) -> None:
+        """Tell the driver why nothing flows; a new yes, or a station that starts anew, is worth new tries."""
+        answer.start_failed = failure
+        log.warning("start.failed", evse=str(evse.ref), reason=failure)
+        self._feed.changed(answer.user)
+
+    def booted(self, change: changes.StationBooted) -> None:
+        """A station that starts anew may do what it did not do before, and has forgotten what it was told to start."""
+        now = self._clock.now()
+        for evse in change.station.evses.values():
+            if evse.answered is None:
+                continue
+            evse.answered.start = evse.answered.start_failed = None
+            if evse.run.transaction is not None and evse.run.authorized:
+                evse.answered.cycled_at = now
 
     async def _start(self, evse: EvseLive, answer: Answer, attempt: StartAttempt) -> None:
         record = IdTokenRecord(
@@ -86,6 +115,7 @@ class RemoteStarts:
         if isinstance(outcome, Rejected | CallFailed) and attempt.command.limit is not None:
             outcome = await self._without_limit(evse, attempt, outcome)
         if not isinstance(outcome, Accepted):
+            attempt.failure = StartFailure.REJECTED if isinstance(outcome, Rejected) else StartFailure.NO_ANSWER
             log.warning("start.refused", evse=str(evse.ref), attempt=attempt.tries, outcome=repr(outcome))
 
     async def _without_limit(self, evse: EvseLive, attempt: StartAttempt, refusal: Outcome) -> Outcome:
@@ -123,7 +153,7 @@ def first_limit(
 def wants_start(station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime) -> bool:
     """Whether a transaction should run at this plug-in now."""
     use = _use_once_started(evse, rules, now)
-    if use in _FLOWING:
+    if use in _FLOWING or (use is Use.NOTHING and _lacks_required(evse)):
         return True
     if use is not Use.HELD or evse.cable.plugged is None or evse.answered is None:
         return False
@@ -133,12 +163,34 @@ def wants_start(station: StationLive, evse: EvseLive, rules: PermissionSettings,
     return asked and (station.hold is HoldMethod.START_ZERO or (station.hold is HoldMethod.NONE_START and late))
 
 
+def _lacks_required(evse: EvseLive) -> bool:
+    """A required charge, which stands above a host's "nothing", was stated and is not known to be there (P7)."""
+    conditions = evse.answered.permission.conditions if evse.answered else None
+    if conditions is None:
+        return False
+    if conditions.required_kwh is not None:
+        return conditions.required_kwh > 0
+    return (evse.soc_percent or 0.0) < conditions.required_soc_percent
+
+
+def _is_over(evse: EvseLive) -> bool:
+    """A transaction ran and somebody ended it. One that a power cycle of the station cut off is started again."""
+    if not evse.is_over or evse.answered is None or evse.run.over_at is None:
+        return evse.is_over
+    cycled_at = evse.answered.cycled_at
+    return cycled_at is None or not cycled_at <= evse.run.over_at <= cycled_at + CUT_OFF_WITHIN
+
+
 def _use_once_started(evse: EvseLive, rules: PermissionSettings, now: datetime) -> Use:
     return use_now(evse, rules, now, in_transaction=True)
 
 
 def _is_current(evse: EvseLive, attempt: StartAttempt) -> bool:
     return evse.answered is not None and evse.answered.start is attempt
+
+
+def _is_in_vain(attempt: StartAttempt, now: datetime) -> bool:
+    return attempt.tries >= TRIES and now - attempt.sent_at >= CONFIRMED_WITHIN
 
 
 def _may_retry(attempt: StartAttempt, now: datetime) -> bool:

@@ -1,7 +1,10 @@
 """P1: a driver signs up where the vehicle stands, in one form."""
 
+from contextlib import suppress
+
 from csms.control.permission.people import People, Registered
 from csms.control.permission.permissions import Permissions
+from csms.domain.errors import Forbidden
 from csms.domain.ids import EvseRef
 from csms.domain.people import Vehicle
 
@@ -9,7 +12,11 @@ from csms.domain.people import Vehicle
 async def sign_up(
     people: People, permissions: Permissions, evse: EvseRef, name: str, vehicle: Vehicle, language: str
 ) -> Registered:
-    """A new driver at this EVSE; a plug-in that waits there becomes theirs, else the next one does."""
+    """A new driver at this EVSE; a plug-in that waits there becomes theirs, else the next one does.
+
+    At a private EVSE they get no more than their account: its owner has to let them in first.
+    """
     registered = await people.register(name, vehicle, language)
-    await permissions.claim(registered.user.id, evse)
+    with suppress(Forbidden):
+        await permissions.claim(registered.user.id, evse)
     return registered

@@ -3,6 +3,7 @@
 An EVSE's state is in sub-records; each says which room writes it, everybody reads all of them.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from csms.domain.facts import NeedsReported, Reading
 from csms.domain.ids import EvseRef, PlugInId, StationId, TransactionId, UserId
 from csms.domain.live import StoredStatus
 from csms.domain.people import Vehicle
-from csms.domain.permission import Permission, PlugIn
+from csms.domain.permission import Permission, PermissionState, PlugIn, StartFailure
 from csms.domain.station import Evse, HoldMethod, ProbeState, Quirks, Ratings, SetpointDriver, Station, Version
 from policies.compliance import Compliance
 from policies.meter import Meter as CountedMeter
@@ -63,20 +64,31 @@ class StartAttempt:
     command: StartTransaction
     sent_at: datetime
     tries: int = 1
+    failure: StartFailure = StartFailure.NOT_STARTED
 
 
 @dataclass(slots=True)
 class Answer:
     """Written by permission: whose vehicle it is and what its user said, for one plug-in; no other plug-in ever has it
-    (P4). ``matching``: the user is being looked up."""
+    (P4).
+
+    ``matching``: the user is being looked up. ``assumed``: nobody said that they stand here, it is the host's EVSE.
+    ``lock``: held while what the user said is being stored; what follows from time alone waits for it.
+    ``participating_since``: see PlugIn. ``start_failed``: why no further start is tried. ``cycled_at``: when the
+    station lost its power in the middle of a transaction."""
 
     plug_in: PlugInId
     user: UserId | None = None
     vehicle: Vehicle | None = None
     permission: Permission = Permission()
     stated_soc_percent: float | None = None
+    participating_since: datetime | None = None
     matching: bool = False
+    assumed: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     start: StartAttempt | None = None
+    start_failed: StartFailure | None = None
+    cycled_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -164,6 +176,7 @@ class EvseLive:
             vehicle=answer.vehicle.id if answer.vehicle else None,
             permission=answer.permission,
             stated_soc_percent=answer.stated_soc_percent,
+            participating_since=answer.participating_since,
         )
 
     @property
@@ -181,9 +194,10 @@ class EvseLive:
 
     @property
     def is_over(self) -> bool:
-        """A transaction ran in this plug-in and has ended, and its user has not answered anew since."""
+        """A transaction ran in this plug-in and has ended, and its user has not said yes anew since."""
         over_at, answer = self.run.over_at, self.answered
-        answered_at = answer.permission.answered_at if answer else None
+        is_yes = answer is not None and answer.permission.state is PermissionState.GRANTED
+        answered_at = answer.permission.answered_at if answer and is_yes else None
         return over_at is not None and (answered_at is None or answered_at <= over_at)
 
     @property

@@ -47,12 +47,20 @@ def _plug_ins(live: Live, state: LiveState, vehicles: Mapping[VehicleId, Vehicle
                 vehicle=vehicles.get(plug_in.vehicle) if plug_in.vehicle else None,
                 permission=plug_in.permission,
                 stated_soc_percent=plug_in.stated_soc_percent,
+                participating_since=plug_in.participating_since,
             )
 
 
 def _bare(plug_in: PlugIn) -> PlugIn:
     """The part that the station tells."""
-    return replace(plug_in, user=None, vehicle=None, permission=Permission(), stated_soc_percent=None)
+    return replace(
+        plug_in,
+        user=None,
+        vehicle=None,
+        permission=Permission(),
+        stated_soc_percent=None,
+        participating_since=None,
+    )
 
 
 def _with_soc(plug_in: PlugIn, reading: object) -> PlugIn:

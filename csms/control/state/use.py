@@ -10,7 +10,8 @@ from policies.permission import use_of
 
 
 def use_now(evse: EvseLive, rules: PermissionSettings, now: datetime, *, in_transaction: bool | None = None) -> Use:
-    """What may be done with the vehicle now, by the user's answer and the host's rules.
+    """What may be done with the vehicle now, by the user's answer and the host's rules: those of the EVSE, else the
+    server's (P4).
 
     ``in_transaction``: as if a transaction ran (or did not); None = as it is.
     """
@@ -25,6 +26,6 @@ def use_now(evse: EvseLive, rules: PermissionSettings, now: datetime, *, in_tran
         permission,
         now,
         in_transaction=evse.run.transaction is not None if in_transaction is None else in_transaction,
-        on_refusal=rules.on_refusal,
-        on_no_answer=rules.on_no_answer,
+        on_refusal=evse.evse.on_refusal or rules.on_refusal,
+        on_no_answer=evse.evse.on_no_answer or rules.on_no_answer,
     )

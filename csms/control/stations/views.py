@@ -5,7 +5,7 @@ from datetime import datetime
 
 from csms.control.state.live import EvseLive, StationLive
 from csms.domain.live import StoredStatus
-from csms.domain.permission import PlugIn
+from csms.domain.permission import PlugIn, StartFailure
 from csms.domain.station import BootState, Evse, ProbeState, SetpointDriver, Station, Version
 
 
@@ -22,6 +22,7 @@ class EvseView:
     probe: ProbeState
     level: str
     setpoint_w: int | None
+    start_failed: StartFailure | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,4 +61,5 @@ def evse_view(station: StationLive, evse: EvseLive, now: datetime) -> EvseView:
         probe=evse.told.probe_state,
         level=evse.told.compliance.level.value,
         setpoint_w=evse.told.setpoint.desired_w if evse.told.setpoint else None,
+        start_failed=evse.answered.start_failed if evse.answered else None,
     )

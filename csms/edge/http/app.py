@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from csms.control.system import System
-from csms.edge.http import driver, problems
+from csms.edge.http import driver, driver_people, problems
 from csms.edge.http.headers import SecurityHeaders
 from csms.edge.http.limits import BodyLimit
 from csms.edge.http.rooms import served
@@ -29,7 +29,7 @@ def build(system: System, hub: Hub) -> FastAPI:
     problems.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
-    for router in (health(system), *ROUTERS, driver.api, driver.pages):
+    for router in (health(system), *ROUTERS, driver.api, driver_people.api, driver.pages):
         app.include_router(router)
     app.mount("/d", StaticFiles(directory=driver.FILES), name="driver's page")
     return app

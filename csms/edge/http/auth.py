@@ -97,6 +97,7 @@ def requires(*scopes: Scope) -> Callable[[Caller], Caller]:
 Operator = Annotated[Caller, Depends(requires())]
 Reader = Annotated[Caller, Depends(requires(Scope.READ))]
 HostReader = Annotated[Caller, Depends(requires(Scope.READ, Scope.HOST))]
+HostWriter = Annotated[Caller, Depends(requires(Scope.HOST))]
 DriverReader = Annotated[Caller, Depends(requires(Scope.READ, Scope.DRIVER))]
 
 

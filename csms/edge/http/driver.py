@@ -10,15 +10,15 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse
 
 from csms import edge
+from csms.control.permission.answers import Said
 from csms.control.permission.people import Links
 from csms.control.permission.sign_up import sign_up
 from csms.domain.conditions import Pattern
 from csms.domain.errors import BadRequest, CsmsError
-from csms.domain.ids import PlugInId, UserId, VehicleId
-from csms.domain.people import Vehicle
-from csms.domain.permission import Channel
+from csms.domain.ids import PlugInId, VehicleId
 from csms.edge.http import links, shapes
 from csms.edge.http.auth import TERMINAL_COOKIE, UserDep, address_of
+from csms.edge.http.driver_people import VehicleBody, same_site_json, set_terminal
 from csms.edge.http.driver_state import DriverPageDep, balance_json, balance_of, default_period, plug_in_json
 from csms.edge.http.history import history_json
 from csms.edge.http.patterns import MINE
@@ -40,15 +40,6 @@ FILES = Path(edge.__file__).parent / "driver" / "static"
 COOKIE_AGE_S = 400 * 24 * 3600
 HISTORY_LIMIT = 500
 HISTORY_ENTRIES = 5_000
-
-
-async def same_site_json(request: Request) -> None:
-    """Against forged requests: only JSON, which no form of another site can send, and only from this site."""
-    if request.headers.get("sec-fetch-site", "same-origin") == "cross-site":
-        raise HTTPException(403, "this request came from another site")
-    is_json = request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
-    if request.method in {"POST", "PUT"} and not is_json:
-        raise HTTPException(415, "send Content-Type: application/json")
 
 
 async def registration_limit(request: Request, served: ServedDep, clock: ClockDep) -> None:
@@ -78,23 +69,13 @@ api = APIRouter(prefix="/d/api", tags=["driver's page"], dependencies=[Depends(s
 pages = APIRouter(include_in_schema=False)
 
 
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
 class LinkBody(shapes.Body):
     """The link behind the EVSE's QR code, full or as path and query."""
 
     link: Annotated[str, Field(max_length=500)]
-
-
-class VehicleBody(shapes.Body):
-    """A vehicle as its driver knows it."""
-
-    name: shapes.Text
-    capacity_wh: Annotated[int, Field(ge=1_000, le=1_000_000)] = 40_000
-    max_charge_w: Annotated[int, Field(ge=100, le=1_000_000)] = 7_360
-    max_discharge_w: Annotated[int, Field(ge=0, le=1_000_000)] = 6_000
-
-    def domain(self) -> Vehicle:
-        """Without its ids: it has none yet."""
-        return Vehicle(id=VehicleId(""), user=UserId(""), **self.model_dump())
 
 
 class RegisterBody(LinkBody):
@@ -106,24 +87,45 @@ class RegisterBody(LinkBody):
 
 
 class AnswerBody(shapes.Body):
-    """Yes or no for one plug-in; without conditions the user's stored ones hold."""
+    """Yes or no for one plug-in; what is left out stays. ``pattern``: own or prepared, for this plug-in only."""
 
     granted: bool
     conditions: shapes.ConditionsBody | None = None
+    pattern: shapes.Text | None = None
+    vehicle: shapes.Name | None = None
+    stated_soc_percent: Percent | None = None
+
+    def said(self) -> Said:
+        return Said(
+            granted=self.granted,
+            conditions=self.conditions.domain() if self.conditions else None,
+            pattern=self.pattern,
+            vehicle=VehicleId(self.vehicle) if self.vehicle else None,
+            stated_soc_percent=self.stated_soc_percent,
+        )
+
+
+class SocBody(shapes.Body):
+    """The state of charge at the plug-in."""
+
+    percent: Percent
 
 
 @api.get("/evse")
 async def show_evse(
     signed: LinksDep, registry: RegistryDep, link: Annotated[str, Query(max_length=500)]
 ) -> dict[str, Any]:
-    """What anybody with the link may know: which EVSE it is, and whether a vehicle is plugged in."""
+    """What anybody with the link may know: which EVSE it is and, at a public one, whether a vehicle is plugged in."""
     evse = links.evse_of(signed, link)
     view = registry.view(evse.station)
-    plug_in = next((item.plug_in for item in view.evses if item.evse.ref == evse), None)
+    found = next((item for item in view.evses if item.evse.ref == evse), None)
+    is_public = found is not None and found.evse.public
+    plug_in = found.plug_in if found is not None and is_public else None
     return {
         "station": evse.station,
         "evse": evse.evse,
         "online": view.online,
+        "private": not is_public,
         "plugged": plug_in is not None,
         "waiting": plug_in is not None and plug_in.user is None,
     }
@@ -141,15 +143,7 @@ async def register(
     """A new driver in one form; the terminal is linked by its cookie. P1."""
     evse = links.evse_of(signed, body.link)
     new = await sign_up(people, permissions, evse, body.name, body.vehicle.domain(), body.language)
-    response.set_cookie(
-        TERMINAL_COOKIE,
-        new.terminal_token,
-        max_age=COOKIE_AGE_S,
-        path="/d",
-        httponly=True,
-        samesite="strict",
-        secure=(settings.http.public_url or "").startswith("https:"),
-    )
+    set_terminal(response, new.terminal_token, settings)
     return {"user": {"id": new.user.id, "name": new.user.name}, "vehicle": {"id": new.vehicle.id}}
 
 
@@ -167,17 +161,28 @@ async def state(page: DriverPageDep, user: UserDep) -> dict[str, Any]:
 
 
 @api.get("/events", response_class=EventSourceResponse)
-async def events(page: DriverPageDep, feed: FeedDep, served: ServedDep, user: UserDep) -> EventSourceResponse:
+async def events(
+    request: Request, page: DriverPageDep, feed: FeedDep, people: PeopleDep, served: ServedDep, user: UserDep
+) -> EventSourceResponse:
     """Server-Sent Events: `state` at once and at every change. P3."""
-    return stream_of(page, feed, user, served.closing)
+    token = request.cookies.get(TERMINAL_COOKIE, "")
+
+    async def is_linked() -> bool:
+        return await people.of_terminal(token) is not None
+
+    return stream_of(page, feed, is_linked, user, served.closing)
 
 
 @api.post("/plug-ins/{plug_in}/answer")
 async def answer(permissions: PermissionsDep, user: UserDep, plug_in: shapes.Name, body: AnswerBody) -> dict[str, Any]:
     """The driver's yes or no (P4). Conditions given with a yes are kept and used again (P10)."""
-    stated = body.conditions.domain() if body.conditions else None
-    answered = await permissions.answer(PlugInId(plug_in), user.id, stated, Channel.PAGE, granted=body.granted)
-    return plug_in_json(answered)
+    return plug_in_json(await permissions.answer(PlugInId(plug_in), user.id, body.said()))
+
+
+@api.put("/plug-ins/{plug_in}/soc")
+async def state_soc(permissions: PermissionsDep, user: UserDep, plug_in: shapes.Name, body: SocBody) -> dict[str, Any]:
+    """The state of charge at the plug-in, where the station tells none. P20."""
+    return plug_in_json(await permissions.state_soc(PlugInId(plug_in), user.id, body.percent))
 
 
 @api.get("/conditions")
@@ -189,8 +194,8 @@ async def get_conditions(page: DriverPageDep, user: UserDep) -> dict[str, Any]:
 
 @api.put("/conditions")
 async def put_conditions(permissions: PermissionsDep, user: UserDep, body: shapes.ConditionsBody) -> dict[str, Any]:
-    """Keep conditions for this and the next plug-ins."""
-    await permissions.keep(user.id, Pattern(name=MINE, conditions=body.domain()))
+    """Keep conditions for this and the next plug-ins: the one that runs now is bound by them at once."""
+    await permissions.keep(user.id, Pattern(name=MINE, conditions=body.domain(), chosen=True))
     return shapes.conditions_json(body.domain())
 
 

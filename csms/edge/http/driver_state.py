@@ -13,9 +13,9 @@ from csms.domain.ledger import Balance
 from csms.domain.people import User
 from csms.domain.permission import Permission, PlugIn
 from csms.domain.ports import Clock
-from csms.edge.http.patterns import PREPARED, conditions_of
+from csms.edge.http.patterns import conditions_of, offered
 from csms.edge.http.rooms import ClockDep, DriverViewDep, SettingsDep, StoreDep
-from csms.edge.http.shapes import conditions_json, instant, pattern_json
+from csms.edge.http.shapes import conditions_json, instant, pattern_json, vehicle_json
 from csms.store import Store, reads
 
 BALANCE_SPAN = timedelta(days=30)
@@ -34,8 +34,12 @@ class DriverPage:
         """The body of GET /d/api/state and of every `state` event."""
         now = self.clock.now()
         own = tuple(await self.store.read(lambda conn: reads.patterns(conn, user.id)))
+        vehicles = await self.store.read(lambda conn: reads.vehicles(conn, user.id))
         balance = await balance_of(self.store, self.currency, user.id, start=now - BALANCE_SPAN, end=now)
-        return _state_json(user, now, own, balance, self.view.of(user.id))
+        return {
+            **_state_json(user, now, own, balance, self.view.of(user.id)),
+            "vehicles": [vehicle_json(vehicle, user.id) for vehicle in vehicles],
+        }
 
 
 async def driver_page(store: StoreDep, clock: ClockDep, view: DriverViewDep, settings: SettingsDep) -> DriverPage:
@@ -56,7 +60,7 @@ def _state_json(
         "event_active": live.event_active,
         "conditions": conditions_json(conditions_of(own) or Conditions()),
         "conditions_saved": conditions_of(own) is not None,
-        "patterns": [pattern_json(pattern) for pattern in (*own, *PREPARED)],
+        "patterns": [pattern_json(pattern) for pattern in offered(own)],
         "balance": balance_json(balance),
         "currency": live.currency,
     }
@@ -70,6 +74,7 @@ def _plug_in_json(plug_in: PlugIn, live: DriverState) -> dict[str, Any]:
         "setpoint_w": live.setpoint_w,
         "soc_percent": live.soc_percent,
         "reasons": list(live.reasons),
+        "start_failed": live.start_failed,
         "price_per_kwh": _price(live.price_per_kwh),
         "sell_per_kwh": _price(live.sell_per_kwh),
     }
@@ -84,6 +89,8 @@ def plug_in_json(plug_in: PlugIn) -> dict[str, Any]:
         "plugged_at": instant(plug_in.plugged_at),
         "unplugged_at": instant(plug_in.unplugged_at),
         "vehicle": plug_in.vehicle,
+        "stated_soc_percent": plug_in.stated_soc_percent,
+        "participating_since": instant(plug_in.participating_since),
         "permission": _permission_json(plug_in.permission),
     }
 
@@ -97,6 +104,8 @@ def _permission_json(permission: Permission) -> dict[str, Any]:
         "channel": permission.channel,
         "text_version": permission.text_version,
         "departure_at": instant(permission.departure_at),
+        "pattern": permission.pattern,
+        "revised_at": instant(permission.revised_at),
         "conditions": conditions_json(permission.conditions) if permission.conditions else None,
     }
 

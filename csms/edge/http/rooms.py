@@ -38,6 +38,7 @@ class Served:
     hub: Hub
     auth_failures: SlidingWindow
     registrations: SlidingWindow
+    codes: SlidingWindow
     running_posts: set[str] = field(default_factory=set)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,6 +51,7 @@ def served(system: System, hub: Hub) -> Served:
         hub=hub,
         auth_failures=SlidingWindow(security.failures_per_minute),
         registrations=SlidingWindow(security.registrations_per_minute),
+        codes=SlidingWindow(security.failures_per_minute),
     )
 
 

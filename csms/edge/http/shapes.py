@@ -2,12 +2,14 @@
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from csms.domain.conditions import Conditions, Pattern, TimeSlot
+from csms.domain.conditions import Conditions, Pattern, SlotMode, TimeSlot
+from csms.domain.ids import UserId
+from csms.domain.people import Vehicle
 
 T = TypeVar("T")
 
@@ -35,6 +37,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"
 Zone = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
 TimeOfDay = Annotated[time, AfterValidator(_naive_time)]
 Price = Annotated[Decimal, Field(ge=-1000, le=100_000, max_digits=12, decimal_places=6)]
+SellPrice = Annotated[Decimal, Field(ge=0, le=100_000, max_digits=12, decimal_places=6)]
+"""Nobody pays for what they give."""
 Watts = Annotated[int, Field(ge=0, le=100_000_000)]
 Day = Annotated[date, Field(ge=date(2000, 1, 1), lt=date(2100, 1, 1))]
 When = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))]
@@ -55,19 +59,26 @@ class SlotBody(Body):
     days: Annotated[tuple[Annotated[int, Field(ge=0, le=6)], ...], Field(max_length=7)] = (0, 1, 2, 3, 4, 5, 6)
     once: Day | None = None
     zone: Zone = "Asia/Tokyo"
+    mode: SlotMode = SlotMode.CONDITIONS
 
     def domain(self) -> TimeSlot:
         return TimeSlot(
-            start=self.start, end=self.end, days=tuple(sorted(set(self.days))), once=self.once, zone=self.zone
+            start=self.start,
+            end=self.end,
+            days=tuple(sorted(set(self.days))),
+            once=self.once,
+            zone=self.zone,
+            mode=self.mode,
         )
 
 
 class ConditionsBody(Body):
     """A user's conditions; see ``csms.domain.conditions``. Prices in major currency units per kWh."""
 
-    min_sell_per_kwh: Price | None = None
+    min_sell_per_kwh: SellPrice | None = None
     max_buy_per_kwh: Price | None = None
     required_soc_percent: Annotated[float, Field(ge=0, le=100)] = 50.0
+    required_kwh: Annotated[Decimal, Field(ge=0, le=1000, max_digits=8, decimal_places=3)] | None = None
     depart_at: TimeOfDay | None = None
     zone: Zone = "Asia/Tokyo"
     entrust: bool = False
@@ -86,6 +97,7 @@ def conditions_json(conditions: Conditions) -> dict[str, Any]:
         "min_sell_per_kwh": _text(conditions.min_sell_per_kwh),
         "max_buy_per_kwh": _text(conditions.max_buy_per_kwh),
         "required_soc_percent": conditions.required_soc_percent,
+        "required_kwh": _text(conditions.required_kwh),
         "depart_at": _clock(conditions.depart_at),
         "zone": conditions.zone,
         "entrust": conditions.entrust,
@@ -102,15 +114,32 @@ def _slot_json(slot: TimeSlot) -> dict[str, Any]:
         "days": list(slot.days),
         "once": slot.once.isoformat() if slot.once else None,
         "zone": slot.zone,
+        "mode": slot.mode,
     }
 
 
 def pattern_json(pattern: Pattern) -> dict[str, Any]:
-    """Name, whether it is a prepared one, and its conditions."""
+    """Name, whether it is a prepared one, for which vehicle (null = all), whether it is used next, its conditions."""
     return {
         "name": pattern.name,
         "prepared": pattern.prepared,
+        "vehicle": pattern.vehicle,
+        "chosen": pattern.chosen,
         "conditions": conditions_json(pattern.conditions),
+    }
+
+
+def vehicle_json(vehicle: Vehicle, user: UserId) -> dict[str, Any]:
+    """A vehicle as one of its users sees it."""
+    return {
+        "id": vehicle.id,
+        "name": vehicle.name,
+        "capacity_wh": vehicle.capacity_wh,
+        "max_charge_w": vehicle.max_charge_w,
+        "max_discharge_w": vehicle.max_discharge_w,
+        "plate": vehicle.plate,
+        "vin": vehicle.vin,
+        "shared": vehicle.user != user,
     }
 
 
@@ -132,16 +161,3 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next: str | None = None
-
-
-class Period(Body):
-    """[starts_at, ends_at), both with an offset."""
-
-    starts_at: When
-    ends_at: When
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.ends_at <= self.starts_at:
-            raise ValueError("ends_at must be later than starts_at")
-        return self

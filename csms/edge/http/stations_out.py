@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from csms.control.permission.people import Links
 from csms.control.stations.views import EvseView, StationView
-from csms.domain.permission import PermissionState
+from csms.domain.permission import PermissionState, StartFailure
 from csms.domain.station import BootState, Current, Ratings
 from csms.edge.http.rooms import HubDep, LinksDep
 from csms.edge.hub import Hub
@@ -23,7 +23,8 @@ class ConnectorOut(BaseModel):
 
 
 class EvseOut(BaseModel):
-    """One EVSE now. ``power_w`` is metered, + into the vehicle; ``link`` is what its QR code holds."""
+    """One EVSE now. ``power_w`` is metered, + into the vehicle; ``link`` is what its QR code holds;
+    ``start_failed``: why a permitted vehicle does not run after the last try."""
 
     evse: int
     current: Current
@@ -31,12 +32,16 @@ class EvseOut(BaseModel):
     max_charge_w: int
     max_discharge_w: int
     public: bool
+    on_refusal: str | None
+    on_no_answer: str | None
+    allowed: list[str]
     connectors: list[ConnectorOut]
     power_w: int | None
     setpoint_w: int | None
     soc_percent: float | None
     plug_in: str | None
     permission: PermissionState | None
+    start_failed: StartFailure | None
     driver: str
     probe: str
     level: str
@@ -113,6 +118,9 @@ def _evse_out(view: EvseView, links: Links) -> EvseOut:
     return EvseOut(
         evse=view.evse.ref.evse,
         public=view.evse.public,
+        on_refusal=view.evse.on_refusal,
+        on_no_answer=view.evse.on_no_answer,
+        allowed=list(view.evse.allowed),
         **_ratings(view.evse.ratings),
         connectors=[ConnectorOut(connector=s.connector, status=s.status, at=s.at) for s in view.statuses],
         power_w=view.power_w,
@@ -120,6 +128,7 @@ def _evse_out(view: EvseView, links: Links) -> EvseOut:
         soc_percent=view.soc_percent,
         plug_in=view.plug_in.id if view.plug_in else None,
         permission=view.plug_in.permission.state if view.plug_in else None,
+        start_failed=view.start_failed,
         driver=view.driver,
         probe=view.probe,
         level=view.level,

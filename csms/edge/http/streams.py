@@ -1,7 +1,7 @@
 """The driver's event stream: the whole state at once, and again at every change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import orjson
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -13,15 +13,23 @@ from csms.edge.http.driver_state import DriverPage
 PING_S = 15
 
 
-def stream_of(page: DriverPage, feed: Feed, user: User, closing: asyncio.Event) -> EventSourceResponse:
-    """An endless response that ends when the server closes."""
-    return EventSourceResponse(states(page, feed, user, closing), ping=PING_S)
+IsLinked = Callable[[], Awaitable[bool]]
+"""Whether the terminal that listens is still linked to its user."""
 
 
-async def states(page: DriverPage, feed: Feed, user: User, closing: asyncio.Event) -> AsyncIterator[ServerSentEvent]:
+def stream_of(
+    page: DriverPage, feed: Feed, is_linked: IsLinked, user: User, closing: asyncio.Event
+) -> EventSourceResponse:
+    """A response that ends when the server closes, or the terminal is revoked."""
+    return EventSourceResponse(states(page, feed, is_linked, user, closing), ping=PING_S)
+
+
+async def states(
+    page: DriverPage, feed: Feed, is_linked: IsLinked, user: User, closing: asyncio.Event
+) -> AsyncIterator[ServerSentEvent]:
     """One `state` event now and one per change. Subscribed before the first is read, so no change is missed."""
     with feed.subscribe(user.id) as wakeups:
-        while not closing.is_set():
+        while not closing.is_set() and await is_linked():
             data = orjson.dumps(await page.state(user)).decode()
             yield ServerSentEvent(data, event="state", retry=3000)
             await _first_of(wakeups.wait(), closing.wait())

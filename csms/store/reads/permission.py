@@ -10,7 +10,7 @@ from csms.domain.answers import TokenStatus
 from csms.domain.conditions import Pattern
 from csms.domain.facts import TokenType
 from csms.domain.ids import EvseRef, PlugInId, UserId, VehicleId
-from csms.domain.people import IdTokenRecord, User, Vehicle
+from csms.domain.people import IdTokenRecord, Terminal, User, Vehicle
 from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
 from csms.store.tables import (
     ID_TOKEN,
@@ -20,6 +20,7 @@ from csms.store.tables import (
     TERMINAL,
     USER,
     VEHICLE,
+    VEHICLE_USER,
 )
 from csms.store.values import CONDITIONS, PERMISSION, instant, micros
 
@@ -74,6 +75,8 @@ def plug_in_of(row: Row[Any]) -> PlugIn:
         soc_at_start_percent=row.soc_at_start_percent,
         soc_percent=row.soc_percent,
         soc_at=instant(row.soc_at),
+        stated_soc_percent=row.stated_soc_percent,
+        participating_since=instant(row.participating_since),
     )
 
 
@@ -87,6 +90,8 @@ def _permission_of(row: Row[Any]) -> Permission:
         text_version=row.text_version,
         conditions=CONDITIONS.validate_json(row.conditions) if row.conditions else None,
         departure_at=instant(row.departure_at),
+        pattern=row.pattern,
+        revised_at=instant(row.revised_at),
     )
 
 
@@ -118,9 +123,41 @@ def _user_of(row: Row[Any]) -> User:
 
 
 def vehicles(conn: Connection, user: UserId) -> list[Vehicle]:
-    """A user's vehicles, by id."""
-    rows = conn.execute(select(VEHICLE).where(VEHICLE.c.user == user).order_by(VEHICLE.c.id))
-    return [Vehicle(**row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's documented way to a mapping
+    """A user's vehicles and those that others share with them, by id."""
+    shared = select(VEHICLE_USER.c.vehicle).where(VEHICLE_USER.c.user == user)
+    theirs = (VEHICLE.c.user == user) | VEHICLE.c.id.in_(shared)
+    rows = conn.execute(select(VEHICLE).where(theirs, ~VEHICLE.c.deleted).order_by(VEHICLE.c.id))
+    return [_vehicle_of(row) for row in rows]
+
+
+def _vehicle_of(row: Row[Any]) -> Vehicle:
+    return Vehicle(
+        id=row.id,
+        user=row.user,
+        name=row.name,
+        capacity_wh=row.capacity_wh,
+        max_charge_w=row.max_charge_w,
+        max_discharge_w=row.max_discharge_w,
+        charge_efficiency=row.charge_efficiency,
+        discharge_efficiency=row.discharge_efficiency,
+        plate=row.plate or "",
+        vin=row.vin or "",
+    )
+
+
+def vehicle_users(conn: Connection, vehicle: VehicleId) -> list[UserId]:
+    """Those who share a vehicle with its owner."""
+    c = VEHICLE_USER.c
+    return [
+        UserId(user) for user in conn.execute(select(c.user).where(c.vehicle == vehicle).order_by(c.user)).scalars()
+    ]
+
+
+def last_vehicle(conn: Connection, user: UserId) -> VehicleId | None:
+    """The vehicle of the user's newest plug-in that had one."""
+    query = select(_P.vehicle).where(_P.user == user, _P.vehicle.is_not(None)).order_by(_P.plugged_at.desc()).limit(1)
+    found = conn.execute(query).scalar()
+    return None if found is None else VehicleId(found)
 
 
 def vehicles_by_id(conn: Connection, ids: Sequence[VehicleId]) -> dict[VehicleId, Vehicle]:
@@ -129,16 +166,32 @@ def vehicles_by_id(conn: Connection, ids: Sequence[VehicleId]) -> dict[VehicleId
     for first in range(0, len(ids), _IDS_PER_QUERY):
         some = VEHICLE.c.id.in_(ids[first : first + _IDS_PER_QUERY])
         rows = conn.execute(select(VEHICLE).where(some))
-        found |= {row.id: Vehicle(**row._mapping) for row in rows}  # noqa: SLF001  as above
+        found |= {row.id: _vehicle_of(row) for row in rows}
     return found
 
 
 def patterns(conn: Connection, user: UserId) -> list[Pattern]:
-    """A user's named conditions, by name."""
-    rows = conn.execute(select(PATTERN).where(PATTERN.c.user == user).order_by(PATTERN.c.name))
+    """A user's named conditions, by name and vehicle; those for all vehicles first."""
+    c = PATTERN.c
+    return [_pattern_of(row) for row in conn.execute(select(PATTERN).where(c.user == user).order_by(c.vehicle, c.name))]
+
+
+def _pattern_of(row: Row[Any]) -> Pattern:
+    return Pattern(
+        name=row.name,
+        conditions=CONDITIONS.validate_json(row.conditions),
+        prepared=row.prepared,
+        vehicle=VehicleId(row.vehicle) if row.vehicle else None,
+        chosen=row.chosen,
+    )
+
+
+def terminals(conn: Connection, user: UserId) -> list[Terminal]:
+    """A user's terminals, the oldest first."""
+    c = TERMINAL.c
+    rows = conn.execute(select(TERMINAL).where(c.user == user).order_by(c.created_at, c.token_hash))
     return [
-        Pattern(name=row.name, conditions=CONDITIONS.validate_json(row.conditions), prepared=row.prepared)
-        for row in rows
+        Terminal(token_hash=row.token_hash, name=row.name or "", created_at=instant(row.created_at)) for row in rows
     ]
 
 

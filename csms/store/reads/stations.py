@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, select
 
 from csms.domain.ids import EvseRef, StationId
@@ -59,6 +60,9 @@ def _evse_of(row: Row[Any]) -> Evse:
         ),
         connectors=row.connectors,
         public=row.public,
+        on_refusal=row.on_refusal,
+        on_no_answer=row.on_no_answer,
+        allowed=tuple(orjson.loads(row.allowed)),
     )
 
 

@@ -24,6 +24,11 @@ def big(**options: Any) -> Any:
     return Field(sa_type=_BIG, **options)
 
 
+def later(default: Any, sql_default: Any) -> Any:
+    """A column that tables were given later: older rows have its default."""
+    return Field(default=default, sa_column_kwargs={"server_default": sql_default})
+
+
 def table_of(model: type[SQLModel]) -> Table:
     """The Core table behind a model."""
     return SQLModel.metadata.tables[str(model.__tablename__)]

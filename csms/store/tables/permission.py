@@ -1,9 +1,9 @@
 """People, what is theirs, plug-ins and permissions."""
 
-from sqlalchemy import Index
+from sqlalchemy import Index, false
 from sqlmodel import Field, SQLModel
 
-from csms.store.tables.columns import big, row_id
+from csms.store.tables.columns import big, later, row_id
 
 
 class PlugInRow(SQLModel, table=True):
@@ -36,6 +36,10 @@ class PlugInRow(SQLModel, table=True):
     soc_at_start_percent: float | None = None
     soc_percent: float | None = None
     soc_at: int | None = big(default=None)
+    stated_soc_percent: float | None = None
+    participating_since: int | None = big(default=None)
+    pattern: str | None = None
+    revised_at: int | None = big(default=None)
 
 
 class PermissionHistoryRow(SQLModel, table=True):
@@ -61,13 +65,28 @@ class UserRow(SQLModel, table=True):
 
 
 class TerminalRow(SQLModel, table=True):
-    """A phone, in-vehicle screen or panel, known by the hash of its token."""
+    """A phone, in-vehicle screen or panel, known by the hash of its token. ``name`` is what its user calls it."""
 
     __tablename__ = "terminal"
 
     token_hash: str = Field(primary_key=True)
     user: str = Field(foreign_key="user.id", index=True)
     created_at: int = big()
+    name: str | None = None
+
+
+class LinkCodeRow(SQLModel, table=True):
+    """A short code that links a terminal to a user, or, where ``vehicle`` is set, another user to a vehicle (P1).
+
+    Only its hash is kept; used once, the row is gone.
+    """
+
+    __tablename__ = "link_code"
+
+    code_hash: str = Field(primary_key=True)
+    user: str = Field(foreign_key="user.id")
+    vehicle: str | None = Field(default=None, foreign_key="vehicle.id")
+    expires_at: int = big()
 
 
 class VehicleRow(SQLModel, table=True):
@@ -83,17 +102,34 @@ class VehicleRow(SQLModel, table=True):
     max_discharge_w: int
     charge_efficiency: float
     discharge_efficiency: float
+    plate: str | None = None
+    vin: str | None = None
+    deleted: bool = later(False, false())
+
+
+class VehicleUserRow(SQLModel, table=True):
+    """A user who shares a vehicle with its owner (P1)."""
+
+    __tablename__ = "vehicle_user"
+
+    vehicle: str = Field(primary_key=True, foreign_key="vehicle.id")
+    user: str = Field(primary_key=True, foreign_key="user.id", index=True)
 
 
 class PatternRow(SQLModel, table=True):
-    """A user's named conditions, as JSON (P10)."""
+    """A user's named conditions, as JSON (P10); ``vehicle`` empty = for all vehicles of the user.
+
+    ``chosen``: the one that is used at the next plug-in.
+    """
 
     __tablename__ = "pattern"
 
     user: str = Field(primary_key=True, foreign_key="user.id")
     name: str = Field(primary_key=True)
+    vehicle: str = Field(primary_key=True, default="")
     conditions: str
     prepared: bool
+    chosen: bool = False
 
 
 class IdTokenRow(SQLModel, table=True):

@@ -3,7 +3,7 @@
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from csms.store.tables.columns import big, row_id
+from csms.store.tables.columns import big, later, row_id
 
 
 class StationRow(SQLModel, table=True):
@@ -26,7 +26,7 @@ class StationRow(SQLModel, table=True):
 
 
 class EvseRow(SQLModel, table=True):
-    """A configured EVSE with its ratings."""
+    """A configured EVSE with its ratings; ``allowed`` is a JSON list of users."""
 
     __tablename__ = "evse"
 
@@ -35,6 +35,9 @@ class EvseRow(SQLModel, table=True):
     site: str
     connectors: int
     public: bool
+    on_refusal: str | None = None
+    on_no_answer: str | None = None
+    allowed: str = later("[]", "[]")
     current: str
     phases: int
     voltage_v: int

@@ -5,11 +5,20 @@ from csms.store.transactions import adopt as adopt_transaction
 from csms.store.transactions import presume_ended, reconcile_stops
 from csms.store.writes.dispatch import save_decision, save_probe, save_setpoint
 from csms.store.writes.permission import (
+    add_link_code,
     add_terminal,
     add_user,
     add_vehicle,
+    delete_pattern,
+    delete_vehicle,
+    note_plug_in,
+    revoke_terminal,
+    save_answer,
     save_pattern,
     save_plug_in,
+    share_vehicle,
+    take_link_code,
+    unshare_vehicle,
     upsert_id_token,
 )
 from csms.store.writes.settlement import post_entries, save_settled
@@ -19,15 +28,21 @@ from csms.store.writes.system import add_api_token, put_secret, save_idempotency
 
 __all__ = [
     "add_api_token",
+    "add_link_code",
     "add_terminal",
     "add_user",
     "add_vehicle",
     "adopt_transaction",
+    "delete_pattern",
+    "delete_vehicle",
+    "note_plug_in",
     "post_entries",
     "presume_ended",
     "put_secret",
     "reconcile_stops",
     "reserve_transaction_ids",
+    "revoke_terminal",
+    "save_answer",
     "save_boot",
     "save_call",
     "save_decision",
@@ -39,7 +54,10 @@ __all__ = [
     "save_probe",
     "save_setpoint",
     "save_settled",
+    "share_vehicle",
+    "take_link_code",
     "touch_stations",
+    "unshare_vehicle",
     "upsert_id_token",
     "upsert_station",
 ]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from csms.control.settlement.performance import DrReport
 from csms.domain.dr import Direction, DrEvent
+from csms.domain.errors import BadRequest
 from csms.domain.ids import AreaId, DrEventId
 from csms.edge.http.auth import Operator, Reader
 from csms.edge.http.idempotency import OnceDep
@@ -23,19 +24,20 @@ PaidPrice = Annotated[Price, Field(ge=0)]
 
 
 class EventBody(Body):
-    """A change of demand by ``requested_w`` over [starts_at, ends_at); without ``starts_at`` it starts now. ``region``
-    is one area, ``areas`` several; neither = everywhere. ``priority``: 0 is served first."""
+    """A change of demand by ``requested_w``. ``region`` is one area, ``areas`` several; neither = everywhere.
 
-    starts_at: When | None = None
-    ends_at: When
+    Without ``starts_at`` it starts now. ``priority``: 0 is served first.
+    """
 
     direction: Direction
+    starts_at: When | None = None
+    ends_at: When
+    priority: Annotated[int, Field(ge=0, le=1_000)] = 0
     requested_w: Annotated[int, Field(gt=0, le=10_000_000_000)]
     areas: Annotated[tuple[Ident, ...], Field(max_length=100)] = ()
     region: Ident | None = None
     price_per_kwh: PaidPrice | None = None
     incentive_per_kwh: PaidPrice | None = None
-    priority: Annotated[int, Field(ge=0, le=1000)] = 0
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -77,12 +79,15 @@ async def cancel(events: EventsDep, caller: Operator, event: Name) -> DrEvent:
 
 
 def _event(body: EventBody, now: datetime) -> DrEvent:
+    starts_at = body.starts_at or now
+    if body.ends_at <= starts_at:
+        raise BadRequest("ends_at must be later than starts_at, and than now", field="ends_at")
     areas = frozenset(AreaId(area) for area in (*body.areas, *([body.region] if body.region else [])))
     return DrEvent(
         id=DrEventId(uuid4().hex),
         direction=body.direction,
         requested_w=body.requested_w,
-        starts_at=body.starts_at or now,
+        starts_at=starts_at,
         ends_at=body.ends_at,
         areas=areas,
         incentive_per_kwh=body.incentive_per_kwh,

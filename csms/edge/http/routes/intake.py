@@ -1,4 +1,4 @@
-"""What stations told: transactions. Requirements V2G-22, V2G-24."""
+"""What stations told: transactions, and what could not be understood. Requirements V2G-22, V2G-24, V2G-39."""
 
 from typing import Annotated
 
@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from csms.domain.dispatch import TransactionRecord
 from csms.domain.errors import BadRequest
 from csms.domain.ids import StationId
-from csms.edge.http.auth import Reader
-from csms.edge.http.paging import Paging, decoded, page
+from csms.domain.quarantine import Quarantined
+from csms.edge.http.auth import Operator, Reader
+from csms.edge.http.paging import Paging, decoded, number_of, page
 from csms.edge.http.rooms import StoreDep
 from csms.edge.http.shapes import Name, Page
 from csms.store import reads
@@ -22,6 +23,12 @@ class TransactionsQuery(Paging):
     station: Name | None = None
     id_token: Name | None = None
     active: bool | None = None
+
+
+class QuarantineQuery(Paging):
+    """Of one station, or of all."""
+
+    station: Name | None = None
 
 
 @router.get("/transactions")
@@ -41,6 +48,16 @@ async def transactions(
         )
     )
     return page(found, query.limit, lambda record: f"{record.station}\n{record.id}")
+
+
+@router.get("/quarantine")
+async def quarantine(
+    store: StoreDep, caller: Operator, query: Annotated[QuarantineQuery, Query()]
+) -> Page[Quarantined]:
+    """Messages that were confirmed and could not be understood or stored, as they came. V2G-39."""
+    after, of = number_of(query.cursor), StationId(query.station) if query.station else None
+    found = await store.read(lambda conn: reads.quarantined(conn, station=of, after=after, limit=query.limit + 1))
+    return page(found, query.limit, lambda kept: str(kept.id))
 
 
 def _pair(cursor: str | None) -> tuple[str, str] | None:

@@ -1,6 +1,7 @@
 """Stations: provision, see, print an EVSE's link. Requirements G4, P1."""
 
 import io
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -9,9 +10,9 @@ from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from csms.domain.errors import BadRequest, NotFound
-from csms.domain.ids import EvseRef, SiteId, StationId
+from csms.domain.ids import EvseRef, SiteId, StationId, UserId
 from csms.domain.station import BootState, Current, Evse, Ratings, Station
-from csms.edge.http.auth import HostReader, Operator
+from csms.edge.http.auth import HostReader, HostWriter, Operator
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
 from csms.edge.http.rooms import HubDep, LinksDep, RegistryDep
@@ -19,6 +20,10 @@ from csms.edge.http.shapes import Body, Ident, Name, Page, Watts
 from csms.edge.http.stations_out import ShowDep, StationOut
 
 router = APIRouter(prefix="/api/v1/stations", tags=["stations"])
+
+
+Given = Literal["charge", "nothing"]
+Allowed = Annotated[tuple[Ident, ...], Field(max_length=100)]
 
 
 class EvseBody(Body):
@@ -31,6 +36,18 @@ class EvseBody(Body):
     max_discharge_w: Watts = 0
     connectors: Annotated[int, Field(ge=1, le=10)] = 1
     public: bool = True
+    on_refusal: Given | None = None
+    on_no_answer: Given | None = None
+    allowed: Allowed = ()
+
+
+class EvseChangeBody(Body):
+    """What of an EVSE is to be different; what is left out stays. ``null`` = the server's setting (P4)."""
+
+    public: bool = True
+    on_refusal: Given | None = None
+    on_no_answer: Given | None = None
+    allowed: Allowed = ()
 
 
 def _encodable(password: SecretStr) -> SecretStr:
@@ -103,6 +120,20 @@ async def change(registry: RegistryDep, show: ShowDep, caller: Operator, station
     return show(await registry.change(StationId(station), body.registration, password, ()))
 
 
+@router.patch("/{station}/evses/{evse}")
+async def change_evse(
+    registry: RegistryDep, show: ShowDep, caller: HostWriter, station: Name, evse: int, body: EvseChangeBody
+) -> StationOut:
+    """What its host gives without a permission, and who may use a private one: by the host or the operator. P4, G5."""
+    view = registry.view(StationId(station))
+    caller.check_own(view.station.host)
+    known = next((item for item in view.station.evses if item.ref.evse == evse), None)
+    if known is None:
+        raise NotFound(f"station {station} has no EVSE {evse}", field="evse")
+    changed = replace(known, **body.model_dump(exclude_unset=True))
+    return show(await registry.change(StationId(station), None, None, (changed,)))
+
+
 @router.get(
     "/{station}/evses/{evse}/qr.svg", response_class=Response, responses={200: {"content": {"image/svg+xml": {}}}}
 )
@@ -143,4 +174,13 @@ def _evse(station: StationId, site: SiteId, body: EvseBody) -> Evse:
         max_discharge_w=body.max_discharge_w,
     )
     ref = EvseRef(station, body.evse)
-    return Evse(ref=ref, site=site, ratings=ratings, connectors=body.connectors, public=body.public)
+    return Evse(
+        ref=ref,
+        site=site,
+        ratings=ratings,
+        connectors=body.connectors,
+        public=body.public,
+        on_refusal=body.on_refusal,
+        on_no_answer=body.on_no_answer,
+        allowed=tuple(UserId(user) for user in body.allowed),
+    )

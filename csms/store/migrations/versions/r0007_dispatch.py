@@ -6,7 +6,7 @@ from alembic import op
 from csms.store.migrations.columns import bigs, floats, ints, texts
 
 revision = "0007"
-down_revision: str | None = "0004"
+down_revision: str | None = "0006"
 
 
 def upgrade() -> None:

@@ -1,16 +1,18 @@
 """Remote start once the user has answered: verified, repeated, and never for the wrong vehicle."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from csms.control.dispatch.setpoint_queue import profile_of
+from csms.control.permission.answers import Said
+from csms.control.state.profiles import profile_of
 from csms.domain.commands import Accepted, ApplySetpoint, Command, Outcome, Rejected, StartTransaction
-from csms.domain.permission import PermissionState
+from csms.domain.permission import PermissionState, StartFailure
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, ConnectorStatus, HoldMethod, Quirks
-from tests.control.kit import AOI, CARD, E1, KEN, World, state_of, station, world
+from tests.control.kit import AOI, CARD, E1, KEN, World, state_of, station, until, world
 
 
 def starts(w: World) -> list[StartTransaction]:
@@ -104,7 +106,7 @@ async def test_a_station_that_gives_up_waiting_is_started_at_no_power_first(w: W
     await w.take(w.started(starts(w)[0].token))
     await w.system.rooms.dispatch.tick()
     await w.quiet()
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.HELD
+    assert w.seen().use is Use.HELD
     assert [sent.setpoint_w for sent in w.stations.of(ApplySetpoint)] == [0]
 
 
@@ -192,10 +194,12 @@ async def test_a_station_that_is_not_ready_is_not_started(w: World, away: str) -
 async def test_a_vehicle_that_leaves_while_its_start_is_stored_starts_nothing(w: World) -> None:
     """P4: its user's token must not start the next vehicle."""
     await w.plug()
-    w.system.rooms.permissions.on_decided = lambda evse: None
-    await w.say()
-    w.system.rooms.remote_starts.sweep(w.station, w.evse, w.clock.now())
-    w.evse.forget_vehicle()
+    granted = asyncio.ensure_future(w.system.rooms.permissions.answer(w.plug_in.id, AOI, Said(granted=True)))
+    answer = w.evse.answered
+    assert answer is not None
+    await until(lambda: answer.start is not None)
+    w.leave()
+    await granted
     w.system.rooms.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
     await w.quiet()
     assert starts(w) == []
@@ -215,3 +219,78 @@ async def test_two_users_at_one_station_are_started_each_at_their_evse(tmp_path:
         for sent in starts(w):
             await w.take(w.started(sent.token, sent.evse))
         assert [evse.plug_in.user for evse in w.station.evses.values() if evse.plug_in] == [AOI, KEN]
+
+
+async def test_the_driver_is_told_why_nothing_flows_after_the_last_try(tmp_path: Path) -> None:
+    """F5: and the operator sees it; a new yes is worth new tries."""
+    async with world(tmp_path) as w:
+        w.stations.answer = lambda command: Rejected("busy") if isinstance(command, StartTransaction) else Accepted()
+        await w.person()
+        await w.plug()
+        await w.say()
+        with w.system.feed.subscribe(AOI) as bell:
+            for _ in range(3):
+                await swept(w, 30)
+            await asyncio.wait_for(bell.wait(), 1)
+        assert w.system.driver_view.of(AOI).start_failed is StartFailure.REJECTED
+        (view,) = w.system.registry.views()
+        assert view.evses[0].start_failed is StartFailure.REJECTED
+        await w.say()
+        assert w.system.driver_view.of(AOI).start_failed is None
+
+
+async def test_a_start_that_is_accepted_and_never_comes_is_told_as_such(w: World) -> None:
+    """F5, V2G-32."""
+    await w.plug()
+    await w.say()
+    for _ in range(2):
+        await swept(w, 30)
+    assert w.system.driver_view.of(AOI).start_failed is None
+    await swept(w, 30)
+    assert w.system.driver_view.of(AOI).start_failed is StartFailure.NOT_STARTED
+
+
+async def test_what_runs_has_no_start_under_way_and_none_that_failed(w: World) -> None:
+    """V2G-32: a late transaction is a success all the same."""
+    await w.plug()
+    await w.say()
+    for _ in range(3):
+        await swept(w, 30)
+    await w.take(w.started(starts(w)[-1].token))
+    answer = w.evse.answered
+    assert answer is not None
+    assert (answer.start, answer.start_failed) == (None, None)
+
+
+async def test_a_station_that_starts_anew_is_worth_new_tries(w: World) -> None:
+    """F6."""
+    await w.plug()
+    await w.say()
+    for _ in range(4):
+        await swept(w, 30)
+    assert await swept(w) == 3
+    await w.take(w.boot())
+    assert await swept(w) == 4
+    assert w.system.driver_view.of(AOI).start_failed is None
+
+
+async def test_a_vehicle_whose_station_lost_its_power_is_started_again(w: World) -> None:
+    """F6: the transaction that was cut off was ended by nobody."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    count = await swept(w)
+    await w.take(w.boot(), w.ended(1))
+    assert await swept(w) == count + 1
+
+
+async def test_what_its_user_stopped_long_after_a_power_cycle_stays_stopped(w: World) -> None:
+    """F6, P4."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    count = await swept(w)
+    await w.take(w.boot())
+    w.clock.pass_(600)
+    await w.take(w.ended(1))
+    assert await swept(w) == count

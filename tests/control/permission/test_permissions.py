@@ -1,14 +1,20 @@
 """Whose vehicle is it, and may it be used: the question at plug-in and what comes of each answer."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import time, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
+from unittest.mock import patch
 
 import pytest
 
-from csms.control.permission.people import Links, People, hash_token, link_secret
+from csms.control.permission.answers import Said
+from csms.control.permission.people import Links, hash_token, link_secret
+from csms.control.state import changes
 from csms.domain.conditions import Conditions, TimeSlot
 from csms.domain.errors import NotFound
 from csms.domain.ids import EvseRef, PlugInId, StationId, UserId
@@ -18,10 +24,21 @@ from csms.domain.snapshot import Use
 from csms.domain.station import ConnectorStatus
 from csms.settings import Settings
 from csms.store import reads
-from tests.control.kit import AOI, CARD, E1, E2, KEN, LEAF, STRANGER, S, World, state_of, station, world
+from tests.control.kit import AOI, CARD, E1, E2, KEN, LEAF, STRANGER, S, World, state_of, station, until, world
+
+T = TypeVar("T")
 
 NIGHT = Conditions(slots=(TimeSlot(start=time(18), end=time(7)),), required_soc_percent=40)
 """09:00 UTC is 18:00 in Tokyo: within."""
+
+
+@contextmanager
+def heard(w: World, kind: type[T]) -> Iterator[list[T]]:
+    """The changes of one kind that rooms emit meanwhile."""
+    found: list[T] = []
+    table = w.system.reactions._table
+    with patch.object(w.system.reactions, "_table", {**table, kind: (*table[kind], found.append)}):
+        yield found
 
 
 async def stored(w: World, id_: PlugInId) -> PlugIn:
@@ -150,7 +167,7 @@ async def test_conditions_are_kept_and_proposed_at_the_next_plug_in(w: World) ->
 async def test_an_answer_is_stored_when_it_is_confirmed(w: World, granted: bool, state: PermissionState) -> None:
     """P4, must hold 3."""
     await w.plug()
-    await w.system.rooms.permissions.answer(w.plug_in.id, AOI, None, Channel.PAGE, granted=granted)
+    await w.system.rooms.permissions.answer(w.plug_in.id, AOI, Said(granted=granted))
     assert (await stored(w, w.plug_in.id)).permission.state is state
 
 
@@ -158,7 +175,7 @@ async def test_an_answer_by_somebody_else_is_not_found(w: World) -> None:
     """P4."""
     await w.plug()
     with pytest.raises(NotFound):
-        await w.system.rooms.permissions.answer(w.plug_in.id, KEN, None, Channel.PAGE, granted=True)
+        await w.system.rooms.permissions.answer(w.plug_in.id, KEN, Said(granted=True))
     assert state_of(w) is PermissionState.ASKED
 
 
@@ -166,9 +183,9 @@ async def test_an_answer_never_falls_on_the_vehicle_that_comes_next(w: World) ->
     """P4: the vehicles change while the user's conditions are looked up."""
     await w.plug()
     asked = w.plug_in.id
-    answer = asyncio.ensure_future(w.system.rooms.permissions.answer(asked, AOI, None, Channel.PAGE, granted=True))
+    answer = asyncio.ensure_future(w.system.rooms.permissions.answer(asked, AOI, Said(granted=True)))
     await asyncio.sleep(0)
-    w.evse.forget_vehicle()
+    w.leave()
     w.system.rooms.intake.receive(w.status(ConnectorStatus.PREPARING), lambda answer: None)
     with pytest.raises(NotFound):
         await answer
@@ -182,13 +199,13 @@ async def test_an_answer_given_while_the_cable_goes_out_is_kept(w: World) -> Non
     await w.plug()
     asked = w.plug_in.id
     answer = asyncio.ensure_future(
-        w.system.rooms.permissions.answer(asked, AOI, Conditions(), Channel.PAGE, granted=False)
+        w.system.rooms.permissions.answer(asked, AOI, Said(granted=False, conditions=Conditions()))
     )
-    await asyncio.sleep(0)
-    ended = replace(w.plug_in, unplugged_at=w.clock.now())
-    w.evse.forget_vehicle()
-    w.system.rooms.permissions.ended(ended)
+    assert w.evse.answered is not None
+    await until(w.evse.answered.lock.locked)
+    w.leave()
     await answer
+    await w.quiet()
     kept = await stored(w, asked)
     assert (kept.permission.state, kept.unplugged_at) == (PermissionState.REFUSED, w.clock.now())
 
@@ -217,9 +234,9 @@ async def test_a_question_that_could_be_put_to_nobody_lapses_too_and_a_late_user
 async def test_a_change_of_mind_counts_at_once(w: World) -> None:
     """P4."""
     await w.resource()
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.RESOURCE
+    assert w.seen().use is Use.RESOURCE
     await w.say(granted=False)
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.PLAIN
+    assert w.seen().use is Use.PLAIN
 
 
 async def test_a_user_without_a_vehicle_is_asked_and_only_charged(tmp_path: Path) -> None:
@@ -229,7 +246,7 @@ async def test_a_user_without_a_vehicle_is_asked_and_only_charged(tmp_path: Path
         await w.plug(KEN)
         await w.say()
         await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(soc_percent=90.0))
-        seen = w.system.rooms.snapshots.snapshot().evses[0]
+        seen = w.seen()
         assert (seen.use, seen.battery) == (Use.RESOURCE, None)
 
 
@@ -242,16 +259,15 @@ async def test_an_evse_that_is_not_there_cannot_be_claimed(w: World) -> None:
 async def test_a_user_who_is_known_later_has_what_was_charged_before_settled(w: World) -> None:
     """P1, P19: the plug-in is theirs from its start."""
     await w.plug(None)
-    reopened = []
-    w.system.rooms.permissions.on_matched = reopened.append
     w.clock.pass_(7200)
-    await w.system.rooms.permissions.claim(AOI, E1)
-    assert [plug_in.plugged_at for plug_in in reopened] == [w.clock.now() - timedelta(hours=2)]
+    with heard(w, changes.Matched) as matched:
+        await w.system.rooms.permissions.claim(AOI, E1)
+    assert [change.plug_in.plugged_at for change in matched] == [w.clock.now() - timedelta(hours=2)]
 
 
 async def test_a_new_driver_is_known_again_by_the_terminal_and_by_no_other(w: World) -> None:
     """P1: only the token's digest is kept."""
-    people = People(w.store, w.clock)
+    people = w.system.people
     new = await people.register("Mio", Vehicle(id=LEAF, user=UserId(""), name="Sakura", capacity_wh=20_000), "ja")
     assert await people.of_terminal(new.terminal_token) == new.user
     assert await people.of_terminal(hash_token(new.terminal_token)) is None

@@ -155,7 +155,7 @@ async def test_one_tick_that_fails_is_not_the_last(w: World) -> None:
             raise RuntimeError("a bad tick")
 
     old = w.system.rooms.dispatch
-    failing = Failing(w.system.ground, old.snapshots, old.queue, old._probing, old._settings)
+    failing = Failing(w.system.ground, old.snapshots, old.queue, old._probing, old._settings, old._policies)
     task = asyncio.ensure_future(failing.run())
     for _ in range(2):
         failing.wake(changes.PricesPublished(START))

@@ -243,3 +243,12 @@ async def test_a_plug_in_sweeps_its_own_evse_and_a_sweep_only_where_something_ma
         swept.clear()
         await w.system.reactions.sweep()
         assert swept == [E1]
+
+
+async def test_an_event_that_starts_now_is_taken_though_the_clock_went_on_while_it_was_read(w: World) -> None:
+    """A5: without ``starts_at`` it starts as it is taken in, never before."""
+    asked_at = w.clock.now()
+    w.clock.pass_(0.02)
+    made = await event(w, starts_at=asked_at, created_at=asked_at)
+    assert made.starts_at == w.clock.now()
+    assert w.system.events.open() == [made]

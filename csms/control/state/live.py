@@ -222,6 +222,11 @@ class EvseLive:
         return self.cable.plugged is not None or self.run.transaction is not None
 
     @property
+    def may_be_due(self) -> bool:
+        """Something may follow here from time alone: a question, a start, a probe, the end of a plug-in."""
+        return self.is_in_use or self.cable.available_since is not None or self.told.probe is not None
+
+    @property
     def is_over(self) -> bool:
         """A transaction ran in this plug-in and has ended, and its user has not said yes anew since."""
         over_at, answer = self.run.over_at, self.answered

@@ -159,22 +159,8 @@ async def build(
     intake = Intake(ground, tokens, settings.ocpp.heartbeat_interval_s)
     admission = Admission(ground, settings.ocpp, settings.security)
     stations = connect(admission, intake)
-    queue = SetpointQueue(ground, stations)
-    snapshots = Snapshots(ground, prices, events, settings)
-    probing = Probing(ground, queue, stations)
-    sites = sites_of(settings)
-    validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
-    rooms = Rooms(
-        intake=intake,
-        setup=StationSetup(ground, stations, sites, settings.metering.sample_interval_s, quirks_for),
-        permissions=Permissions(ground, tokens, feed, settings.permission),
-        remote_starts=RemoteStarts(ground, tokens, stations, settings.permission, validity, feed),
-        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch, policies),
-        energy=Energy(ground),
-        compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
-        probing=probing,
-        settlement=Settlement(ground, prices, settings),
-    )
+    shared = Shared(tokens=tokens, feed=feed, prices=prices, events=events)
+    rooms = _rooms(settings, ground, shared, intake, stations, quirks_for, policies)
     reactions = Reactions(ground, rooms, feed, settings)
     system = System(
         settings=settings,
@@ -198,3 +184,40 @@ async def build(
         quirks_for=quirks_for,
     )
     return system, stations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What several rooms read and none owns."""
+
+    tokens: IdTokens
+    feed: Feed
+    prices: Prices
+    events: Events
+
+
+def _rooms(  # noqa: PLR0913, PLR0917  all that the rooms are made from
+    settings: Settings,
+    ground: Ground,
+    shared: Shared,
+    intake: Intake,
+    stations: Stations,
+    quirks_for: QuirksFor,
+    policies: Policies,
+) -> Rooms:
+    """The rooms that react, each with what it needs."""
+    queue = SetpointQueue(ground, stations)
+    snapshots = Snapshots(ground, shared.prices, shared.events, settings)
+    probing = Probing(ground, queue, stations)
+    validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
+    return Rooms(
+        intake=intake,
+        setup=StationSetup(ground, stations, sites_of(settings), settings.metering.sample_interval_s, quirks_for),
+        permissions=Permissions(ground, shared.tokens, shared.feed, settings.permission),
+        remote_starts=RemoteStarts(ground, shared.tokens, stations, settings.permission, validity, shared.feed),
+        dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch, policies),
+        energy=Energy(ground),
+        compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
+        probing=probing,
+        settlement=Settlement(ground, shared.prices, settings),
+    )

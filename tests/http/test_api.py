@@ -286,6 +286,29 @@ async def test_lists_come_in_pages(web: httpx.AsyncClient) -> None:
     assert seen == [f"T{number}" for number in range(5)]
 
 
+async def test_a_transaction_that_never_ends_is_closed_by_hand_with_its_reason(
+    web: httpx.AsyncClient, w: World
+) -> None:
+    """B6: durable, said by whom and why, and only once."""
+    await w.person()
+    await w.take(w.started())
+    id_ = w.evse.run.transaction
+    path = f"/api/v1/stations/{STATION}/transactions/{id_}/close"
+    assert is_problem(await web.post(path, headers=bearer(), json={"reason": " "}), 422, "reason")
+    assert (await web.post(path, headers=bearer("read"), json={"reason": "gone"})).status_code == 403
+    closed = await web.post(path, headers=bearer(), json={"reason": "the box burnt"})
+    assert closed.status_code == 200, closed.text
+    shown = (await web.get("/api/v1/transactions?active=false", headers=bearer())).json()["items"]
+    assert shown == [closed.json()]
+    assert shown[0]["id"] == id_
+    assert "the box burnt" in shown[0]["stopped_reason"]
+    assert "operator" in shown[0]["stopped_reason"]
+    assert w.evse.run.transaction is None
+    assert is_problem(await web.post(path, headers=bearer(), json={"reason": "again"}), 409)
+    unknown = f"/api/v1/stations/{STATION}/transactions/999999/close"
+    assert (await web.post(unknown, headers=bearer(), json={"reason": "gone"})).status_code == 404
+
+
 async def test_what_could_not_be_understood_is_listed_raw_and_in_pages(web: httpx.AsyncClient, w: World) -> None:
     """B9, V2G-39: of one station or of all; for operators only, since frames may name people."""
     for number in range(3):

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from csms.domain.dispatch import TransactionRecord
 from csms.domain.errors import BadRequest
-from csms.domain.ids import StationId
+from csms.domain.ids import StationId, TransactionId
 from csms.domain.quarantine import Quarantined
 from csms.edge.http.auth import Operator, Reader
+from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import Paging, decoded, number_of, page
-from csms.edge.http.rooms import StoreDep
-from csms.edge.http.shapes import Name, Page
+from csms.edge.http.rooms import IntakeDep, StoreDep
+from csms.edge.http.shapes import Body, Name, Page, Text
 from csms.store import reads
 
 router = APIRouter(prefix="/api/v1", tags=["transactions"])
@@ -23,6 +24,12 @@ class TransactionsQuery(Paging):
     station: Name | None = None
     id_token: Name | None = None
     active: bool | None = None
+
+
+class CloseBody(Body):
+    """Why a transaction is ended by hand; kept with it."""
+
+    reason: Text
 
 
 class QuarantineQuery(Paging):
@@ -48,6 +55,26 @@ async def transactions(
         )
     )
     return page(found, query.limit, lambda record: f"{record.station}\n{record.id}")
+
+
+@router.post("/stations/{station}/transactions/{transaction}/close", response_model=TransactionRecord)
+async def close(  # noqa: PLR0913, PLR0917  what it uses, by name
+    intake: IntakeDep,
+    store: StoreDep,
+    caller: Operator,
+    once: OnceDep,
+    station: Name,
+    transaction: Name,
+    body: CloseBody,
+) -> Response:
+    """End a transaction that will not end by itself (B6). The station's own stop still replaces this end."""
+    of, id_ = StationId(station), TransactionId(transaction)
+
+    async def work() -> TransactionRecord | None:
+        await intake.close_transaction(of, id_, caller.name, body.reason)
+        return await store.read(lambda conn: reads.transaction(conn, of, id_))
+
+    return await once.run(200, work)
 
 
 @router.get("/quarantine")

@@ -96,7 +96,7 @@ class System:
         restore(self.live, state, vehicles, self.tokens.accepts, now)
         self.events.load(state.events)
         await self.rooms.intake.load()
-        await self.rooms.intake.catch_up()
+        await self.rooms.intake.endings.catch_up()
 
     def run(self) -> None:
         """Begin to keep time and to decide."""

@@ -72,11 +72,11 @@ class Reactions:
             changes.EvseDiscovered: (self._keep_station, r.setup.level),
             changes.FleetChanged: (r.setup.level,),
             changes.PluggedIn: (r.permissions.plugged_in, self._sweep_soon, wake),
-            changes.Unplugged: (r.dispatch.left, r.permissions.ended, r.intake.left, r.settlement.ended, wake),
+            changes.Unplugged: (r.dispatch.left, r.permissions.ended, r.intake.endings.left, r.settlement.ended, wake),
             changes.TokenShown: (r.permissions.token_shown,),
-            changes.ForeignSeen: (r.intake.consider_foreign,),
-            changes.Presumed: (r.intake.keep_presumed,),
-            changes.Denied: (r.intake.denied,),
+            changes.ForeignSeen: (r.intake.endings.consider_foreign,),
+            changes.Presumed: (r.intake.endings.keep_presumed,),
+            changes.Denied: (r.intake.endings.denied,),
             changes.SocKnown: (r.permissions.noted,),
             changes.NeedsKnown: (r.permissions.noted, wake, self._tell),
             changes.TransactionBegan: (r.permissions.began, wake, self._tell),
@@ -129,7 +129,7 @@ class Reactions:
         rooms.remote_starts.sweep(station, evse, now)
         rooms.probing.sweep(station, evse)
         rooms.setup.sweep(station, evse, now)
-        rooms.intake.sweep(evse, now, self._gone_after(in_transaction=evse.run.transaction is not None))
+        rooms.intake.endings.sweep(evse, now, self._gone_after(in_transaction=evse.run.transaction is not None))
 
     def _gone_after(self, *, in_transaction: bool) -> timedelta:
         """How long a connector must be free to be believed."""

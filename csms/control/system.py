@@ -108,7 +108,7 @@ class System:
         await self.rooms.energy.load()
         await self.rooms.dispatch.load()
         await self.rooms.intake.load()
-        await self.rooms.intake.catch_up()
+        await self.rooms.intake.endings.catch_up()
 
     def run(self) -> None:
         """Begin to keep time and to decide."""

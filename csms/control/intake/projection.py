@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from csms.control.intake import cables, meters, transactions
+from csms.control.intake import cables, meters, transaction_events, transactions
 from csms.control.state import changes
 from csms.control.state.live import Live
 from csms.domain.facts import (
@@ -56,7 +56,7 @@ PROJECTIONS: Mapping[type, Projection] = {
     AuthorizeAsked: cables.card,
     TransactionStarted: transactions.started,
     TransactionStopped: transactions.stopped,
-    TransactionReported: transactions.reported,
+    TransactionReported: transaction_events.reported,
     Metered: transactions.metered,
     NeedsReported: meters.needs,
 }

@@ -20,7 +20,6 @@ from csms.domain.facts import (
     StatusesReported,
     StatusReported,
     TokenType,
-    TransactionPhase,
     TransactionReported,
     TransactionStarted,
     TransactionStopped,
@@ -31,10 +30,7 @@ from csms.domain.station import ConnectorStatus
 LATE = timedelta(seconds=60)
 """A start that comes later than this waited in a queue, and its vehicle may have left since."""
 
-_CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
-_CABLE_OUT = frozenset({"EVDeparted", "EVDisconnected"})
-_CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
-_KEEPS_THE_USER = frozenset({"StopAuthorized", "Deauthorized"})
+CABLE_OUT = frozenset({"EVDeparted", "EVDisconnected"})
 
 
 def started(live: Live, fact: TransactionStarted, committed: changes.Committed) -> Iterator[changes.Change]:
@@ -49,42 +45,42 @@ def started(live: Live, fact: TransactionStarted, committed: changes.Committed) 
         committed.holder,
         committed.group,
     )
-    if start.transaction == evse.run.ended or _is_history(evse, fact.at):
+    if start.transaction == evse.run.ended or is_history(evse, fact.at):
         return
-    if _may_be_over(evse, fact.at, fact.origin.received_at):
+    if may_be_over(evse, fact.at, fact.origin.received_at):
         evse.run.queued = start
         return
     yield from _start(evse, start)
 
 
-def _said(
+def said(
     transaction: TransactionId, fact: TransactionStarted | TransactionReported, committed: changes.Committed
 ) -> Queued:
     return Queued(transaction, fact.at, fact.token, committed.token_accepted, committed.holder, committed.group)
 
 
 def _start(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
-    is_other = _is_another_driver(evse, start)
+    is_other = is_another_driver(evse, start)
     if is_other:
-        yield from _make_room(evse, start)
+        yield from make_room(evse, start)
     if evse.cable.plugged is None:
-        yield from cables.plug_in(evse, 1, start.at, _named(start, is_other=is_other))
-    yield from _begin(evse, start.transaction, start.at, authorized=start.accepted)
-    yield from _shown(evse, start)
+        yield from cables.plug_in(evse, 1, start.at, named(start, is_other=is_other))
+    yield from begin(evse, start.transaction, start.at, authorized=start.accepted)
+    yield from shown(evse, start)
 
 
-def _named(start: Queued, *, is_other: bool) -> IdToken | None:
+def named(start: Queued, *, is_other: bool) -> IdToken | None:
     """The token that says whose a plug-in is, or that it is nobody's who may be expected there."""
     return start.token if is_other or start.holder is not None else None
 
 
-def _shown(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
+def shown(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
     if start.token is not None and start.accepted:
         evse.run.tokens |= start.keys
         yield changes.TokenShown(evse, start.token)
 
 
-def _is_history(evse: EvseLive, at: datetime) -> bool:
+def is_history(evse: EvseLive, at: datetime) -> bool:
     """By the station's own clock the connector has become free since, or the next vehicle is there."""
     newest = max(evse.cable.statuses.values(), key=lambda status: status.at, default=None)
     if newest is not None and newest.status is ConnectorStatus.AVAILABLE and newest.at > at:
@@ -94,7 +90,7 @@ def _is_history(evse: EvseLive, at: datetime) -> bool:
     return evse.cable.plugged is not None and evse.cable.plugged.plugged_at - at > LATE
 
 
-def _may_be_over(evse: EvseLive, at: datetime, received_at: datetime) -> bool:
+def may_be_over(evse: EvseLive, at: datetime, received_at: datetime) -> bool:
     """A late start at an EVSE of which nothing newer is known."""
     return received_at - at > LATE and evse.cable.plugged is None and not _is_busy_since(evse, at)
 
@@ -103,7 +99,7 @@ def _is_busy_since(evse: EvseLive, at: datetime) -> bool:
     return any(known.status in cables.NEXT and known.at >= at - LATE for known in evse.cable.statuses.values())
 
 
-def _is_another_driver(evse: EvseLive, start: Queued) -> bool:
+def is_another_driver(evse: EvseLive, start: Queued) -> bool:
     """Whether a token that begins a transaction is not the vehicle's user's, or that of who charged in this plug-in."""
     token, run = start.token, evse.run
     if evse.cable.plugged is None or token is None or token.type is TokenType.NONE or token.key in run.tokens:
@@ -115,14 +111,14 @@ def _is_another_driver(evse: EvseLive, start: Queued) -> bool:
     return bool(run.tokens)
 
 
-def _make_room(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
+def make_room(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
     """The plug-in of the driver before ends. The transaction that goes on becomes the next one's."""
     if evse.run.transaction == start.transaction:
         evse.run = Run(ended=evse.run.ended, ended_at=evse.run.ended_at)
     yield from cables.unplug(evse, start.at)
 
 
-def _begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authorized: bool) -> Iterator[changes.Change]:
+def begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authorized: bool) -> Iterator[changes.Change]:
     if evse.run.transaction is not None and transaction != evse.run.transaction:  # its end was never told (lesson 13)
         yield changes.Presumed(evse, evse.run.transaction, at, "another transaction began here")
         yield from end(evse, at, None)
@@ -139,7 +135,7 @@ def _begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authoriz
 
 
 def stopped(live: Live, fact: TransactionStopped, committed: changes.Committed) -> Iterator[changes.Change]:
-    evse = _evse_of(live, fact.origin.station, committed.result) if committed.result else None
+    evse = evse_of(live, fact.origin.station, committed.result) if committed.result else None
     if evse is None:
         return
     if evse.run.queued is not None and evse.run.queued.transaction == committed.result:
@@ -148,17 +144,17 @@ def stopped(live: Live, fact: TransactionStopped, committed: changes.Committed) 
     yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
     if evse.run.transaction == committed.result:
         yield from end(evse, fact.at, fact.origin.received_at)
-    if fact.reason in _CABLE_OUT:
+    if fact.reason in CABLE_OUT:
         yield from cables.left(evse, fact.at)
 
 
-def _evse_of(live: Live, station: StationId, transaction: TransactionId) -> EvseLive | None:
+def evse_of(live: Live, station: StationId, transaction: TransactionId) -> EvseLive | None:
     """Where a transaction runs, or waits to be believed, or ran in the plug-in that is there."""
     known = live.stations.get(station)
-    return next((evse for evse in known.evses.values() if _has(evse, transaction)), None) if known else None
+    return next((evse for evse in known.evses.values() if has(evse, transaction)), None) if known else None
 
 
-def _has(evse: EvseLive, transaction: TransactionId) -> bool:
+def has(evse: EvseLive, transaction: TransactionId) -> bool:
     queued, plugged = evse.run.queued, evse.cable.plugged
     return (
         evse.run.transaction == transaction
@@ -190,86 +186,6 @@ def presume_over(evse: EvseLive, transaction: TransactionId, at: datetime, why: 
         yield from end(evse, at, None)
 
 
-def reported(live: Live, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
-    evse = live.discover(fact.evse) if fact.evse else _evse_of(live, fact.origin.station, fact.transaction)
-    if evse is None or not committed.result or _is_over(evse.run, fact):
-        return
-    if _began_anew(evse.run, fact):
-        yield from end(evse, fact.at, None)
-        evse.run.ended = None
-    if fact.phase is not TransactionPhase.ENDED:
-        yield from _goes_on(evse, fact, committed)
-    yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
-    if fact.phase is TransactionPhase.ENDED:
-        yield from _ended(evse, fact)
-
-
-def _is_over(run: Run, fact: TransactionReported) -> bool:
-    """Of a transaction that has ended; its id may begin again after a reset of the station, at a later time."""
-    begins_later = fact.phase is TransactionPhase.STARTED and run.ended_at is not None and fact.at > run.ended_at
-    return fact.transaction == run.ended and not begins_later
-
-
-def _began_anew(run: Run, fact: TransactionReported) -> bool:
-    """The id of the one that runs is given again: its end was lost in a reset."""
-    is_start = fact.phase is TransactionPhase.STARTED and fact.transaction == run.transaction
-    return is_start and run.started_at is not None and fact.at > run.started_at
-
-
-def _goes_on(evse: EvseLive, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
-    start = _said(fact.transaction, fact, committed)
-    is_start = fact.phase is TransactionPhase.STARTED and evse.run.transaction != fact.transaction
-    is_past = is_start and (_is_history(evse, fact.at) or _may_be_over(evse, fact.at, fact.origin.received_at))
-    if not fact.offline and not is_past:
-        yield from _running(evse, fact, _with_queued(evse, start))
-    elif fact.token is not None and evse.run.transaction is None and not _is_history(evse, fact.at):
-        evse.run.queued = start
-
-
-def _with_queued(evse: EvseLive, start: Queued) -> Queued:
-    """The token that was shown while the station was offline counts when its transaction turns out to run."""
-    queued = evse.run.queued
-    if start.token is not None or queued is None or queued.transaction != start.transaction:
-        return start
-    return queued
-
-
-def _ended(evse: EvseLive, fact: TransactionReported) -> Iterator[changes.Change]:
-    if not _has(evse, fact.transaction):
-        return
-    if evse.run.queued is not None and evse.run.queued.transaction == fact.transaction:
-        evse.run.queued, evse.run.ended, evse.run.ended_at = None, fact.transaction, fact.at
-        return
-    if evse.run.transaction == fact.transaction:
-        yield from end(evse, fact.at, fact.origin.received_at)
-    if fact.stopped_reason in _CABLE_OUT or fact.trigger in _CABLE_OUT:
-        yield from cables.left(evse, fact.at)
-
-
-def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterator[changes.Change]:
-    cable = fact.trigger in _CABLE_IN or fact.charging_state in _CONNECTED_STATES
-    was_refused = evse.run.refused and evse.run.transaction == fact.transaction
-    shown = start.token is not None and start.accepted
-    refused = start.token is not None and not shown
-    begins = fact.phase is TransactionPhase.STARTED or shown
-    is_other = begins and fact.trigger not in _KEEPS_THE_USER and _is_another_driver(evse, start)
-    if is_other:
-        yield from _make_room(evse, start)
-        cable = True
-    if evse.cable.plugged is None and cable:
-        by = _named(start, is_other=is_other)
-        yield from cables.plug_in(evse, fact.connector or 1, min(fact.at, fact.origin.received_at), by)
-    if cable:
-        evse.cable.available_since = evse.cable.free_at = None
-    attempt = evse.answered.start if evse.answered else None
-    started_by_us = attempt is not None and fact.remote_start_id == attempt.command.remote_start_id
-    # A host may let everybody charge: then no token is asked for, and energy flows all the same.
-    is_free = fact.charging_state == "Charging" and not (refused or was_refused)
-    yield from _begin(evse, fact.transaction, fact.at, authorized=shown or started_by_us or is_free)
-    evse.run.refused = not evse.run.authorized and (refused or was_refused)
-    yield from _shown(evse, start)
-
-
 def status(live: Live, fact: StatusReported, committed: changes.Committed) -> Iterator[changes.Change]:
     """A connector's status; a start from the queue is believed once its connector is busy."""
     evse = live.find(fact.evse)
@@ -287,7 +203,7 @@ def status(live: Live, fact: StatusReported, committed: changes.Committed) -> It
 
 def _believed(evse: EvseLive, queued: Queued) -> Iterator[changes.Change]:
     evse.run.queued = None
-    if evse.run.transaction is None and not _is_history(evse, queued.at):
+    if evse.run.transaction is None and not is_history(evse, queued.at):
         yield from _start(evse, queued)
 
 
@@ -332,4 +248,4 @@ def adopt(evse: EvseLive, transaction: TransactionId, at: datetime) -> Iterator[
         return
     if evse.cable.plugged is None:
         yield from cables.plug_in(evse, 1, at)
-    yield from _begin(evse, transaction, at, authorized=True)
+    yield from begin(evse, transaction, at, authorized=True)

@@ -170,7 +170,7 @@ async def test_a_transaction_is_closed_by_hand_with_who_and_why_until_its_own_st
     transaction = w.evse.run.transaction
     assert transaction is not None
     now = w.clock.pass_(60)
-    close = w.system.rooms.intake.close_transaction
+    close = w.system.rooms.intake.endings.close_transaction
     await close(S, transaction, "operator", "the car is gone")
     await w.quiet()
     assert w.evse.run.transaction is None

@@ -1,0 +1,93 @@
+"""2.x TransactionEvents onto the live state. V2G-24, V2G-54, V2G-56."""
+
+from collections.abc import Iterator
+
+from csms.control.intake import cables, meters, transactions
+from csms.control.state import changes
+from csms.control.state.live import EvseLive, Live, Queued, Run
+from csms.domain.facts import TransactionPhase, TransactionReported
+
+_CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
+_CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
+_KEEPS_THE_USER = frozenset({"StopAuthorized", "Deauthorized"})
+
+
+def reported(live: Live, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
+    evse = live.discover(fact.evse) if fact.evse else transactions.evse_of(live, fact.origin.station, fact.transaction)
+    if evse is None or not committed.result or _is_over(evse.run, fact):
+        return
+    if _began_anew(evse.run, fact):
+        yield from transactions.end(evse, fact.at, None)
+        evse.run.ended = None
+    if fact.phase is not TransactionPhase.ENDED:
+        yield from _goes_on(evse, fact, committed)
+    yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
+    if fact.phase is TransactionPhase.ENDED:
+        yield from _ended(evse, fact)
+
+
+def _is_over(run: Run, fact: TransactionReported) -> bool:
+    """Of a transaction that has ended; its id may begin again after a reset of the station, at a later time."""
+    begins_later = fact.phase is TransactionPhase.STARTED and run.ended_at is not None and fact.at > run.ended_at
+    return fact.transaction == run.ended and not begins_later
+
+
+def _began_anew(run: Run, fact: TransactionReported) -> bool:
+    """The id of the one that runs is given again: its end was lost in a reset."""
+    is_start = fact.phase is TransactionPhase.STARTED and fact.transaction == run.transaction
+    return is_start and run.started_at is not None and fact.at > run.started_at
+
+
+def _goes_on(evse: EvseLive, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
+    start = transactions.said(fact.transaction, fact, committed)
+    is_start = fact.phase is TransactionPhase.STARTED and evse.run.transaction != fact.transaction
+    is_history = transactions.is_history(evse, fact.at)
+    is_past = is_start and (is_history or transactions.may_be_over(evse, fact.at, fact.origin.received_at))
+    if not fact.offline and not is_past:
+        yield from _running(evse, fact, _with_queued(evse, start))
+    elif fact.token is not None and evse.run.transaction is None and not is_history:
+        evse.run.queued = start
+
+
+def _with_queued(evse: EvseLive, start: Queued) -> Queued:
+    """The token that was shown while the station was offline counts when its transaction turns out to run."""
+    queued = evse.run.queued
+    if start.token is not None or queued is None or queued.transaction != start.transaction:
+        return start
+    return queued
+
+
+def _ended(evse: EvseLive, fact: TransactionReported) -> Iterator[changes.Change]:
+    if not transactions.has(evse, fact.transaction):
+        return
+    if evse.run.queued is not None and evse.run.queued.transaction == fact.transaction:
+        evse.run.queued, evse.run.ended, evse.run.ended_at = None, fact.transaction, fact.at
+        return
+    if evse.run.transaction == fact.transaction:
+        yield from transactions.end(evse, fact.at, fact.origin.received_at)
+    if fact.stopped_reason in transactions.CABLE_OUT or fact.trigger in transactions.CABLE_OUT:
+        yield from cables.left(evse, fact.at)
+
+
+def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterator[changes.Change]:
+    cable = fact.trigger in _CABLE_IN or fact.charging_state in _CONNECTED_STATES
+    was_refused = evse.run.refused and evse.run.transaction == fact.transaction
+    shown = start.token is not None and start.accepted
+    refused = start.token is not None and not shown
+    begins = fact.phase is TransactionPhase.STARTED or shown
+    is_other = begins and fact.trigger not in _KEEPS_THE_USER and transactions.is_another_driver(evse, start)
+    if is_other:
+        yield from transactions.make_room(evse, start)
+        cable = True
+    if evse.cable.plugged is None and cable:
+        by = transactions.named(start, is_other=is_other)
+        yield from cables.plug_in(evse, fact.connector or 1, min(fact.at, fact.origin.received_at), by)
+    if cable:
+        evse.cable.available_since = evse.cable.free_at = None
+    attempt = evse.answered.start if evse.answered else None
+    started_by_us = attempt is not None and fact.remote_start_id == attempt.command.remote_start_id
+    # A host may let everybody charge: then no token is asked for, and energy flows all the same.
+    is_free = fact.charging_state == "Charging" and not (refused or was_refused)
+    yield from transactions.begin(evse, fact.transaction, fact.at, authorized=shown or started_by_us or is_free)
+    evse.run.refused = not evse.run.authorized and (refused or was_refused)
+    yield from transactions.shown(evse, start)

@@ -71,7 +71,7 @@ async def close(  # noqa: PLR0913, PLR0917  what it uses, by name
     of, id_ = StationId(station), TransactionId(transaction)
 
     async def work() -> TransactionRecord | None:
-        await intake.close_transaction(of, id_, caller.name, body.reason)
+        await intake.endings.close_transaction(of, id_, caller.name, body.reason)
         return await store.read(lambda conn: reads.transaction(conn, of, id_))
 
     return await once.run(200, work)

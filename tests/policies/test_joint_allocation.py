@@ -12,6 +12,7 @@ from csms.domain.decision import Reason
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import DrEventId, PlugInId
 from csms.domain.snapshot import EvseState, Snapshot, Terms, Use
+from csms.domain.station import Ratings
 from policies import decide
 from policies.constraints import violations
 from tests.policies.fleets import AWAY, HOME, NOW, event, prices, resource, site, snapshot, snapshots
@@ -135,15 +136,14 @@ def test_an_area_is_moved_one_way_only(state: Snapshot) -> None:
     assert all(len(ways) == 1 for ways in moved.values())
 
 
-def test_an_upward_watt_is_never_a_whole_vehicle_that_takes_nothing() -> None:
-    """A13: two vehicles of 3,680 W that were seen to take nothing, in one site of 3,681 W. Before: 3,680 W for 1 W."""
-    fleet = [
-        resource(n, drawn_w=0, battery=replace(resource().battery, max_charge_w=3680), terms=Terms())  # type: ignore[type-var]
-        for n in (1, 2)
-    ]
-    state = snapshot(
-        *fleet, sites=(site(limit_w=3_681),), events=(named("up", Direction.UP, 1, price_per_kwh=Decimal(5)),)
-    )
+@pytest.mark.parametrize("limit_w", [3_681, 8_000])
+@pytest.mark.parametrize("min_charge_w", [0, 1380, 3600])
+def test_an_upward_watt_is_never_a_whole_vehicle_that_takes_nothing(min_charge_w: int, limit_w: int) -> None:
+    """A13: two vehicles of 3,680 W that were seen to take nothing. Before, with 1 W to spare: 3,680 moved, 1 allotted."""
+    rated = Ratings(max_charge_w=3680, min_charge_w=min_charge_w)
+    fleet = [resource(n, drawn_w=0, ratings=rated, terms=Terms()) for n in (1, 2)]
+    one_watt = named("up", Direction.UP, 1, price_per_kwh=Decimal(5))
+    state = snapshot(*fleet, sites=(site(limit_w=limit_w),), events=(one_watt,))
     decision = decide(state)
     moved = sum(abs(s.setpoint_w - s.counterfactual_w) for s in decision.setpoints if s.event)
     assert moved == decision.events[0].allotted_w == 0

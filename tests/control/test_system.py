@@ -155,7 +155,7 @@ async def test_one_tick_that_fails_is_not_the_last(w: World) -> None:
             raise RuntimeError("a bad tick")
 
     old = w.system.rooms.dispatch
-    failing = Failing(w.system.ground, old._snapshots, old._queue, old._probing, old._settings)
+    failing = Failing(w.system.ground, old.snapshots, old.queue, old._probing, old._settings, old._policies)
     task = asyncio.ensure_future(failing.run())
     for _ in range(2):
         failing.wake(changes.PricesPublished(START))
@@ -197,7 +197,7 @@ async def test_a_cancelled_event_ends_now_and_only_once(w: World) -> None:
 async def test_an_event_is_open_until_it_has_ended(w: World) -> None:
     await w.system.events.create(event(starts_at=START + timedelta(minutes=30)))
     assert len(w.system.events.open()) == 1
-    assert w.system.rooms.dispatch._snapshots.snapshot().events == ()
+    assert w.system.rooms.dispatch.snapshots.snapshot().events == ()
     w.clock.pass_(3600)
     assert w.system.events.open() == []
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 _LOOSE = re.compile(
     r"\s*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?\s*(Z|[+-]\d\d(?::?\d\d)?)?\s*", re.IGNORECASE
 )
+_NONE_GIVEN = datetime(1970, 1, 1, tzinfo=UTC)
+"""What the tolerant reader puts in place of a timestamp that is missing: nobody said it."""
 _PLAUSIBLE_YEARS = range(2015, 2100)
 
 
@@ -24,7 +26,8 @@ def stamp(text: object, otherwise: datetime) -> tuple[datetime, datetime | None]
     at = parsed(text)
     if at is not None:
         return at, None
-    return otherwise, _read(text)
+    own = _read(text)
+    return otherwise, None if own == _NONE_GIVEN else own
 
 
 def _read(text: object) -> datetime | None:

@@ -96,6 +96,8 @@ class System:
         store, now = self.store, self.clock.now()
         for station in await store.read(reads.stations):
             self.live.add(station, self.quirks_for(station.version, station))
+        for id_, limit_w in (await store.read(reads.failsafe_limits)).items():
+            self.live.stations[id_].failsafe_limit_w = limit_w
         self.tokens.load(await store.read(reads.id_tokens))
         await self.prices.load()
         state = await store.read(partial(reads.live_state, now=now))

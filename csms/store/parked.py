@@ -25,6 +25,7 @@ def reconcile_stops(conn: Connection, station: StationId) -> tuple[TransactionId
     A parked stop fits a transaction when the start was received after it, and time, register and id token agree. Only a
     pair without a second candidate on either side is used. The work is bounded, whatever the station sent.
     """
+    named = _closed_by_name(conn, station)
     is_open = (_P.station == station) & _P.closed.is_(None) & _P.transaction.not_in(_issued(station))
     parked = conn.execute(select(PARKED_STOP).where(is_open).order_by(_P.id.desc()).limit(MOST)).all()
     mine = (_T.station == station) & _T.ended_at.is_(None)
@@ -35,7 +36,21 @@ def reconcile_stops(conn: Connection, station: StationId) -> tuple[TransactionId
     for row, late in lone:
         close(conn, row, _stop_fact(late), provisional=True)
         conn.execute(update(PARKED_STOP).where(_P.id == late.id).values(closed=row.transaction))
-    return tuple(TransactionId(row.transaction) for row, _ in lone)
+    return tuple(TransactionId(row.transaction) for row in (*named, *(row for row, _ in lone)))
+
+
+def _closed_by_name(conn: Connection, station: StationId) -> list[Row[Any]]:
+    """Those whose stop named them, but came while their start was in quarantine."""
+    is_open = (_P.station == station) & _P.closed.is_(None)
+    pairs = select(TRANSACTION, _P.id.label("stop")).join(
+        PARKED_STOP, (_P.station == _T.station) & (_P.transaction == _T.transaction)
+    )
+    found = conn.execute(pairs.where(is_open, _T.ended_at.is_(None)).limit(MOST)).all()
+    for row in found:
+        late = conn.execute(select(PARKED_STOP).where(_P.id == row.stop)).one()
+        close(conn, row, _stop_fact(late), provisional=False)
+        conn.execute(update(PARKED_STOP).where(_P.id == row.stop).values(closed=row.transaction))
+    return list(found)
 
 
 def _issued(station: StationId) -> Any:

@@ -15,6 +15,7 @@ from csms.domain.facts import (
 from csms.domain.ids import TransactionId
 from csms.domain.station import ConnectorStatus
 from handlers.readings import readings
+from handlers.spellings import MISSING
 from handlers.times import instant, stamp
 from handlers.tokens import token_16
 from handlers.wire import Context, Payload
@@ -67,6 +68,11 @@ def status(payload: Payload, context: Context, message_id: str) -> StatusReporte
     )
 
 
+def _stated(text: str) -> str:
+    """The time in the station's own words, unless the tolerant reader had to put some there."""
+    return "" if text == MISSING["timestamp"] else text
+
+
 def start(payload: Payload, context: Context, message_id: str) -> TransactionStarted:
     """§4.10 StartTransaction. Reservation 0 means none (SteVe #1414)."""
     at, device_at = stamp(payload["timestamp"], context.received_at)
@@ -76,7 +82,7 @@ def start(payload: Payload, context: Context, message_id: str) -> TransactionSta
         token=token_16(payload["idTag"]),
         at=at,
         device_at=device_at,
-        stated=payload["timestamp"],
+        stated=_stated(payload["timestamp"]),
         meter_start_wh=payload["meterStart"],
         reservation=payload.get("reservationId") or None,
     )
@@ -91,7 +97,7 @@ def stop(payload: Payload, context: Context, message_id: str) -> TransactionStop
         transaction=TransactionId(str(payload["transactionId"])),
         at=at,
         device_at=device_at,
-        stated=payload["timestamp"],
+        stated=_stated(payload["timestamp"]),
         meter_stop_wh=payload["meterStop"],
         token=token_16(id_tag) if id_tag else None,
         reason=payload.get("reason", ""),

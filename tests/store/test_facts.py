@@ -20,7 +20,7 @@ from csms.domain.facts import (
 )
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.station import ConnectorStatus
-from csms.store import reads, writes
+from csms.store import parked, reads, writes
 from csms.store.facts import write_of
 from csms.store.tables import (
     METER_VALUE,
@@ -162,6 +162,28 @@ def test_a_parked_stop_never_closes_a_transaction_that_was_started_before_it_cam
     take(conn, started(), started("m-2", evse=E2), stopped(-1), stopped(2))
     with conn.begin():
         assert writes.reconcile_stops(conn, S) == ()
+
+
+def test_reconciling_many_stops_with_many_starts_is_bounded_work(conn: Connection) -> None:
+    """C10: 200 parked stops and 200 starts held the only writer for half a minute."""
+    stops = [stopped(f"x{n}", f"s-{n}", at=at(60 + n), meter_stop_wh=8000 + n) for n in range(200)]
+    starts = [
+        replace(started(f"m-{n}", evse=EvseRef(S, n), at=at(n / 10)), origin=origin(f"m-{n}", at(70)))
+        for n in range(1, 200)
+    ]
+    take(conn, *stops, *starts)
+    compared = 0
+    fits = parked._came_before_start
+
+    def counted(row: object, late: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return fits(row, late)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch, conn.begin():
+        patch.setattr(parked, "_came_before_start", counted)
+        assert writes.reconcile_stops(conn, S) == (), "none is the only one that fits"
+    assert compared <= parked.MOST**2
 
 
 def test_a_start_repeated_after_its_stop_opens_nothing(conn: Connection) -> None:

@@ -53,10 +53,10 @@ def status(live: Live, fact: StatusReported, _committed: changes.Committed) -> I
 def _is_older(station: StationLive, known: StoredStatus, fact: StatusReported) -> bool:
     """A status from a queue, or a replay, of before the one that is known. After a boot a station says what is now."""
     is_late = fact.origin.received_at - fact.at > LIVE_WITHIN
-    return fact.at < known.at and is_late and not _is_of_before(station, known.received_at)
+    return fact.at < known.at and is_late and not is_of_before(station, known.received_at)
 
 
-def _is_of_before(station: StationLive, at: datetime | None) -> bool:
+def is_of_before(station: StationLive, at: datetime | None) -> bool:
     """Before its last boot."""
     return station.booted_at is not None and (at is None or at < station.booted_at)
 
@@ -78,8 +78,8 @@ def _freed(
         return
     if evse.cable.available_since is None:  # said again it has been free as long
         evse.cable.available_since, evse.cable.free_at = fact.origin.received_at, fact.at
-    is_first = known is None or _is_of_before(station, known.received_at)
-    if is_first and _is_of_before(station, plugged.plugged_at):  # nobody watched the cable while the power was off
+    is_first = known is None or is_of_before(station, known.received_at)
+    if is_first and is_of_before(station, plugged.plugged_at):  # nobody watched the cable while the power was off
         yield from unplug(evse, fact.at)
 
 

@@ -99,6 +99,19 @@ def dated(fact: StationFact, offset: ClockOffset) -> Any:
     return _dated(fact, offset, is_still=is_still)
 
 
+KEPT_FOR = timedelta(seconds=30)
+"""A message that is later than this has waited at its station."""
+
+
+def is_late(fact: Any) -> bool:
+    """Whether a dated fact comes from a queue."""
+    if getattr(fact, "offline", False):
+        return True
+    if type(fact) is Metered:
+        return bool(fact.readings) and fact.origin.received_at - fact.readings[-1].at > KEPT_FOR
+    return type(fact) in _STAMPED and fact.origin.received_at - fact.at > KEPT_FOR
+
+
 def _said_at(fact: Any) -> datetime | None:
     """The newest stamp in a message, where it has one of its own."""
     if type(fact) is Metered:

@@ -3,6 +3,7 @@
 The order never changes: what a station is told was committed before, and decisions follow from what was committed.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import structlog
 
 from csms.control.intake import cables, projection, transactions
-from csms.control.intake.clock_offset import ClockOffset, dated
+from csms.control.intake.clock_offset import ClockOffset, dated, is_late
 from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
 from csms.control.state import changes
 from csms.control.state.ground import Ground
@@ -49,7 +50,7 @@ from csms.domain.facts import (
     Unintelligible,
 )
 from csms.domain.ids import StationId, TransactionId
-from csms.domain.station import BootState, Version
+from csms.domain.station import BootState, Quirks, Version
 from csms.store import Write, reads, writes
 from csms.store.facts import write_of
 
@@ -64,6 +65,10 @@ PLAINLY = changes.Committed()
 
 FREQUENT = frozenset({Metered, StatusReported, StatusesReported})
 """Stored as rows, without a work, a token or an id to be given: their answer says no more than that they are kept."""
+
+
+Decode = Callable[[Version, Quirks, Unintelligible], StationFact | None]
+"""Reads a message that was kept raw once more; see handlers.again."""
 
 
 class Intake:
@@ -107,10 +112,19 @@ class Intake:
         if type(fact) is Booted:
             offset.forget()
         fact = dated(fact, offset)
+        if is_late(fact):
+            station.replayed_at = origin.received_at
+        if type(fact) is Metered and fact.evse.evse == 0 and fact.transaction is not None:
+            fact = self._placed(fact, fact.transaction)
         if type(fact) in FREQUENT:
             self._keep(fact, done)
         else:
             self._store_and_answer(fact, done)
+
+    def _placed(self, fact: Metered, transaction: TransactionId) -> Metered:
+        """Values of connector 0 that name a transaction are those of its EVSE, not of the station's main meter."""
+        evse = self._live.of_transaction(fact.origin.station, transaction)
+        return fact if evse is None else replace(fact, evse=evse.ref)
 
     def _keep(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
         """Store what has rows only and no token. Nine messages of ten: nothing is made here that they do not need."""
@@ -126,9 +140,30 @@ class Intake:
         self._note_readings(fact)
         self._follow_up(projection.apply(self._live, fact, PLAINLY))
 
-    def _store_and_answer(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+    async def reprocess(self, id_: int, decode: Decode) -> Answer:
+        """Take in a message from the quarantine as a fact, now that it can be understood; durable when it returns.
+
+        Idempotent: natural keys. A start gets the id that its station was answered with; a stop that named it counts.
+        NotFound: no such message, or its station is gone; Conflict: it still cannot be understood.
+        """
+        kept = await self._store.read(partial(reads.quarantined_message, id=id_))
+        station = self._live.station(kept.origin.station) if kept else None
+        if kept is None or station is None:
+            raise NotFound(f"there is no message {id_} of a station in the quarantine")
+        fact = decode(station.version or station.station.version or Version.V16, station.quirks, kept)
+        if fact is None:
+            raise Conflict(f"message {id_} still cannot be understood: {kept.why}")
+        issued = partial(reads.issued_id, station=kept.origin.station, message_id=kept.origin.message_id)
+        self._parked.add(kept.origin.station)
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._store_and_answer(fact, answered.set_result, await self._store.read(issued))
+        return await answered
+
+    def _store_and_answer(
+        self, fact: StationFact, done: Callable[[Answer], None], transaction: int | None = None
+    ) -> None:
         token = self._token_answer(fact)
-        transaction = self._transaction_for(fact)
+        transaction = self._transaction_for(fact) if transaction is None else transaction
         rows, work = self._write_of(fact, transaction)
 
         def committed(result: Any) -> None:

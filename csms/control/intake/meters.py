@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from csms.control.state import changes
 from csms.control.state.live import EvseLive, Live
@@ -14,7 +14,9 @@ SOC_JUMP_PERCENT = 10.0
 """A state of charge that moves further than this between two samples a minute apart or less is wrong (V2G-33)."""
 
 
-def sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:
+def sampled(evse: EvseLive, readings: tuple[Reading, ...], received_at: datetime) -> Iterator[changes.Change]:
+    if readings:
+        evse.meter.heard_at = received_at
     before = evse.cable.plugged
     happened: list[changes.Change] = [
         changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)

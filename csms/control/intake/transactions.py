@@ -130,6 +130,7 @@ def _begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authoriz
     begins = (authorized and not run.authorized) or transaction != run.transaction
     if transaction != run.transaction:
         run.transaction, run.started_at, run.refused, run.queued = transaction, at, False, None
+        evse.meter.heard_at = at
     run.authorized = run.authorized or authorized
     if evse.cable.plugged:
         evse.cable.plugged = replace(evse.cable.plugged, transaction=transaction)
@@ -144,7 +145,7 @@ def stopped(live: Live, fact: TransactionStopped, committed: changes.Committed) 
     if evse.run.queued is not None and evse.run.queued.transaction == committed.result:
         evse.run.queued, evse.run.ended, evse.run.ended_at = None, committed.result, fact.at
         return
-    yield from meters.sampled(evse, fact.readings)
+    yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
     if evse.run.transaction == committed.result:
         yield from end(evse, fact.at, fact.origin.received_at)
     if fact.reason in _CABLE_OUT:
@@ -198,7 +199,7 @@ def reported(live: Live, fact: TransactionReported, committed: changes.Committed
         evse.run.ended = None
     if fact.phase is not TransactionPhase.ENDED:
         yield from _goes_on(evse, fact, committed)
-    yield from meters.sampled(evse, fact.readings)
+    yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
     if fact.phase is TransactionPhase.ENDED:
         yield from _ended(evse, fact)
 
@@ -276,6 +277,12 @@ def status(live: Live, fact: StatusReported, committed: changes.Committed) -> It
     if evse is not None and queued is not None and fact.status in IN_TRANSACTION and fact.at >= queued.at - LATE:
         yield from _believed(evse, queued)
     yield from cables.status(live, fact, committed)
+    station = live.station(fact.evse.station)
+    if evse is not None and station is not None and evse.run.transaction is not None:
+        waits = fact.status is ConnectorStatus.PREPARING and cables.is_of_before(station, evse.run.started_at)
+        if waits:  # 1.6: what ran before its boot would be Charging or Suspended
+            why = "the station restarted and waits for a start"
+            yield from presume_over(evse, evse.run.transaction, fact.at, why)
 
 
 def _believed(evse: EvseLive, queued: Queued) -> Iterator[changes.Change]:
@@ -293,7 +300,7 @@ def metered(live: Live, fact: Metered, _committed: changes.Committed) -> Iterato
     evse = live.discover(fact.evse)
     if evse is None or (fact.transaction and fact.transaction == evse.run.ended):
         return iter(())  # values for a transaction that is over never revive it (field lesson 15)
-    happened = meters.sampled(evse, fact.readings)
+    happened = meters.sampled(evse, fact.readings, fact.origin.received_at)
     if fact.transaction is None or evse.run.transaction is not None:
         return happened
     queued = evse.run.queued

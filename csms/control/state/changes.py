@@ -47,6 +47,13 @@ class StationBooted:
 
 
 @dataclass(frozen=True, slots=True)
+class StationSettled:
+    """It is set up, or has gone on where it was: what is known of it is true now."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
 class ModelChanged:
     """The station is another model, or has another firmware, than before."""
 
@@ -208,6 +215,7 @@ Change = (
     StationConnected
     | StationLost
     | StationBooted
+    | StationSettled
     | ModelChanged
     | DriverChanged
     | EvseDiscovered

@@ -45,9 +45,10 @@ class Events:
         now = self._clock.now()
         if event.ends_at <= now:
             raise BadRequest("ends_at is in the past; it must be later than now", field="ends_at")
-        if event.starts_at < now:
+        if event.starts_at < event.created_at:
             text = f"starts_at: {event.starts_at.isoformat()} is in the past; leave it out to start now"
             raise BadRequest(text, field="starts_at")
+        event = replace(event, starts_at=max(event.starts_at, now))  # to start now is not to start in the past
         await self._store.writer.run(partial(writes.save_dr_event, event=event))
         self._open[event.id] = event
         log.info("dr.created", dr_event=event.id, direction=event.direction, requested_w=event.requested_w)

@@ -78,9 +78,11 @@ class Run:
 
 @dataclass(slots=True)
 class Meter:
-    """Written by intake: the newest reading, and what the vehicle said of its needs."""
+    """Written by intake: the newest reading, and what the vehicle said of its needs. ``heard_at``: when a transaction
+    last brought values, began, or was asked for them (stations)."""
 
     reading: Reading | None = None
+    heard_at: datetime | None = None
     needs: NeedsReported | None = None
 
 
@@ -220,6 +222,11 @@ class EvseLive:
         return self.cable.plugged is not None or self.run.transaction is not None
 
     @property
+    def may_be_due(self) -> bool:
+        """Something may follow here from time alone: a question, a start, a probe, the end of a plug-in."""
+        return self.is_in_use or self.cable.available_since is not None or self.told.probe is not None
+
+    @property
     def is_over(self) -> bool:
         """A transaction ran in this plug-in and has ended, and its user has not said yes anew since."""
         over_at, answer = self.run.over_at, self.answered
@@ -259,8 +266,11 @@ class EvseLive:
 class StationLive:
     """One station now. Written by intake, except ``quirks``, ``failsafe_limit_w`` and ``is_settled`` (stations).
     ``version`` None = offline. ``failsafe_limit_w``: what each of its EVSEs falls to when nobody speaks to it; None =
-    not known. ``booted_at``: its last boot in this run of the server. ``is_settled``: it has booted, or gone on, since
-    it came back; no setpoint or probe goes to it before, and nothing is held against it."""
+    not known.
+
+    ``booted_at``: its last boot in this run of the server. ``is_settled``: it has booted, or gone on, since it came
+    back; no setpoint or probe goes to it before, and nothing is held against it. ``replayed_at``: when it last sent
+    something that it had kept."""
 
     station: Station
     quirks: Quirks
@@ -271,6 +281,7 @@ class StationLive:
     failsafe_limit_w: int | None = None
     booted_at: datetime | None = None
     is_settled: bool = False
+    replayed_at: datetime | None = None
 
     @property
     def is_reachable(self) -> bool:

@@ -94,6 +94,7 @@ def _transactions(live: Live, state: LiveState, is_accepted: Callable[[str | Non
         evse = live.find(record.evse) if record.evse else None
         if evse is not None and _runs(record, evse.cable.plugged):
             evse.run.transaction, evse.run.started_at = record.id, record.started_at
+            evse.meter.heard_at = now
             evse.run.tokens = frozenset({record.token} if record.token and is_accepted(record.token) else ())
             evse.run.authorized = is_accepted(record.token) or _is_adopted(live.stations[evse.ref.station], record)
     for _, evse in live.evses():

@@ -25,7 +25,7 @@ from csms.store.writes.permission import (
 )
 from csms.store.writes.settlement import post_entries, save_settled
 from csms.store.writes.state import save_dr_event, save_prices
-from csms.store.writes.stations import save_boot, save_call, touch_stations, upsert_station
+from csms.store.writes.stations import save_boot, save_call, save_failsafe_limit, touch_stations, upsert_station
 from csms.store.writes.system import add_api_token, put_secret, save_idempotency
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "save_call",
     "save_decision",
     "save_dr_event",
+    "save_failsafe_limit",
     "save_idempotency",
     "save_pattern",
     "save_plug_in",

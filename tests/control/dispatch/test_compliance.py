@@ -8,6 +8,7 @@ import pytest
 
 from csms.control.dispatch.setpoint_queue import after, profile_of
 from csms.control.dispatch.snapshots import served_of
+from csms.control.state import changes
 from csms.domain.commands import (
     Accepted,
     ApplySetpoint,
@@ -185,3 +186,71 @@ async def test_of_a_vehicle_that_has_left_or_stopped_nothing_is_missing(w: World
     await w.take(w.ended(1), w.metered(power_import_w=0.0))
     assert served_of(w.evse) is None
     assert w.evse.told.compliance.level is Level.FULL
+
+
+# --- a no, silence, and what is too old (F9, F12, F8) ---
+
+
+async def test_what_a_station_never_takes_is_asked_ever_more_rarely(w: World) -> None:
+    """F12: NotImplemented was asked again each 11 s; here at most 12 times in an hour."""
+    await w.resource()
+    w.stations.answer = lambda command: CallFailed("NotImplemented")
+    sent = 0
+    for _ in range(360):
+        sent += len(await tick(w, 10))
+    assert 3 <= sent <= 12
+
+
+async def test_a_sample_after_the_end_of_a_setpoint_does_not_count_against_it(w: World) -> None:
+    """F12: 180 s later the station is at its failsafe limit, as it should be."""
+    await w.resource()
+    await event(w)
+    await tick(w)
+    w.clock.pass_(181)
+    for _ in range(6):
+        await w.take(w.metered(power_import_w=7000.0))
+        w.clock.pass_(10)
+    assert w.evse.told.compliance.misses == 0
+    assert w.evse.told.compliance.level is Level.FULL
+
+
+async def test_a_register_alone_shows_that_power_does_not_come(w: World) -> None:
+    """F9: register-only stations were never found out."""
+    await w.resource()
+    await event(w)
+    await tick(w)
+    for _ in range(9):
+        w.clock.pass_(10)
+        await w.take(w.metered(import_wh=1000.3, export_wh=500.3))
+    assert w.evse.told.compliance.level is Level.NO_DISCHARGE
+
+
+async def test_an_evse_that_refuses_and_does_not_tell_its_power_is_not_counted_as_0_w(tmp_path: Path) -> None:
+    """F9: after two refusals it was asked for 0 W, and its neighbour got all of the fuse."""
+    site = [{"id": "default", "import_limit_w": 8000, "export_limit_w": 3000}]
+    async with world(tmp_path, station(), station(StationId("CS-2")), site=site) as w:
+        await w.person()
+        await w.resource(Conditions(required_soc_percent=95))
+        other = w.at(EvseRef(StationId("CS-2"), 1))
+        await w.take(w.event(0, "tx-9", other.ref, charging_state="Charging"))
+        other.told.compliance = replace(other.told.compliance, level=Level.UNCONTROLLED)
+        decision = await w.system.rooms.dispatch.tick()
+        await w.quiet()
+        powers = {one.evse: one.setpoint_w for one in decision.setpoints}
+        assert powers[E1] == 0, "8000 W less the rating of 7360 W is less than the least power"
+
+
+async def test_a_no_of_a_station_that_was_away_meanwhile_is_no_inability(w: World) -> None:
+    """F8: TxNotFound before it has replayed its queue."""
+    await w.resource()
+    await event(w)
+    w.stations.gate.clear()
+    w.stations.answer = lambda command: Rejected("TxNotFound")
+    ticking = await w.system.rooms.dispatch.tick()
+    assert ticking.setpoints[0].setpoint_w == -4000
+    for _ in range(20):
+        await w.store.writer.run(lambda _conn: None)
+    w.system.rooms.dispatch.renew(changes.StationConnected(w.station))
+    w.stations.gate.set()
+    await w.quiet()
+    assert (w.evse.told.compliance.refusals, w.evse.told.compliance.level) == (0, Level.FULL)

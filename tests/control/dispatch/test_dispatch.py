@@ -314,3 +314,23 @@ async def test_a_discharge_is_taken_back_at_once_when_the_user_says_no(w: World)
     await w.say(granted=False)
     (sent,) = await tick(w, 1)
     assert sent >= 0
+
+
+async def test_a_raised_required_charge_ends_a_discharge_within_one_tick(w: World) -> None:
+    """B2: the vehicle stayed at −6,000 W after "95 %"."""
+    await w.resource(Conditions(required_soc_percent=30))
+    await event(w, 20_000)
+    assert (await tick(w))[0] < -5000
+    await w.say(conditions=Conditions(required_soc_percent=95))
+    (sent,) = await tick(w, 1)
+    assert sent >= 0
+
+
+async def test_an_event_never_takes_a_watt_from_a_vehicle_without_permission(w: World) -> None:
+    """B13, P4: plain charging goes on through a DOWN event of any size."""
+    await w.plug()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(soc_percent=50.0))
+    await w.say(granted=False)
+    await event(w, 1_000_000)
+    assert await tick(w) == [7360]
+    assert setpoint(w).event is None

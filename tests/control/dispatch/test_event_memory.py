@@ -229,3 +229,26 @@ async def test_prices_published_over_each_other_are_the_same_after_a_restart(w: 
         read = w.system.prices.series(area, now)
         assert [read.at(now + timedelta(hours=n)) for n in range(6)] == [40, 50, 40, 40, 30, 30]
         await w.restart()
+
+
+async def test_a_plug_in_sweeps_its_own_evse_and_a_sweep_only_where_something_may_be_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A14: at 10,000 EVSEs each plug-in walked through all of them."""
+    async with world(tmp_path, station(evses=20), station(OTHER.station, evses=20)) as w:
+        swept: list[EvseRef] = []
+        monkeypatch.setattr(type(w.system.rooms.probing), "sweep", lambda _self, _station, evse: swept.append(evse.ref))
+        await w.plug(None)
+        assert set(swept) == {E1}
+        swept.clear()
+        await w.system.reactions.sweep()
+        assert swept == [E1]
+
+
+async def test_an_event_that_starts_now_is_taken_though_the_clock_went_on_while_it_was_read(w: World) -> None:
+    """A5: without ``starts_at`` it starts as it is taken in, never before."""
+    asked_at = w.clock.now()
+    w.clock.pass_(0.02)
+    made = await event(w, starts_at=asked_at, created_at=asked_at)
+    assert made.starts_at == w.clock.now()
+    assert w.system.events.open() == [made]

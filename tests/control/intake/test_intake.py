@@ -180,6 +180,15 @@ async def test_readings_from_the_queue_keep_their_time(w: World) -> None:
     assert [found.reading.at for found in stored] == times
 
 
+async def test_values_of_connector_0_that_name_a_transaction_are_its_evses(w: World) -> None:
+    """B10."""
+    await w.take(w.started(), w.metered(ref=EvseRef(S, 0), transaction="1", import_wh=5.0, power_import_w=900.0))
+    assert w.evse.run.transaction == "1"
+    assert w.evse.power_w == 900
+    stored = await w.store.read(partial(reads.readings, evse=E1, start=START, end=START))
+    assert [found.reading.import_wh for found in stored] == [5.0]
+
+
 async def test_it_says_from_when_to_when_energy_is_known_better(w: World) -> None:
     """P19: from the reading before to the newest; from a late one to the newest known."""
     heard: list[changes.EnergyKnown] = []

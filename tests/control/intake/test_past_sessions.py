@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 
 from csms.domain.errors import Conflict, NotFound
-from csms.domain.facts import Unintelligible
+from csms.domain.facts import IdToken, StationFact, TransactionStarted, Unintelligible
 from csms.domain.ids import TransactionId, UserId
-from csms.domain.station import ConnectorStatus
+from csms.domain.station import ConnectorStatus, Quirks, Version
 from csms.store import reads
 from tests.control.kit import AOI, CARD, E1, E2, START, S, World, station
 
@@ -184,3 +184,33 @@ async def test_a_transaction_is_closed_by_hand_with_who_and_why_until_its_own_st
     await w.take(w.stopped(transaction, at=w.clock.pass_(60), meter_stop_wh=500))
     (real,) = await w.store.read(reads.transactions)
     assert (real.ended_at, real.incomplete, real.stopped_reason) == (w.clock.now(), False, "Local")
+
+
+def again(version: Version, quirks: Quirks, kept: Unintelligible) -> StationFact | None:
+    """What a later program makes of the start above."""
+    token = IdToken(kept.raw)
+    return TransactionStarted(origin=kept.origin, evse=E1, token=token, at=kept.origin.received_at, meter_start_wh=100)
+
+
+async def test_a_start_from_the_quarantine_gets_its_id_and_the_stop_that_named_it(w: World) -> None:
+    """B9: as often as it is asked for."""
+    bad = Unintelligible(origin=w.origin(), action="StartTransaction", raw=CARD.value, why="something")
+    (answer,) = await w.take(bad)
+    given = str(answer.transaction)  # type: ignore[union-attr]
+    over = w.clock.pass_(600)
+    await w.take(w.stopped(given, meter_stop_wh=1100))
+    for _ in range(2):
+        await w.system.rooms.intake.reprocess(1, again)
+        await w.quiet()
+    (record,) = await w.store.read(reads.transactions)
+    assert (record.id, record.started_at, record.ended_at, record.incomplete) == (given, START, over, False)
+    assert await registers(w, over) == [(START, 100.0), (over, 1100.0)]
+
+
+async def test_what_still_cannot_be_understood_stays_in_the_quarantine(w: World) -> None:
+    """B9."""
+    await w.take(Unintelligible(origin=w.origin(), action="StartTransaction", raw="{", why="no JSON"))
+    with pytest.raises(Conflict):
+        await w.system.rooms.intake.reprocess(1, lambda version, quirks, kept: None)
+    with pytest.raises(NotFound):
+        await w.system.rooms.intake.reprocess(2, again)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,12 +11,22 @@ import pytest
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.live import Live, StationLive
-from csms.control.stations.setup import FAILSAFE_PROFILE, StationSetup, failsafe_limit_w
-from csms.domain.commands import Accepted, Configure, InstallFailsafeLimit, Rejected, Trigger, TriggerKind
+from csms.control.stations.setup import FAILSAFE_PROFILE, StationSetup
+from csms.control.stations.shares import Shares
+from csms.domain.commands import (
+    Accepted,
+    Configure,
+    InstallFailsafeLimit,
+    ReadTransaction,
+    Rejected,
+    Trigger,
+    TriggerKind,
+)
 from csms.domain.ids import EvseRef, SiteId, StationId, TransactionId
 from csms.domain.snapshot import Site
-from csms.domain.station import BootState, Quirks, Version
-from tests.control.kit import START, S, ScriptedStations, SetClock, World, station
+from csms.domain.station import BootState, ConnectorStatus, Quirks, Version
+from csms.store import Write, reads
+from tests.control.kit import AOI, CARD, START, S, ScriptedStations, SetClock, World, station
 
 TREE = (
     Site(id=SiteId("street"), import_limit_w=40_000),
@@ -35,14 +46,16 @@ class Scene:
         self.stations = ScriptedStations({S: Version.V16})
         self.tasks: list[asyncio.Task[None]] = []
         self.sites = sites
+        self.clock = SetClock()
+        self.written: list[Write] = []
         self.quirks = Quirks()
         self.changes: list[changes.Change] = []
         self.after: Callable[[], None] = lambda: None
         self.begin()
 
     def begin(self) -> None:
-        store: Any = None  # it writes nothing
-        ground = Ground(store, self.live, SetClock(), self._spawn, self._later, self.changes.append)
+        store: Any = SimpleNamespace(writer=SimpleNamespace(put=self.written.append))
+        ground = Ground(store, self.live, self.clock, self._spawn, self._later, self.changes.append)
         self.setup = StationSetup(ground, self.stations, self.sites, 60, lambda version, known: self.quirks)
 
     def _later(self, seconds: float, begin: Callable[[], None]) -> None:
@@ -192,7 +205,7 @@ def fleet(*places: tuple[str, int]) -> Live:
 def test_the_floor_is_an_even_share_of_the_tightest_limit_above(places: list[tuple[str, int]], limit_w: int) -> None:
     """Must hold 1: with nobody steering, every site stays inside its fuse."""
     live = fleet(*places)
-    assert failsafe_limit_w(TREE, live, live.stations[StationId("s0")]) == limit_w
+    assert Shares(TREE, live).limit_w(live.stations[StationId("s0")]) == limit_w
 
 
 def test_the_floors_make_room_for_an_evse_that_comes_later() -> None:
@@ -229,6 +242,160 @@ def test_whoever_has_to_draw_less_is_told_first() -> None:
 def test_all_floors_together_stay_inside_every_limit() -> None:
     """Must hold 1."""
     live = fleet(("house", 3), ("house", 2), ("other", 4), ("street", 1))
-    floors = {id_: failsafe_limit_w(TREE, live, one) * len(one.evses) for id_, one in live.stations.items()}
+    shares = Shares(TREE, live)
+    floors = {id_: shares.limit_w(one) * len(one.evses) for id_, one in live.stations.items()}
     assert floors[StationId("s0")] + floors[StationId("s1")] <= 20_000
     assert sum(floors.values()) <= 40_000
+
+
+def test_what_is_done_for_one_station_looks_at_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C9: the failsafe limit of one station cost a walk over the fleet."""
+    live = fleet(*[("house", 2)] * 50)
+    shares = Shares(TREE, live)
+    shares.limit_w(live.stations[StationId("s0")])
+    looked_at: list[str] = []
+    ancestry = shares._ancestry
+    monkeypatch.setattr(shares, "_ancestry", lambda site: looked_at.append(site) or ancestry(site))
+    for number in range(10):
+        shares.limit_w(live.stations[StationId(f"s{number}")])
+    assert len(looked_at) == 10
+    shares.recount(live.stations[StationId("s0")])
+    assert len(looked_at) == 12, "its own two EVSEs"
+
+
+def test_shares_follow_a_station_that_gets_or_loses_evses() -> None:
+    """Must hold 1: counted again, not twice."""
+    live = fleet(("house", 2))
+    shares = Shares(TREE, live)
+    one = live.stations[StationId("s0")]
+    assert shares.limit_w(one) == 7360
+    live.add(station(StationId("s0"), 8, site="house"), Quirks())
+    shares.recount(one)
+    shares.recount(one)
+    assert shares.limit_w(one) == 20_000 // 8
+
+
+@pytest.mark.parametrize("version", [Version.V201, Version.V21])
+def test_a_2_x_station_is_asked_for_the_status_of_each_evse(version: Version) -> None:
+    """C5, F7: it rejects the question for the whole station."""
+    scene = Scene()
+    scene.live.add(station(evses=2), Quirks())
+    scene.station.version = version
+    scene.sent(scene.booted)
+    asked = [trigger.evse for trigger in scene.stations.of(Trigger) if trigger.kind is TriggerKind.STATUS]
+    assert asked == [EvseRef(S, 1), EvseRef(S, 2)]
+
+
+@pytest.mark.parametrize(("ongoing", "denied"), [(True, False), (False, True), (None, False)])
+def test_a_station_that_comes_back_is_asked_whether_its_transaction_still_runs(
+    ongoing: bool | None,
+    denied: bool,
+) -> None:
+    """F6, B6: GetTransactionStatus, 2.x."""
+    scene = Scene()
+    scene.station.version = Version.V201
+    scene.station.evses[1].run.transaction = TransactionId("tx-1")
+    scene.stations.answer = lambda command: Accepted({"ongoing": ongoing, "queued": False})
+    scene.sent(scene.booted)
+    assert [asked.transaction for asked in scene.stations.of(ReadTransaction)] == ["tx-1"]
+    said_no = changes.Denied(scene.station.evses[1], TransactionId("tx-1"))
+    assert (said_no in scene.changes) is denied
+
+
+@pytest.mark.parametrize("how", ["booted", "returned"])
+def test_a_station_is_quiet_until_it_has_booted_or_gone_on(how: str) -> None:
+    """F8: setpoints and probes that leave before are read as inability."""
+    scene = Scene()
+    scene.station.is_settled = True
+    scene.stations.gate.clear()
+    before: list[bool] = []
+
+    def meanwhile() -> None:
+        before.append(scene.station.is_settled)
+        scene.stations.gate.set()
+
+    scene.sent(getattr(scene, how), after=meanwhile)
+    assert before
+    assert not any(before)
+    assert scene.station.is_settled
+    assert changes.StationSettled(scene.station) in scene.changes
+
+
+def test_a_station_that_still_replays_is_waited_for_but_not_for_ever() -> None:
+    """F8: a queue, and a clock that is merely slow."""
+    scene = Scene()
+    scene.station.replayed_at = scene.clock.now()
+    waits: list[float] = []
+    later = scene._later
+
+    def counted(seconds: float, begin: Callable[[], None]) -> None:
+        waits.append(seconds)
+        scene.clock.pass_(seconds)
+        scene.station.replayed_at = scene.clock.now()
+        later(seconds, begin)
+
+    scene.setup._ground = replace(scene.setup._ground, later=counted)
+
+    async def run() -> None:
+        scene.returned(scene.station)
+        for _ in range(400):
+            await asyncio.sleep(0)
+        await asyncio.gather(*scene.tasks)
+
+    asyncio.run(run())
+    assert scene.station.is_settled
+    assert 60.0 <= sum(waits) <= 66.0
+
+
+async def test_the_failsafe_limit_of_a_station_survives_a_restart(w: World) -> None:
+    """A3: what an unreachable station may draw is known at once."""
+    await w.take(w.boot())
+    known = w.station.failsafe_limit_w
+    assert known == 7360
+    assert await w.store.read(reads.failsafe_limits) == {S: known}
+    await w.restart()
+    assert w.station.failsafe_limit_w == known
+
+
+async def test_a_transaction_whose_values_stop_is_asked_for_them(w: World) -> None:
+    """F9: after three missed intervals, once in so many."""
+    await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(power_import_w=1000.0))
+    w.station.is_settled = True
+    asked = []
+    for _ in range(7):
+        w.clock.pass_(60)
+        await w.system.reactions.sweep()
+        await w.quiet()
+        asked.append(len([one for one in w.stations.of(Trigger) if one.kind is TriggerKind.METER]))
+    assert asked == [0, 0, 1, 1, 1, 2, 2]
+
+
+async def test_a_transaction_of_before_the_power_cycle_is_over_where_the_station_waits_for_a_start(w: World) -> None:
+    """F6, 1.6: Boot, Preparing; the cable was never out, and the vehicle may be started again."""
+    await w.plug()
+    await w.say()
+    await w.take(w.started())
+    w.clock.pass_(60)
+    await w.take(w.boot())
+    w.clock.pass_(2)
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    assert w.evse.run.transaction is None
+    assert w.evse.user == AOI
+    assert not w.evse.is_over
+    (record,) = await w.store.read(reads.transactions)
+    assert (record.ended_at, record.incomplete) == (w.clock.now(), True)
+
+
+async def test_a_transaction_that_the_station_denies_is_over_on_evidence(w: World) -> None:
+    """F6, B6: 2.x; its Ended still replaces that."""
+    await w.plug()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    w.stations.answer = lambda command: (
+        Accepted({"ongoing": False, "queued": False}) if isinstance(command, ReadTransaction) else Accepted()
+    )
+    w.station.version = Version.V201
+    w.clock.pass_(60)
+    await w.take(w.boot())
+    assert w.evse.run.transaction is None
+    (record,) = await w.store.read(reads.transactions)
+    assert (record.incomplete, record.stopped_reason) == (True, "presumed: the station says that it does not run")

@@ -124,6 +124,7 @@ BAD = [
     ("/api/v1/dr-events", EVENT | {"requested_w": -1}, "requested_w"),
     ("/api/v1/dr-events", EVENT | {"areas": ["atlantis"]}, "areas"),
     ("/api/v1/dr-events", EVENT | {"starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-01-01T01:00:00Z"}, "ends_at"),
+    ("/api/v1/dr-events", EVENT | {"starts_at": "2026-07-01T08:59:59Z"}, "starts_at"),
     ("/api/v1/dr-events", EVENT | {"ends_at": EVENT["starts_at"]}, "ends_at"),
     ("/api/v1/dr-events", EVENT | {"priority": -1}, "priority"),
     ("/api/v1/dr-events", EVENT | {"price_per_kwh": 1}, "body"),
@@ -260,6 +261,7 @@ async def test_an_event_without_a_start_starts_now_and_has_its_priority(web: htt
     assert (created["starts_at"], created["priority"]) == ("2026-07-01T09:00:00Z", 3)
     (event,) = w.system.events.open()
     assert (event.starts_at, event.priority) == (START, 3)
+    assert (await web.get("/api/v1/dr-events", headers=bearer("read"))).json()["items"] == [created]
 
 
 async def test_prices_of_an_area_are_published_and_shown(web: httpx.AsyncClient) -> None:

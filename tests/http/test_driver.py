@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csms.domain.commands import StartTransaction
 from csms.domain.conditions import Conditions
 from csms.domain.errors import BadRequest, PortBusy
 from csms.domain.permission import Channel, PermissionState
@@ -24,7 +25,7 @@ from csms.edge.http.patterns import PREPARED
 from csms.edge.http.server import HttpServer, serve
 from csms.edge.http.shapes import ConditionsBody, conditions_json
 from csms.store import reads
-from tests.control.kit import AOI, CARD, E1, World
+from tests.control.kit import AOI, E1, World
 from tests.http.kit import ORIGIN, STATION, application, link, registration
 
 TARIFF = "30"
@@ -291,7 +292,8 @@ async def test_the_stream_tells_the_state_at_once_and_at_every_change(server: Ht
         await w.say()
         while (await anext(states))["plug_in"]["permission"]["state"] != "granted":
             pass
-        await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(power_import_w=3000.0))
+        started = w.event(0, token=w.stations.of(StartTransaction)[-1].token, charging_state="Charging")
+        await w.take(started, w.metered(power_import_w=3000.0))
         while (await anext(states))["plug_in"]["power_w"] != 3000:
             pass
 

@@ -40,12 +40,6 @@ class EventBody(Body):
     incentive_per_kwh: PaidPrice | None = None
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.starts_at is not None and self.ends_at <= self.starts_at:
-            raise ValueError("ends_at must be later than starts_at")
-        return self
-
-    @model_validator(mode="after")
     def _one_price(self) -> Self:
         if (self.price_per_kwh is None) == (self.incentive_per_kwh is None):
             raise ValueError("give one of price_per_kwh and incentive_per_kwh")

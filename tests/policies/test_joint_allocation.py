@@ -139,7 +139,7 @@ def test_an_area_is_moved_one_way_only(state: Snapshot) -> None:
 @pytest.mark.parametrize("limit_w", [3_681, 8_000])
 @pytest.mark.parametrize("min_charge_w", [0, 1380, 3600])
 def test_an_upward_watt_is_never_a_whole_vehicle_that_takes_nothing(min_charge_w: int, limit_w: int) -> None:
-    """A13: two vehicles of 3,680 W that were seen to take nothing. Before, with 1 W to spare: 3,680 moved, 1 allotted."""
+    """A13: two vehicles of 3,680 W that were seen to take nothing. With 1 W to spare 3,680 moved, 1 was allotted."""
     rated = Ratings(max_charge_w=3680, min_charge_w=min_charge_w)
     fleet = [resource(n, drawn_w=0, ratings=rated, terms=Terms()) for n in (1, 2)]
     one_watt = named("up", Direction.UP, 1, price_per_kwh=Decimal(5))

@@ -13,6 +13,7 @@ from csms.control.permission.answers import Said
 from csms.control.permission.patterns import MINE, PREPARED
 from csms.domain.commands import ApplySetpoint
 from csms.domain.conditions import Conditions, Pattern, SlotMode, TimeSlot
+from csms.domain.decision import Reason
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import DrEventId, VehicleId
@@ -222,6 +223,7 @@ async def test_what_was_permitted_before_its_slot_charges_within_the_conditions_
     await w.quiet()
     assert w.evse.told.setpoint is not None
     assert w.evse.told.setpoint.desired_w == 0
+    assert Reason.PRICE_ABOVE_MAX_BUY in w.evse.told.setpoint.reasons
     await later(w, 2.1)
     assert w.seen().use is Use.RESOURCE
 

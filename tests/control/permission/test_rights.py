@@ -9,7 +9,7 @@ import pytest
 
 from csms.control.permission.sign_up import sign_up
 from csms.domain.commands import StartTransaction
-from csms.domain.conditions import Conditions
+from csms.domain.conditions import Conditions, Pattern
 from csms.domain.errors import Forbidden
 from csms.domain.facts import TokenType
 from csms.domain.ids import UserId, VehicleId
@@ -127,9 +127,9 @@ async def test_what_the_host_of_an_evse_gives_stands_before_the_servers_setting(
 async def refused(w: World, conditions: Conditions | None) -> None:
     """A no, where the host then gives nothing; the vehicle came with 20 %."""
     await w.person()
-    await w.plug()
     if conditions is not None:
-        await w.say(conditions=conditions)
+        await w.system.rooms.permissions.keep(AOI, Pattern(name="mine", conditions=conditions, chosen=True))
+    await w.plug()
     await w.say(granted=False)
     await w.system.reactions.sweep()
     await w.quiet()

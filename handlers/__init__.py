@@ -1,5 +1,6 @@
 """Translation between OCPP payloads (1.6, 2.0.1, 2.1) and the domain's facts and commands; nothing else (design §1)."""
 
+from handlers.again import again
 from handlers.encoding import encode
 from handlers.outcomes import outcome
 from handlers.quirks import QuirkEntry, load_registry, quirks_for
@@ -16,6 +17,7 @@ __all__ = [
     "QuirkEntry",
     "Route",
     "WireCall",
+    "again",
     "encode",
     "load_registry",
     "outcome",

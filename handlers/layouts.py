@@ -54,6 +54,8 @@ def _filled(layout: Layout, samples: Sequence[Sample]) -> Collected | None:
             return None
         try:
             value = float(said) * factor  # type: ignore[arg-type]  # what is no number raises
+            if type(said) is str and "_" in said:
+                return None
         except (ValueError, TypeError):
             return None
         if not isfinite(value):

@@ -3,7 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from csms.domain.commands import Accepted, ClearProfile, Command, Configure, ReadSchedule, Rejected, StartTransaction
+from csms.domain.commands import (
+    Accepted,
+    ClearProfile,
+    Command,
+    Configure,
+    ReadSchedule,
+    ReadTransaction,
+    Rejected,
+    StartTransaction,
+)
 from csms.domain.station import Ratings, Version
 from handlers.encoding import encode
 from handlers.power import watts_of
@@ -24,12 +33,19 @@ def outcome(version: Version, command: Command, results: Sequence[Result]) -> Ac
             return _configured(encode(version, command), results)
         case ReadSchedule() if results and _said_yes(results[0]):
             return Accepted({"periods": _periods(results[0], command.ratings)})
+        case ReadTransaction() if results:
+            queued = results[0].get("messagesInQueue") is True
+            return Accepted({"ongoing": _flag(results[0].get("ongoingIndicator")), "queued": queued})
         case ClearProfile() if results and _status(results[0]).lower() == "unknown":
             return Accepted({"status": "Unknown"})  # nothing was installed: what was wanted (SteVe #963)
         case StartTransaction() if results and _said_yes(results[0]) and "transactionId" in results[0]:
             return Accepted({"transaction": results[0]["transactionId"]})
         case _:
             return _first_refusal(results) or Accepted()
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _first_refusal(results: Sequence[Result]) -> Rejected | None:

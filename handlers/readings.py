@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from csms.domain.facts import Reading
 from handlers.layouts import collect_known
-from handlers.slots import DEFAULT_CONTEXT, FIELDS, POWERS_OF_TEN, Collected, Sample, Values, slot_for
-from handlers.times import instant
+from handlers.slots import DEFAULT_CONTEXT, FIELDS, POWERS_OF_TEN, Collected, Sample, Values, number_of, slot_for
+from handlers.times import stamp
 from handlers.wire import Context
 
 _SUMMED: Final = ("import_wh", "export_wh", "power_import_w", "power_export_w", "power_offered_w")
@@ -27,10 +27,10 @@ def readings(meter_values: Iterable[Mapping[str, Any]], context: Context) -> tup
     for meter_value in meter_values:
         samples = meter_value["sampledValue"]
         if samples:
-            at = instant(meter_value["timestamp"], context.received_at)
+            at, device_at = stamp(meter_value["timestamp"], context.received_at)
             known = collect_known(samples)
             groups = [known] if known is not None else _by_context(samples)
-            found += [_reading(group, at, signed_power=signed) for group in groups]
+            found += [_reading(group, at, device_at, signed_power=signed) for group in groups]
     return tuple(found)
 
 
@@ -41,13 +41,15 @@ def _by_context(samples: Sequence[Sample]) -> list[Collected]:
     return [_collect(context, group) for context, group in groups.items()]
 
 
-def _reading(collected: Collected, at: datetime, *, signed_power: bool) -> Reading:
+def _reading(collected: Collected, at: datetime, device_at: datetime | None, *, signed_power: bool) -> Reading:
     context, fields, extra, has_parts = collected
     if has_parts:
         _complete(fields, extra)
     if fields.get("power_import_w", 0.0) < 0.0 or fields.get("power_export_w", 0.0) < 0.0:
         _straighten(fields, extra, signed_power=signed_power)
-    return Reading(at=at, context=context, extra=extra or None, **fields)
+    if "soc_percent" in fields:
+        fields["soc_percent"] = round(fields["soc_percent"], 1)  # 60.099998 is a single-precision 60.1
+    return Reading(at=at, device_at=device_at, context=context, extra=extra or None, **fields)
 
 
 def _collect(context: str, samples: Sequence[Sample]) -> Collected:
@@ -58,7 +60,7 @@ def _collect(context: str, samples: Sequence[Sample]) -> Collected:
         field, label, factor, is_part = slot_for(sample)
         measure = sample.get("unitOfMeasure")
         try:
-            value = float(sample["value"]) * factor
+            value = number_of(sample["value"]) * factor
             if measure is not None and "multiplier" in measure:
                 value *= POWERS_OF_TEN[measure["multiplier"]]
         except (ValueError, TypeError, KeyError):
@@ -86,14 +88,16 @@ def _keep_raw(extra: Values, label: str, sample: Sample) -> None:
 
 
 def _complete(fields: Values, extra: Values) -> None:
-    """Fields without a total: from the outlet's cable, else from the phases (all three for energy and power)."""
+    """Fields without a total: from the outlet's cable, else from the phases. Of energy and power all three are needed,
+    or L1 alone: then it is the only one."""
     for field, measurand in _MEASURANDS.items():
         if field in fields:
             continue
-        phases = [value for pair in _PHASES if (value := _phase(extra, measurand, pair)) is not None]
+        by_phase = [_phase(extra, measurand, pair) for pair in _PHASES]
+        phases = [value for value in by_phase if value is not None]
         if f"{measurand}@Cable" in extra:
             fields[field] = extra[f"{measurand}@Cable"]
-        elif field in _SUMMED and len(phases) == len(_PHASES):
+        elif field in _SUMMED and (len(phases) == len(_PHASES) or (len(phases) == 1 and by_phase[0] is not None)):
             fields[field] = sum(phases)
         elif field == "current_a" and phases:
             fields[field] = max(phases)

@@ -1,5 +1,6 @@
 """Where each kind of sample belongs: a field of Reading, or the extra values. One cached lookup per sample."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,20 @@ FIELDS: Final = {
 POWERS_OF_TEN: Final = {power: 10.0**power for power in range(-12, 13)}
 _THOUSANDS: Final = {"kwh": 1e3, "kw": 1e3, "kvarh": 1e3, "kvar": 1e3, "kva": 1e3, "kvah": 1e3, "ma": 1e-3, "mv": 1e-3}
 _AT_THE_OUTLET: Final = (None, "Outlet")
+
+
+_DECIMAL_COMMA: Final = re.compile(r"\s*([+-]?\d+),(\d{1,2}|\d{4,})\s*")
+"""Three digits behind a comma may be thousands: nobody can say."""
+
+
+def number_of(value: Any) -> float:
+    """A sample's value; a decimal comma is read. ValueError or TypeError for what is no number ("1_0" is Python's)."""
+    if isinstance(value, str):
+        if "_" in value:
+            raise ValueError(value)
+        if "," in value and (match := _DECIMAL_COMMA.fullmatch(value)):
+            return float(".".join(match.groups()))
+    return float(value)
 
 
 class Slot(NamedTuple):

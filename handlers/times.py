@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 _LOOSE = re.compile(
     r"\s*(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?\s*(Z|[+-]\d\d(?::?\d\d)?)?\s*", re.IGNORECASE
 )
+_NONE_GIVEN = datetime(1970, 1, 1, tzinfo=UTC)
+"""What the tolerant reader puts in place of a timestamp that is missing: nobody said it."""
 _PLAUSIBLE_YEARS = range(2015, 2100)
 
 
@@ -16,6 +18,24 @@ def instant(text: object, otherwise: datetime) -> datetime:
     the time we received it.
     """
     return parsed(text) or otherwise
+
+
+def stamp(text: object, otherwise: datetime) -> tuple[datetime, datetime | None]:
+    """An instant as ``instant`` gives it, and the station's own time where that is another one: it can be read but
+    cannot be (1970)."""
+    at = parsed(text)
+    if at is not None:
+        return at, None
+    own = _read(text)
+    return otherwise, None if own == _NONE_GIVEN else own
+
+
+def _read(text: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)  # type: ignore[arg-type]  # anything else raises TypeError
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def parsed(text: object) -> datetime | None:

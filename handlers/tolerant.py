@@ -74,7 +74,11 @@ def _object(schema: Schema, value: dict[str, Any], walk: _Walk) -> Any:
         if result is _SPOILT:
             walk.note("unreadable_sample")
             return _DROP
-        if result is not _DROP:
+        if result is _DROP:
+            continue
+        if key in properties and key not in required and not _is_fit(properties[key], result, walk):
+            walk.note(f"bad_{key}")  # what need not be there does not spoil what must be understood (V2G-39)
+        else:
             mended[key] = result
     _fill(mended, value, required, walk)
     if "sampledValue" in required and not mended.get("sampledValue"):
@@ -84,6 +88,31 @@ def _object(schema: Schema, value: dict[str, Any], walk: _Walk) -> Any:
         walk.note("empty_sample")
         return _DROP
     return mended
+
+
+def _is_fit(schema: Schema, value: Any, walk: _Walk) -> bool:
+    """Whether a mended value fits, as far as words, lengths, kinds and required parts go."""
+    schema = walk.resolved(schema)
+    kinds = _KINDS.get(schema.get("type", ""))
+    if kinds is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+        return False
+    if isinstance(value, dict):
+        parts = schema.get("properties", {})
+        has_all = all(key in value for key in schema.get("required", ()))
+        return has_all and all(_is_fit(parts[key], part, walk) for key, part in value.items() if key in parts)
+    if isinstance(value, list):
+        return all(_is_fit(schema.get("items", {}), item, walk) for item in value)
+    return not isinstance(value, str) or len(value) <= schema.get("maxLength", len(value))
+
+
+_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
 
 
 def _known(schema: Schema, value: dict[str, Any], walk: _Walk) -> Iterable[tuple[str, Any]]:

@@ -98,7 +98,7 @@ def _error_wh(record: Battery, meter: Meter, told: Told, now: datetime) -> float
     through_wh = meter.imported.total_wh - told.import_wh + meter.exported.total_wh - told.export_wh
     unmetered_h = max(hours(now - max(told.at, meter.metered_at or told.at)), 0.0)
     age_h = max(hours(now - told.at), 0.0)
-    own_wh = STANDBY_W * age_h + record.max_discharge_w * unmetered_h
+    own_wh = STANDBY_W * age_h + record.max_discharge_w / record.discharge_efficiency * unmetered_h
     return ROUNDING_SHARE * record.capacity_wh + LOSS_SHARE * through_wh + own_wh
 
 

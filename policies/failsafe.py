@@ -11,6 +11,9 @@ from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 from policies.cases import Case, case_of, cases_of, chains
 from policies.rules import broken_rules
 
+ROUNDING_W = 1
+"""A required power that lacks no more than this is rounded, not missed."""
+
 Room = dict[SiteId, int]
 """W that each site can still take (or give)."""
 
@@ -48,7 +51,8 @@ def clamped(snapshot: Snapshot, decision: Decision) -> Decision:
     """The decision with every power that breaks a rule replaced by the nearest plain one, under the caps.
 
     Needed charging is served first, and of it what was decided (a fuse that is too small for all was shared well), then
-    the rest of the charging, then discharging, each in the snapshot's order.
+    the rest of the charging that was decided, plain charging as far as the fuses go (nobody may withhold it), then
+    discharging, each in the snapshot's order.
     """
     cases = [_within_rules(case) for case in cases_of(snapshot, completed(snapshot, decision))]
     above = chains(snapshot.sites)
@@ -85,21 +89,38 @@ def _within_rules(case: Case) -> Case:
 
 
 def _needed_w(case: Case) -> int:
-    return min(max(ceil(case.due_w), case.unavoidable_w), max(_most_w(case), case.unavoidable_w))
+    return min(max(ceil(case.required_w), case.unavoidable_w), max(_most_w(case), case.unavoidable_w))
 
 
 def _with_charging(cases: Sequence[Case], above: Mapping[SiteId, tuple[Site, ...]], room: Room) -> list[int]:
     powers = [case.unavoidable_w if case.follows else 0 for case in cases]
     for case in cases:
         _take(room, above[case.evse.site], case.inevitable_drawn_w)
-    needed = [_needed_w(case) for case in cases]
-    decided = [case.plain_w if case.evse.use is Use.PLAIN and not case.is_bound else case.power_w for case in cases]
-    shared = [min(pair) for pair in zip(needed, decided, strict=True)]
-    for wanted in (shared, needed, decided):
+    needed = [_missed_w(case) for case in cases]
+    decided = [case.power_w for case in cases]
+    plain = [case.plain_w if case.evse.use is Use.PLAIN and not case.is_bound else case.power_w for case in cases]
+    shared = [min(max(_needed_w(case), ceil(case.due_w)), case.power_w) for case in cases]
+    for wanted in (shared, needed, decided, plain):
+        if wanted is plain:
+            _keep_for_events(cases, powers, above, room)
         for index, case in enumerate(cases):
             if case.follows:
                 powers[index] += _granted(case, powers[index], wanted[index], room, above[case.evse.site])
     return [_told(case, power) for case, power in zip(cases, powers, strict=True)]
+
+
+def _keep_for_events(
+    cases: Sequence[Case], powers: Sequence[int], above: Mapping[SiteId, tuple[Site, ...]], room: Room
+) -> None:
+    """What an event took from others is not for plain charging."""
+    for case, power in zip(cases, powers, strict=True):
+        if case.setpoint.event is not None:
+            _take(room, above[case.evse.site], max(0, case.charge_power_w - power))
+
+
+def _missed_w(case: Case) -> int:
+    need = _needed_w(case)
+    return need if need - case.power_w > ROUNDING_W else min(need, case.power_w)
 
 
 def _granted(case: Case, has_w: int, wants_w: int, room: Room, sites: Sequence[Site]) -> int:

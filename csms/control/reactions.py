@@ -67,13 +67,16 @@ class Reactions:
             changes.StationLost: (_log_offline, wake),
             changes.ModelChanged: (r.dispatch.disprove,),
             changes.DriverChanged: (r.dispatch.disprove,),
+            changes.StationSettled: (wake,),
             changes.StationBooted: (r.dispatch.renew, r.setup.booted, r.remote_starts.booted),
             changes.EvseDiscovered: (self._keep_station, r.setup.level),
             changes.FleetChanged: (r.setup.level,),
             changes.PluggedIn: (r.permissions.plugged_in, self._sweep_soon, wake),
-            changes.Unplugged: (r.dispatch.left, r.permissions.ended, r.settlement.ended, wake),
+            changes.Unplugged: (r.dispatch.left, r.permissions.ended, r.intake.left, r.settlement.ended, wake),
             changes.TokenShown: (r.permissions.token_shown,),
             changes.ForeignSeen: (r.intake.consider_foreign,),
+            changes.Presumed: (r.intake.keep_presumed,),
+            changes.Denied: (r.intake.denied,),
             changes.SocKnown: (r.permissions.noted,),
             changes.NeedsKnown: (r.permissions.noted, wake, self._tell),
             changes.TransactionBegan: (r.permissions.began, wake, self._tell),
@@ -125,6 +128,7 @@ class Reactions:
         rooms.permissions.sweep(evse, now)
         rooms.remote_starts.sweep(station, evse, now)
         rooms.probing.sweep(station, evse)
+        rooms.setup.sweep(station, evse, now)
         rooms.intake.sweep(evse, now, self._gone_after(in_transaction=evse.run.transaction is not None))
 
     def _gone_after(self, *, in_transaction: bool) -> timedelta:

@@ -96,6 +96,8 @@ class System:
         store, now = self.store, self.clock.now()
         for station in await store.read(reads.stations):
             self.live.add(station, self.quirks_for(station.version, station))
+        for id_, limit_w in (await store.read(reads.failsafe_limits)).items():
+            self.live.stations[id_].failsafe_limit_w = limit_w
         self.tokens.load(await store.read(reads.id_tokens))
         await self.prices.load()
         state = await store.read(partial(reads.live_state, now=now))
@@ -106,6 +108,7 @@ class System:
         await self.rooms.energy.load()
         await self.rooms.dispatch.load()
         await self.rooms.intake.load()
+        await self.rooms.intake.catch_up()
 
     def run(self) -> None:
         """Begin to keep time and to decide."""

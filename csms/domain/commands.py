@@ -92,6 +92,14 @@ class StopTransaction:
     transaction: TransactionId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTransaction:
+    """2.x GetTransactionStatus (E14). Accepted.details: {"ongoing": bool or None = not said, "queued": bool}."""
+
+    station: StationId
+    transaction: TransactionId
+
+
 class TriggerKind(StrEnum):
     """What TriggerMessage asks for."""
 
@@ -135,6 +143,7 @@ Command = (
     | ReadSchedule
     | StartTransaction
     | StopTransaction
+    | ReadTransaction
     | Trigger
     | Configure
     | Reset
@@ -190,7 +199,7 @@ CallOutcome = CallResult | CallFailed | TimedOut | Offline
 def station_of(command: Command) -> StationId:
     """The station a command goes to."""
     match command:
-        case StopTransaction() | Configure() | Reset():
+        case StopTransaction() | ReadTransaction() | Configure() | Reset():
             return command.station
         case _:
             return command.evse.station

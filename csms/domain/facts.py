@@ -1,6 +1,9 @@
 """What a station said, in the product's words. A fact is decided on only after it is committed (design §3).
 
-``at`` is the station's own time, ``received_at`` ours; ``message_id`` is the frame it came in.
+``device_at`` is the station's own time as it was said, ``at`` what we make of it: corrected by ``Origin.offset_s``, or
+``received_at`` where the own time cannot be. ``device_at`` None = ``at`` is the station's own. ``stated``: its words.
+Natural keys are made of the station's own time: a correction never makes two of one (V2G-54).
+``message_id`` is the frame it came in.
 """
 
 from collections.abc import Mapping
@@ -16,11 +19,12 @@ from csms.domain.station import ConnectorStatus
 
 @frequent
 class Origin:
-    """Where and when a fact came in."""
+    """Where and when a fact came in. ``offset_s``: how far its station's clock was taken to be behind ours then."""
 
     station: StationId
     message_id: str
     received_at: datetime
+    offset_s: float = 0.0
 
 
 class TokenType(StrEnum):
@@ -69,6 +73,7 @@ class Reading:
     voltage_v: float | None = None
     soc_percent: float | None = None
     extra: Mapping[str, Any] | None = None
+    device_at: datetime | None = None
 
     @property
     def power_w(self) -> float | None:
@@ -108,6 +113,7 @@ class StatusReported:
     at: datetime
     error_code: str = ""
     info: str = ""
+    device_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +135,7 @@ class AuthorizeAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionStarted:
-    """1.6 StartTransaction. Natural key: (station, evse, token.key, at, meter_start_wh)."""
+    """1.6 StartTransaction. Natural key: (station, evse, token.key, the time as it was stated, meter_start_wh)."""
 
     origin: Origin
     evse: EvseRef
@@ -137,6 +143,8 @@ class TransactionStarted:
     at: datetime
     meter_start_wh: int
     reservation: int | None = None
+    device_at: datetime | None = None
+    stated: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +158,8 @@ class TransactionStopped:
     token: IdToken | None = None
     reason: str = ""
     readings: tuple[Reading, ...] = ()
+    device_at: datetime | None = None
+    stated: str = ""
 
 
 class TransactionPhase(StrEnum):
@@ -162,7 +172,8 @@ class TransactionPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionReported:
-    """2.x TransactionEvent. Natural key: (station, transaction, seq_no). ``offline`` = history: no reaction."""
+    """2.x TransactionEvent. Natural key: (station, transaction, seq_no, its own time): ids and numbers begin again
+    after a reset. ``offline`` = history: no reaction."""
 
     origin: Origin
     transaction: TransactionId
@@ -179,6 +190,7 @@ class TransactionReported:
     stopped_reason: str = ""
     operation_mode: str = ""
     readings: tuple[Reading, ...] = ()
+    device_at: datetime | None = None
 
 
 @frequent

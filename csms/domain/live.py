@@ -14,12 +14,13 @@ from csms.domain.station import ConnectorStatus, ProbeState, Station
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredStatus:
-    """Newest status of one connector."""
+    """Newest status of one connector. ``received_at`` None = not known."""
 
     evse: EvseRef
     connector: int
     status: ConnectorStatus
     at: datetime
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

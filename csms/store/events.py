@@ -1,4 +1,4 @@
-"""2.x TransactionEvents: stored once by (station, transaction, seqNo), merged into their transaction (V2G-56)."""
+"""2.x TransactionEvents: stored once by (station, transaction, seqNo, own time), merged into transactions (V2G-56)."""
 
 from functools import cache
 from typing import Any
@@ -7,23 +7,53 @@ from sqlalchemy import Connection, Executable, bindparam, case, func, select, up
 
 from csms.domain.facts import TransactionPhase, TransactionReported
 from csms.domain.ids import EvseRef, TransactionId
+from csms.store.past import presume_others_ended
 from csms.store.readings import UNKNOWN_EVSE, reading_rows
 from csms.store.sql import insert, insert_new, rows_into
-from csms.store.tables import METER_VALUE, QUARANTINE, TRANSACTION, TRANSACTION_EVENT
-from csms.store.values import READINGS, micros, plain_json, text_digest, to_json
+from csms.store.tables import METER_VALUE, TRANSACTION, TRANSACTION_EVENT
+from csms.store.values import micros
 
 _T = TRANSACTION.c
 
 
 def report(conn: Connection, fact: TransactionReported) -> bool:
-    """Store a 2.x event; whether it is new. Events may come in any order: the transaction is the union of them."""
+    """Store a 2.x event; whether it is new. Events may come in any order: the transaction is the union of them.
+
+    After a reset a station may give an id, or its numbers, anew: what has the number of an event that is stored but
+    another phase or own time is another event. A start at another time than the one that is known begins the id's next
+    generation; the one before is over then, whoever failed to say so (field lesson 13).
+    """
     row = _event_row(fact)
-    if not insert_new(conn, TRANSACTION_EVENT, row):
-        _keep_contradiction(conn, fact, row)
+    stored = conn.execute(_same_number(row)).all()
+    if any((one.phase, one.device_at) == (row["phase"], row["device_at"]) for one in stored):
         return False
-    evse = _merge(conn, fact)
+    row["generation"] = generation = _generation_of(conn, fact)
+    row["numbering"] = sum(one.generation == generation for one in stored)
+    insert_new(conn, TRANSACTION_EVENT, row)
+    evse = _merge(conn, fact, generation)
     rows_into(conn, METER_VALUE, reading_rows(fact.origin, evse, fact.transaction, fact.readings))
+    if fact.phase is TransactionPhase.STARTED:
+        presume_others_ended(conn, fact.origin.station, evse, fact.transaction, generation, micros(fact.at))
     return True
+
+
+def _same_number(row: dict[str, Any]) -> Executable:
+    e = TRANSACTION_EVENT.c
+    same = (e.station == row["station"]) & (e.transaction == row["transaction"]) & (e.seq_no == row["seq_no"])
+    return select(e.generation, e.phase, e.device_at).where(same)
+
+
+def _generation_of(conn: Connection, fact: TransactionReported) -> int:
+    """The generation of its id that an event belongs to: the newest, or the next when it cannot be that one's."""
+    here = (_T.station == fact.origin.station) & (_T.transaction == fact.transaction)
+    newest = conn.execute(select(TRANSACTION).where(here).order_by(_T.generation.desc()).limit(1)).one_or_none()
+    if newest is None:
+        return 0
+    at = micros(fact.at)
+    begins = fact.phase is TransactionPhase.STARTED and newest.started_at is not None and newest.started_at < at
+    is_clash = newest.ended_at is not None and newest.ended_at < at and not newest.provisional
+    goes_on = is_clash and fact.seq_no <= newest.last_seq_no
+    return int(newest.generation) + (begins or goes_on)
 
 
 def _event_row(fact: TransactionReported) -> dict[str, Any]:
@@ -34,6 +64,8 @@ def _event_row(fact: TransactionReported) -> dict[str, Any]:
         "phase": fact.phase.value,
         "trigger": fact.trigger,
         "at": micros(fact.at),
+        "device_at": micros(fact.device_at or fact.at),
+        "offset_s": fact.origin.offset_s,
         "received_at": micros(fact.origin.received_at),
         "message_id": fact.origin.message_id,
         "evse": fact.evse.evse if fact.evse else None,
@@ -46,31 +78,9 @@ def _event_row(fact: TransactionReported) -> dict[str, Any]:
     }
 
 
-def _keep_contradiction(conn: Connection, fact: TransactionReported, row: dict[str, Any]) -> None:
-    """A station that numbers two different events alike: the second is kept in quarantine, never lost."""
-    e = TRANSACTION_EVENT.c
-    same = (e.station == row["station"]) & (e.transaction == row["transaction"]) & (e.seq_no == row["seq_no"])
-    stored = conn.execute(select(e.phase, e.at).where(same)).one()
-    if (stored.phase, stored.at) == (row["phase"], row["at"]):
-        return
-    raw = plain_json({**row, "readings": to_json(READINGS, fact.readings), "message_id": "", "received_at": 0})
-    quarantined = {
-        "station": row["station"],
-        "message_id": row["message_id"],
-        "received_at": row["received_at"],
-        "action": "TransactionEvent",
-        "raw": raw,
-        "why": "seqNo used twice",
-        "evse": row["evse"],
-        "fields": "{}",
-        "digest": text_digest(raw),
-    }
-    insert_new(conn, QUARANTINE, quarantined)
-
-
-def _merge(conn: Connection, fact: TransactionReported) -> int:
+def _merge(conn: Connection, fact: TransactionReported, generation: int) -> int:
     """Union of the transaction and one event of it; the EVSE, as far as known."""
-    stored = conn.execute(_merging(conn.dialect.name), _transaction_part(fact)).one()
+    stored = conn.execute(_merging(conn.dialect.name), _transaction_part(fact, generation)).one()
     if stored.evse is None:
         return UNKNOWN_EVSE
     if fact.evse is not None and stored.events > 1:
@@ -98,19 +108,20 @@ def _merging(dialect: str) -> Executable:
         "last_seq_no": case((new.last_seq_no > _T.last_seq_no, new.last_seq_no), else_=_T.last_seq_no),
         "events": _T.events + 1,
     }
-    made: Executable = event.on_conflict_do_update(index_elements=["station", "transaction"], set_=merged).returning(
-        _T.evse, _T.events
-    )
+    made: Executable = event.on_conflict_do_update(
+        index_elements=["station", "transaction", "generation"], set_=merged
+    ).returning(_T.evse, _T.events)
     return made
 
 
 _SET_ONCE = ("evse", "connector", "started_at", "remote_start_id")
 
 
-def _transaction_part(fact: TransactionReported) -> dict[str, Any]:
+def _transaction_part(fact: TransactionReported, generation: int) -> dict[str, Any]:
     return {
         "station": fact.origin.station,
         "transaction": fact.transaction,
+        "generation": generation,
         "evse": fact.evse.evse if fact.evse else None,
         "connector": fact.connector,
         "token": fact.token.key if fact.token else None,

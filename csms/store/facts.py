@@ -79,6 +79,8 @@ def _status_row(fact: StatusReported) -> dict[str, Any]:
         "connector": fact.connector,
         "status": fact.status.value,
         "at": micros(fact.at),
+        "device_at": micros(fact.device_at or fact.at),
+        "offset_s": fact.origin.offset_s,
         "received_at": micros(fact.origin.received_at),
         "message_id": fact.origin.message_id,
         "error_code": fact.error_code,

@@ -45,6 +45,8 @@ def _row(
         "evse": evse,
         "transaction": transaction,
         "at": micros(reading.at),
+        "device_at": micros(reading.device_at or reading.at),
+        "offset_s": origin.offset_s,
         "received_at": received_at,
         "message_id": origin.message_id,
         # Of the content only: a retry has another message id and comes later.
@@ -83,6 +85,7 @@ def reading_of(row: Row[Any]) -> Reading:
         voltage_v=row.voltage_v,
         soc_percent=row.soc_percent,
         extra=orjson.loads(row.extra) if row.extra else None,
+        device_at=None if row.device_at == row.at else instant(row.device_at),
     )
 
 

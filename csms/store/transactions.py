@@ -6,19 +6,21 @@ transaction whose start arrives afterwards is closed by ``reconcile_stops``. A s
 the same transaction is parked as well; the first one stands (lesson 12).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
 from csms.domain.errors import Conflict
-from csms.domain.facts import IdToken, Origin, TransactionStarted, TransactionStopped
-from csms.domain.ids import EvseRef, StationId, TransactionId
+from csms.domain.facts import Origin, TransactionStarted, TransactionStopped
+from csms.domain.ids import EvseRef, TransactionId
+from csms.store.past import keep_registers, presume_others_ended
 from csms.store.readings import reading_rows
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.sql import insert_new, rows_into
-from csms.store.tables import METER_VALUE, PARKED_STOP, TRANSACTION
-from csms.store.values import READINGS, instant, micros, to_json
+from csms.store.tables import ISSUED_ID, METER_VALUE, PARKED_STOP, TRANSACTION
+from csms.store.values import READINGS, micros, to_json
 
 _T = TRANSACTION.c
 _P = PARKED_STOP.c
@@ -30,12 +32,12 @@ def start(conn: Connection, fact: TransactionStarted, transaction: int | None) -
     if known is not None:
         return known
     number = reserve_transaction_ids(conn, 1) if transaction is None else transaction
-    if insert_new(conn, TRANSACTION, _start_row(fact, number)):
-        return number
-    number = reserve_transaction_ids(conn, 1)  # another server gave that id to a transaction we adopted
-    if insert_new(conn, TRANSACTION, _start_row(fact, number)):
-        return number
-    raise Conflict(f"transaction id {number} of {fact.evse.station} is taken by another transaction")
+    if not insert_new(conn, TRANSACTION, _start_row(fact, number)):
+        number = reserve_transaction_ids(conn, 1)  # another server gave that id to a transaction we adopted
+        if not insert_new(conn, TRANSACTION, _start_row(fact, number)):
+            raise Conflict(f"transaction id {number} of {fact.evse.station} is taken by another transaction")
+    presume_others_ended(conn, fact.evse.station, fact.evse.evse, str(number), 0, micros(fact.at))
+    return number
 
 
 def _same_start(conn: Connection, fact: TransactionStarted) -> int | None:
@@ -43,11 +45,16 @@ def _same_start(conn: Connection, fact: TransactionStarted) -> int | None:
         (_T.station == fact.evse.station)
         & (_T.evse == fact.evse.evse)
         & (_T.token == fact.token.key)
-        & (_T.started_at == micros(fact.at))
+        & (_T.start_stated == stated(fact))
         & (_T.meter_start_wh == fact.meter_start_wh)
     )
     known = conn.execute(select(_T.transaction).where(same)).scalar()
     return None if known is None else int(known)
+
+
+def stated(fact: TransactionStarted | TransactionStopped) -> str:
+    """The station's own time as a natural key: its own words, which no clock and no correction of ours changes."""
+    return fact.stated or (fact.device_at or fact.at).isoformat()
 
 
 def _start_row(fact: TransactionStarted, transaction: int) -> dict[str, Any]:
@@ -58,6 +65,8 @@ def _start_row(fact: TransactionStarted, transaction: int) -> dict[str, Any]:
         "connector": 1,
         "token": fact.token.key,
         "started_at": micros(fact.at),
+        "start_stated": stated(fact),
+        "start_offset_s": fact.origin.offset_s,
         "meter_start_wh": fact.meter_start_wh,
         "received_at": micros(fact.origin.received_at),
     }
@@ -74,21 +83,41 @@ def adopt(conn: Connection, evse: EvseRef, transaction: TransactionId, at: datet
     return known is not None and known.ended_at is None and known.evse == evse.evse
 
 
+def issue(conn: Connection, origin: Origin, transaction: int, why: str) -> int:
+    """Keep an id that a station is given for a start that nobody could read or store; it names no transaction yet."""
+    row = {"station": origin.station, "transaction": str(transaction), "message_id": origin.message_id, "why": why}
+    insert_new(conn, ISSUED_ID, row | {"at": micros(origin.received_at)})
+    return transaction
+
+
 def stop(conn: Connection, fact: TransactionStopped) -> TransactionId | None:
-    """Store a 1.6 stop; the transaction it closed (again the same for a repeated stop), or None when it is parked."""
+    """Store a 1.6 stop; the transaction it closed (again the same for a repeated stop), or None when it is parked.
+
+    An id that was given out closes the transaction that it was given to, or none: never another (B5).
+    """
     row = _transaction_row(conn, fact.origin.station, fact.transaction)
     if row is not None:
         return _stop_known(conn, row, fact)
     parked = _parked_before(conn, fact)
     if parked is not None and parked.closed is not None:
         return TransactionId(parked.closed)
+    if _was_issued(conn, fact.transaction):
+        park(conn, fact, why="its start could not be read, or is another station's", closed=None)
+        return None
     match = _single_plausible(conn, fact)
     if match is None:
-        _park(conn, fact, why="names no transaction of this station", closed=None)
+        park(conn, fact, why="names no transaction of this station", closed=None)
         return None
-    _close(conn, match, fact, provisional=True)
-    _park(conn, fact, why="named another id", closed=match.transaction)
+    close(conn, match, fact, provisional=True)
+    park(conn, fact, why="named another id", closed=match.transaction)
     return TransactionId(match.transaction)
+
+
+def _was_issued(conn: Connection, transaction: TransactionId) -> bool:
+    """Whether any station was given this id."""
+    to_bad = select(ISSUED_ID.c.transaction).where(ISSUED_ID.c.transaction == transaction).limit(1)
+    to_good = select(_T.id).where(_T.transaction == transaction, _T.first_seq_no.is_(None)).limit(1)
+    return conn.execute(to_bad).first() is not None or conn.execute(to_good).first() is not None
 
 
 def _transaction_row(conn: Connection, station: str, transaction: str) -> Row[Any] | None:
@@ -97,52 +126,53 @@ def _transaction_row(conn: Connection, station: str, transaction: str) -> Row[An
 
 def _stop_known(conn: Connection, row: Row[Any], fact: TransactionStopped) -> TransactionId:
     if row.ended_at is None or row.provisional:
-        _close(conn, row, fact, provisional=False)
-    elif (row.ended_at, row.meter_stop_wh) != (micros(fact.at), fact.meter_stop_wh):
-        _park(conn, fact, why="contradicts an earlier stop", closed=row.transaction)
+        close(conn, row, fact, provisional=False)
+    elif (row.stop_stated, row.meter_stop_wh) != (stated(fact), fact.meter_stop_wh):
+        park(conn, fact, why="contradicts an earlier stop", closed=row.transaction)
     return TransactionId(row.transaction)
 
 
-def _close(conn: Connection, row: Row[Any], fact: TransactionStopped, *, provisional: bool) -> None:
-    conn.execute(
-        update(TRANSACTION)
-        .where(_T.id == row.id)
-        .values(
-            ended_at=micros(fact.at),
-            meter_stop_wh=fact.meter_stop_wh,
-            stopped_reason=fact.reason,
-            provisional=provisional,
-        )
-    )
+def close(conn: Connection, row: Row[Any], fact: TransactionStopped, *, provisional: bool) -> None:
+    """End a transaction by a stop, with the readings in it and those that its registers are."""
+    ending = {
+        "ended_at": micros(fact.at),
+        "stop_stated": stated(fact),
+        "stop_offset_s": fact.origin.offset_s,
+        "meter_stop_wh": fact.meter_stop_wh,
+        "stopped_reason": fact.reason,
+        "provisional": provisional,
+    }
+    closed = update(TRANSACTION).where(_T.id == row.id).values(ending).returning(TRANSACTION)
+    known = conn.execute(closed).one()
     transaction = TransactionId(row.transaction)
     rows_into(conn, METER_VALUE, reading_rows(fact.origin, row.evse, transaction, fact.readings))
-
-
-def presume_ended(conn: Connection, station: StationId, transaction: TransactionId, at: datetime) -> bool:
-    """End a transaction whose end nobody reported, on evidence such as a new start at its EVSE (field lesson 13).
-
-    Provisional: the real stop or Ended replaces it when it comes. False when it has ended already or is unknown.
-    """
-    running = update(TRANSACTION).where(_T.station == station, _T.transaction == transaction, _T.ended_at.is_(None))
-    return conn.execute(running.values(ended_at=micros(at), provisional=True)).rowcount == 1
+    keep_registers(conn, known, fact.origin)
 
 
 def _parked_before(conn: Connection, fact: TransactionStopped) -> Row[Any] | None:
     same = (
         (_P.station == fact.origin.station)
         & (_P.transaction == fact.transaction)
-        & (_P.at == micros(fact.at))
+        & (_P.stated == stated(fact))
         & (_P.meter_stop_wh == fact.meter_stop_wh)
     )
     return conn.execute(select(PARKED_STOP).where(same)).one_or_none()
 
 
 def _single_plausible(conn: Connection, fact: TransactionStopped) -> Row[Any] | None:
-    open_here = conn.execute(select(TRANSACTION).where(_T.station == fact.origin.station, _T.ended_at.is_(None))).all()
+    """The station's only open transaction, where the stop fits it; else the only one that was presumed over."""
+    here = _T.station == fact.origin.station
     key = fact.token.key if fact.token else None
-    if len(open_here) == 1 and _fits(open_here[0], micros(fact.at), fact.meter_stop_wh, key):
-        return open_here[0]
-    return None
+
+    def fitting(rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+        return [row for row in rows if _fits(row, micros(fact.at), fact.meter_stop_wh, key)]
+
+    running = conn.execute(select(TRANSACTION).where(here, _T.ended_at.is_(None))).all()
+    if found := fitting(running):
+        return found[0] if len(running) == 1 else None
+    is_presumed = _T.provisional & _T.meter_stop_wh.is_(None) & _T.ended_at.is_not(None)
+    presumed = fitting(conn.execute(select(TRANSACTION).where(here, is_presumed)).all())
+    return presumed[0] if len(presumed) == 1 else None
 
 
 def _fits(row: Row[Any], at: int, meter_stop_wh: int, token: str | None) -> bool:
@@ -155,11 +185,14 @@ def _fits(row: Row[Any], at: int, meter_stop_wh: int, token: str | None) -> bool
     )
 
 
-def _park(conn: Connection, fact: TransactionStopped, *, why: str, closed: str | None) -> None:
+def park(conn: Connection, fact: TransactionStopped, *, why: str, closed: str | None) -> None:
+    """Keep a stop that closed nothing by its own id."""
     row = {
         "station": fact.origin.station,
         "transaction": fact.transaction,
         "at": micros(fact.at),
+        "stated": stated(fact),
+        "offset_s": fact.origin.offset_s,
         "meter_stop_wh": fact.meter_stop_wh,
         "token": fact.token.value if fact.token else None,
         "reason": fact.reason,
@@ -170,40 +203,3 @@ def _park(conn: Connection, fact: TransactionStopped, *, why: str, closed: str |
         "closed": closed,
     }
     insert_new(conn, PARKED_STOP, row)
-
-
-def reconcile_stops(conn: Connection, station: StationId) -> tuple[TransactionId, ...]:
-    """Close open transactions of a station by stops that came before their starts; those closed.
-
-    A parked stop fits a transaction when the start was received after it, and time, register and id token agree. Only a
-    pair without a second candidate on either side is used.
-    """
-    parked = conn.execute(select(PARKED_STOP).where(_P.station == station, _P.closed.is_(None))).all()
-    running = conn.execute(select(TRANSACTION).where(_T.station == station, _T.ended_at.is_(None))).all()
-    pairs = [(row, late) for row in running for late in parked if _came_before_start(row, late)]
-    lone = [
-        (row, late)
-        for row, late in pairs
-        if sum(r is row for r, _ in pairs) == 1 and sum(p is late for _, p in pairs) == 1
-    ]
-    for row, late in lone:
-        _close(conn, row, _stop_fact(late), provisional=True)
-        conn.execute(update(PARKED_STOP).where(_P.id == late.id).values(closed=row.transaction))
-    return tuple(TransactionId(row.transaction) for row, _ in lone)
-
-
-def _came_before_start(row: Row[Any], late: Row[Any]) -> bool:
-    key = IdToken(late.token).key if late.token else None
-    return bool(row.received_at >= late.received_at) and _fits(row, late.at, late.meter_stop_wh, key)
-
-
-def _stop_fact(row: Row[Any]) -> TransactionStopped:
-    received_at = instant(row.received_at)
-    return TransactionStopped(
-        origin=Origin(station=row.station, message_id=row.message_id, received_at=received_at),
-        transaction=row.transaction,
-        at=instant(row.at),
-        meter_stop_wh=row.meter_stop_wh,
-        reason=row.reason,
-        readings=READINGS.validate_json(row.readings),
-    )

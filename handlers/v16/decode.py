@@ -15,7 +15,8 @@ from csms.domain.facts import (
 from csms.domain.ids import TransactionId
 from csms.domain.station import ConnectorStatus
 from handlers.readings import readings
-from handlers.times import instant
+from handlers.spellings import MISSING
+from handlers.times import instant, stamp
 from handlers.tokens import token_16
 from handlers.wire import Context, Payload
 
@@ -67,13 +68,21 @@ def status(payload: Payload, context: Context, message_id: str) -> StatusReporte
     )
 
 
+def _stated(text: str) -> str:
+    """The time in the station's own words, unless the tolerant reader had to put some there."""
+    return "" if text == MISSING["timestamp"] else text
+
+
 def start(payload: Payload, context: Context, message_id: str) -> TransactionStarted:
     """§4.10 StartTransaction. Reservation 0 means none (SteVe #1414)."""
+    at, device_at = stamp(payload["timestamp"], context.received_at)
     return TransactionStarted(
         origin=context.origin(message_id),
         evse=context.evse(payload["connectorId"]),
         token=token_16(payload["idTag"]),
-        at=instant(payload["timestamp"], context.received_at),
+        at=at,
+        device_at=device_at,
+        stated=_stated(payload["timestamp"]),
         meter_start_wh=payload["meterStart"],
         reservation=payload.get("reservationId") or None,
     )
@@ -82,10 +91,13 @@ def start(payload: Payload, context: Context, message_id: str) -> TransactionSta
 def stop(payload: Payload, context: Context, message_id: str) -> TransactionStopped:
     """§4.8 StopTransaction. The id is kept as sent: 0, -1 and unknown ones are reconciled later (V2G-55)."""
     id_tag = payload.get("idTag")
+    at, device_at = stamp(payload["timestamp"], context.received_at)
     return TransactionStopped(
         origin=context.origin(message_id),
         transaction=TransactionId(str(payload["transactionId"])),
-        at=instant(payload["timestamp"], context.received_at),
+        at=at,
+        device_at=device_at,
+        stated=_stated(payload["timestamp"]),
         meter_stop_wh=payload["meterStop"],
         token=token_16(id_tag) if id_tag else None,
         reason=payload.get("reason", ""),

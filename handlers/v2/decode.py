@@ -18,7 +18,7 @@ from csms.domain.facts import (
 from csms.domain.ids import TransactionId
 from csms.domain.station import ConnectorStatus
 from handlers.readings import readings
-from handlers.times import instant
+from handlers.times import instant, stamp
 from handlers.tokens import evccid, token_2
 from handlers.wire import Context, Payload
 
@@ -96,13 +96,15 @@ def transaction_event(payload: Payload, context: Context, message_id: str) -> Tr
     info = payload["transactionInfo"]
     evse = payload.get("evse")
     token = payload.get("idToken")
+    at, device_at = stamp(payload["timestamp"], context.received_at)
     return TransactionReported(
         origin=context.origin(message_id),
         transaction=TransactionId(info["transactionId"]),
         phase=TransactionPhase(payload["eventType"]),
         seq_no=payload["seqNo"],
         trigger=payload["triggerReason"],
-        at=instant(payload["timestamp"], context.received_at),
+        at=at,
+        device_at=device_at,
         evse=context.evse(evse["id"]) if evse else None,
         connector=evse.get("connectorId") if evse else None,
         token=token_2(token) if token else None,

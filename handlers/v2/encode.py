@@ -10,6 +10,7 @@ from csms.domain.commands import (
     Configure,
     InstallFailsafeLimit,
     ReadSchedule,
+    ReadTransaction,
     Reset,
     StartTransaction,
     StopTransaction,
@@ -112,8 +113,16 @@ def stop(command: StopTransaction, version: Version) -> tuple[WireCall, ...]:
     return (WireCall("RequestStopTransaction", {"transactionId": str(command.transaction)}),)
 
 
+def read_transaction(command: ReadTransaction, version: Version) -> tuple[WireCall, ...]:
+    """E14 GetTransactionStatus."""
+    return (WireCall("GetTransactionStatus", {"transactionId": str(command.transaction)}),)
+
+
 def trigger(command: Trigger, version: Version) -> tuple[WireCall, ...]:
-    """F06 TriggerMessage. A status is asked of a connector (F06.FR.12), the rest of an EVSE."""
+    """F06 TriggerMessage. A status is asked of a connector (F06.FR.12), the rest of an EVSE. Of the whole station no
+    status can be asked: stations reject it."""
+    if command.kind is TriggerKind.STATUS and not command.evse.evse:
+        return ()
     payload: Json = {"requestedMessage": command.kind.value}
     if command.evse.evse and command.kind is not TriggerKind.BOOT:
         connector = {"connectorId": 1} if command.kind is TriggerKind.STATUS else {}
@@ -151,6 +160,7 @@ ENCODERS: Final[Mapping[type, Callable[[Any, Version], tuple[WireCall, ...]]]] =
     Configure: configure,
     InstallFailsafeLimit: install_floor,
     ReadSchedule: read_schedule,
+    ReadTransaction: read_transaction,
     Reset: reset,
     StartTransaction: start,
     StopTransaction: stop,

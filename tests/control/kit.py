@@ -191,7 +191,7 @@ class World:
         await self.store.writer.run(partial(writes.upsert_station, station=known, password_hash=None))
         live = self.system.live.add(known, self.quirks)
         if online:
-            live.version = Version.V21
+            live.version, live.is_settled = Version.V21, True
             self.stations.versions[known.id] = Version.V21
 
     async def person(self, user: UserId = AOI, vehicle: VehicleId | None = LEAF, card: IdToken | None = CARD) -> None:

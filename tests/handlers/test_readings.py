@@ -53,12 +53,47 @@ def test_the_outlet_comes_before_the_cable_and_the_inlet_never_counts() -> None:
     assert read(inlet).power_import_w is None
 
 
-@pytest.mark.parametrize("text", ["", " ", "-", "NaN", "inf", "1,5", "12 kWh"])
+@pytest.mark.parametrize("text", ["", " ", "-", "NaN", "inf", "1_0", "1,234", "1.2,5", "12 kWh"])
 def test_text_that_is_no_number_is_no_reading(text: str) -> None:
     """OCTT J_11; kept raw, unless it says nothing."""
     reading = read(sample("Energy.Active.Import.Register", text))
     assert reading.import_wh is None
     assert reading.extra == ({"Energy.Active.Import.Register#raw": text} if text else None)
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(("text", "wh"), [("12,5", 12.5), ("-0,25", -0.25), ("7,1234", 7.1234)])
+def test_a_decimal_comma_is_read(text: str, wh: float, *, again: bool) -> None:
+    """B10: also once the layout of the sample is known."""
+    if again:
+        read(sample("Energy.Active.Export.Register", "1.5"))
+    assert read(sample("Energy.Active.Export.Register", text)).export_wh == wh
+
+
+def test_an_underscore_makes_no_number_of_a_sample_whose_layout_is_known() -> None:
+    """B10: "1_0" was 10."""
+    read(sample("Energy.Active.Import.Register", "10"))
+    assert read(sample("Energy.Active.Import.Register", "1_0")).import_wh is None
+
+
+@pytest.mark.parametrize("suffix", ["", "-N"])
+def test_a_station_of_one_phase_that_says_so_has_energy_and_power(suffix: str) -> None:
+    """B10: L1 alone is all there is."""
+    energy, power = (
+        phases("Energy.Active.Import.Register", "1500", suffix=suffix),
+        phases("Power.Active.Import", "3600"),
+    )
+    assert (read(*energy).import_wh, read(*power).power_import_w) == (1500, 3600)
+
+
+def test_another_phase_alone_is_no_total() -> None:
+    """A three-phase vehicle whose L2 is all that came."""
+    assert read(sample("Power.Active.Import", "3600", phase="L2")).power_import_w is None
+
+
+def test_a_state_of_charge_has_one_decimal() -> None:
+    """F12: 60.099998474121094 is what single precision makes of 60.1."""
+    assert read(sample("SoC", "60.099998474121094")).soc_percent == 60.1
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("Wh", 1), ("kWh", 1000), ("KWH", 1000), (None, 1)])

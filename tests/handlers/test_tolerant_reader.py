@@ -211,3 +211,34 @@ def test_a_mutilated_frame_that_fits_again_decodes(data: st.DataObject, case: Ca
     if request_validator(case.version, action, formats=False).is_valid(mended):
         context = Context(STATION, case.version, Quirks(), RECEIVED_AT)
         assert ROUTES[case.version][action].decode(mended, context, "m").origin.station == STATION
+
+
+LONG = "X" * 21
+T = "2026-01-01T00:00:00Z"
+STOP = {"transactionId": 7, "meterStop": 9, "timestamp": T}
+START = {"connectorId": 1, "idTag": "A", "meterStart": 0, "timestamp": T}
+STATUS = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "bad"),
+    [
+        ("StopTransaction", STOP | {"idTag": LONG}, "idTag"),
+        ("StopTransaction", STOP | {"transactionData": 5}, "transactionData"),
+        ("StatusNotification", STATUS | {"info": {"a": 1}}, "info"),
+        ("StartTransaction", START | {"reservationId": "none"}, "reservationId"),
+    ],
+)
+def test_a_bad_optional_field_is_dropped_and_the_rest_is_understood(
+    action: str, payload: dict[str, Any], bad: str
+) -> None:
+    """B9: a Stop with an over-long optional idTag was quarantined, and its transaction never ended."""
+    mended, names = tolerate(Version.V16, action, payload)
+    assert request_validator(Version.V16, action).is_valid(mended)
+    assert mended == {key: value for key, value in payload.items() if key != bad}
+    assert any(bad in name for name in names) or bad == "transactionData"
+
+
+def test_a_bad_required_field_is_left_as_it_came() -> None:
+    """Nothing is made up: it goes to the quarantine."""
+    assert tolerate(Version.V16, "StartTransaction", START | {"idTag": LONG})[0]["idTag"] == LONG

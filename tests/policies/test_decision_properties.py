@@ -14,7 +14,7 @@ from csms.domain.snapshot import Snapshot, Terms, Use
 from csms.domain.station import Ratings
 from policies import decide
 from policies.constraints import clamped, failsafe, violations
-from tests.policies.fleets import event, resource, site, snapshot, snapshots
+from tests.policies.fleets import NOW, event, resource, site, snapshot, snapshots
 
 
 @given(snapshots())
@@ -65,6 +65,24 @@ def test_the_clamp_leaves_a_watt_with_whom_it_was_given_to(limit_w: int) -> None
     state = snapshot(*needy, sites=(site(limit_w=limit_w),))
     decision = decide(state)
     assert violations(state, decision) == ()
+    assert [s.setpoint_w for s in clamped(state, decision).setpoints] == [s.setpoint_w for s in decision.setpoints]
+
+
+def test_the_clamp_leaves_a_turn_with_whose_it_is() -> None:
+    """Found by the property above: two that charge plainly behind a fuse for one; the turn is the second's."""
+    fleet = [resource(n, use=Use.PLAIN, ratings=replace(resource().ratings, min_charge_w=1380)) for n in range(4)]
+    for minute in range(0, 240, 15):
+        turn = NOW + timedelta(minutes=minute)
+        state = replace(snapshot(*fleet, sites=(site(limit_w=2_122),)), now=turn)
+        decision = decide(state)
+        assert [s.setpoint_w for s in clamped(state, decision).setpoints] == [s.setpoint_w for s in decision.setpoints]
+
+
+def test_the_clamp_gives_nobody_what_an_event_took_from_another() -> None:
+    """Found by the property above: plain charging behind a fuse that an event has emptied."""
+    fleet = [resource(1), resource(2, use=Use.PLAIN)]
+    state = snapshot(*fleet, sites=(site(limit_w=7_000),), events=(event(),))
+    decision = decide(state)
     assert [s.setpoint_w for s in clamped(state, decision).setpoints] == [s.setpoint_w for s in decision.setpoints]
 
 

@@ -14,7 +14,7 @@ from csms.domain.decision import Decision, EventShare, Reason, Setpoint, Violati
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadDatabase
-from csms.domain.facts import Booted, StatusReported, TokenType, TransactionPhase
+from csms.domain.facts import Booted, Reading, StatusReported, TokenType, TransactionPhase
 from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId, StationId, TransactionId
 from csms.domain.people import IdTokenRecord
 from csms.domain.permission import Channel, Permission, PermissionState
@@ -310,8 +310,8 @@ def test_readings_of_a_window_come_with_the_registers_around_it(conn: Connection
 
 
 def test_transactions_come_in_pages_and_by_filter(conn: Connection) -> None:
-    take(conn, started(), started("m-2", at=at(1)), started("m-3", evse=E2), stopped(2))
-    take(conn, reported(0, phase=TransactionPhase.STARTED, transaction=TransactionId("x")))
+    take(conn, started(), started("m-2", evse=EvseRef(S, 3)), started("m-3", evse=E2), stopped(2))
+    take(conn, reported(0, evse=EvseRef(S, 4), phase=TransactionPhase.STARTED, transaction=TransactionId("x")))
     first = reads.transactions(conn, limit=2)
     rest = reads.transactions(conn, after=(first[-1].station, first[-1].id))
     assert [record.id for record in (*first, *rest)] == ["1", "2", "3", "x"]
@@ -332,7 +332,8 @@ def test_everything_open_makes_the_live_state(conn: Connection) -> None:
     assert [(known.evse, known.connector, known.status) for known in live.statuses] == [
         (E1, 1, ConnectorStatus.FINISHING)
     ]
-    assert live.readings == {E1: reading(2)}
+    stopped_at = Reading(at=at(60), context="Transaction.End", import_wh=8000.0)
+    assert live.readings == {E1: stopped_at}
     assert [record.id for record in live.transactions] == ["2"]
     assert [known.id for known in live.plug_ins] == [PLUG_IN]
     assert [known.id for known in live.setpoints] == ["s-2"]

@@ -1,80 +1,150 @@
-"""Stations' clocks against ours (reference v2g-over-ocpp §4.3, V2G-60)."""
+"""Stations' clocks against ours (reference v2g-over-ocpp §4.3, V2G-60). Facts come out dated by our clock.
+
+Nothing that a station says proves that it says it at once: statuses and events wait in queues too. Only many messages
+that agree, over a while, tell how far its clock is off; what is said of one message is never changed by a later one.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from statistics import quantiles
 from typing import Any
 
-from csms.domain.facts import Metered, Reading, TransactionReported, TransactionStopped
+from csms.domain.facts import (
+    Heartbeat,
+    Metered,
+    Reading,
+    StationFact,
+    StatusesReported,
+    StatusReported,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+)
 
-SAMPLES = 16
+SAMPLES = 31
+FEWEST = 5
+"""So many messages at least, over ``FOR_AT_LEAST``, tell the offset: a queue is sent in one go."""
+FOR_AT_LEAST = timedelta(seconds=60)
+AGREE_WITHIN_S = 10.0
+"""The middle half of them lie this close together, or they say nothing: messages from a queue are late by all sorts."""
 QUANTUM_S = 10.0
-"""An estimate moves only by more than this, so that a repeated message is corrected to the same instant again."""
+"""Clocks that differ less are not corrected: the delay of a message is of that size."""
+MAX_OFFSET_S = 366 * 86_400.0
+"""A clock that is further off was never set; what it says is dated by its arrival."""
 
-MAX_OFFSET_S = 7 * 86_400.0
-"""Nothing is learnt from a message further away than this: it waited in a queue, or the clock was never set."""
-
-EARLIEST_YEAR = 2000
-"""Before it the clock was never set (1970): all that can be said of a reading is when it arrived."""
+FUTURE = timedelta(minutes=5)
+"""A message that is from further in the future is dated by its arrival."""
+STANDS_STILL = timedelta(seconds=60)
+"""A stamp that is said again after so long is of a clock that stands still."""
 
 
 @dataclass(slots=True)
 class ClockOffset:
-    """How far a station's clock is behind ours, s.
+    """How far a station's clock is behind ours, s: the median of what its last messages were late by."""
 
-    A message that seems to come late may have waited in a queue, one that seems to come early cannot. So the estimate
-    goes down at once; it goes up by the first message of a kind that is never queued, or when the last 16 messages
-    agree and came one by one: a queue is sent in one go, and what is in it was said one by one.
-    """
-
-    samples: deque[tuple[datetime, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     offset_s: float = 0.0
-    is_known: bool = False
+    samples: deque[tuple[datetime, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    last_said_at: datetime | None = None
+    first_said_so_at: datetime | None = None
 
-    def note(self, said_at: datetime, received_at: datetime, *, is_live: bool) -> None:
-        """Learn from one message; ``is_live``: its kind is never queued."""
+    def note(self, said_at: datetime, received_at: datetime) -> None:
+        """Learn from one message that may have come at once."""
+        if said_at == self.last_said_at:
+            return  # a clock that stands still teaches nothing
+        self.last_said_at, self.first_said_so_at = said_at, received_at
         late_s = (received_at - said_at).total_seconds()
         if abs(late_s) > MAX_OFFSET_S:
             return
         self.samples.append((received_at, late_s))
-        if (self.is_known or not is_live) and 0.0 <= late_s - self.offset_s <= QUANTUM_S:
-            return  # nearly every message: whatever the last 16 agree on, it is not far enough to move anything
-        if late_s < self.offset_s or (is_live and not self.is_known):
-            self._move(late_s)
-        elif len(self.samples) == SAMPLES:
-            self._move_if_agreed()
-        self.is_known = self.is_known or is_live
+        if abs(late_s - self.offset_s) > QUANTUM_S or abs(self.offset_s) > QUANTUM_S:
+            self._estimate()
 
-    def _move_if_agreed(self) -> None:
-        late = [late_s for _, late_s in self.samples]
-        span_s = (self.samples[-1][0] - self.samples[0][0]).total_seconds()
-        if max(late) - min(late) <= QUANTUM_S <= span_s:
-            self._move(min(late))
-
-    def _move(self, estimate_s: float) -> None:
-        if abs(estimate_s - self.offset_s) > QUANTUM_S:
-            self.offset_s = round(estimate_s / QUANTUM_S) * QUANTUM_S
+    def _estimate(self) -> None:
+        if len(self.samples) < FEWEST or self.samples[-1][0] - self.samples[0][0] < FOR_AT_LEAST:
+            return
+        low, median, high = quantiles([late_s for _, late_s in self.samples], n=4)
+        if high - low <= AGREE_WITHIN_S and abs(median - self.offset_s) > QUANTUM_S / 2:
+            self.offset_s = round(median, 1) if abs(median) > QUANTUM_S else 0.0
 
     def forget(self) -> None:
-        """The station sets its clock by our answer to its boot: the estimate holds until it says something else."""
+        """The station sets its clock by our answer to its boot: the estimate holds until its messages say otherwise."""
         self.samples.clear()
-        self.is_known = False
 
-    def corrected(self, reading: Reading, received_at: datetime) -> Reading:
-        """The reading at our time; the same object while the clocks agree."""
-        if reading.at.year < EARLIEST_YEAR:
-            return replace(reading, at=received_at)
-        if self.offset_s == 0.0:
-            return reading
-        return replace(reading, at=reading.at + timedelta(seconds=self.offset_s))
+    def stands_still(self, said_at: datetime, received_at: datetime) -> bool:
+        """Whether the clock has not moved since the message before, long ago."""
+        first = self.first_said_so_at
+        return said_at == self.last_said_at and first is not None and received_at - first >= STANDS_STILL
+
+    def ours(self, said_at: datetime, received_at: datetime) -> datetime:
+        """The instant of a station's stamp by our clock; never later than it was received, once it is corrected."""
+        if self.offset_s != 0.0:
+            corrected = said_at + timedelta(seconds=self.offset_s)
+            return received_at if corrected - received_at > FUTURE else min(corrected, received_at)
+        return received_at if said_at - received_at > FUTURE else said_at
 
 
-_METERED = frozenset({Metered, TransactionReported, TransactionStopped})
-
-
-def corrected(fact: Any, offset: ClockOffset) -> Any:
-    """A fact with its readings at our time."""
-    if type(fact) not in _METERED:
+def dated(fact: StationFact, offset: ClockOffset) -> Any:
+    """The fact with its times by our clock, the station's own beside them. The same object while the clocks agree."""
+    if type(fact) is Heartbeat:
         return fact
-    readings = tuple([offset.corrected(reading, fact.origin.received_at) for reading in fact.readings])
-    return fact if readings == fact.readings else replace(fact, readings=readings)
+    said_at, received_at = _said_at(fact), fact.origin.received_at
+    is_still = said_at is not None and offset.stands_still(said_at, received_at)
+    if said_at is not None and not getattr(fact, "offline", False):
+        offset.note(said_at, received_at)
+    if offset.offset_s != 0.0:
+        fact = replace(fact, origin=replace(fact.origin, offset_s=offset.offset_s))
+    if type(fact) is StatusesReported:
+        return replace(fact, statuses=tuple(_dated(one, offset, is_still=is_still) for one in fact.statuses))
+    return _dated(fact, offset, is_still=is_still)
+
+
+KEPT_FOR = timedelta(seconds=30)
+"""A message that is later than this has waited at its station."""
+
+
+def is_late(fact: Any) -> bool:
+    """Whether a dated fact comes from a queue."""
+    if getattr(fact, "offline", False):
+        return True
+    if type(fact) is Metered:
+        return bool(fact.readings) and fact.origin.received_at - fact.readings[-1].at > KEPT_FOR
+    return type(fact) in _STAMPED and fact.origin.received_at - fact.at > KEPT_FOR
+
+
+def _said_at(fact: Any) -> datetime | None:
+    """The newest stamp in a message, where it has one of its own."""
+    if type(fact) is Metered:
+        readings = fact.readings
+        return (readings[-1].device_at or readings[-1].at) if readings else None
+    if type(fact) is StatusesReported:
+        return fact.statuses[-1].device_at or fact.statuses[-1].at if fact.statuses else None
+    if type(fact) in _STAMPED:
+        said_at: datetime = fact.device_at or fact.at
+        return None if said_at == fact.origin.received_at else said_at  # equal: it gave no time of its own
+    return None
+
+
+_STAMPED = frozenset({StatusReported, TransactionStarted, TransactionStopped, TransactionReported})
+
+
+def _dated(fact: Any, offset: ClockOffset, *, is_still: bool) -> Any:
+    changed: dict[str, Any] = {}
+    received_at = fact.origin.received_at
+    if type(fact) in _STAMPED and fact.device_at is None:
+        at = received_at if is_still else offset.ours(fact.at, received_at)
+        if at != fact.at:
+            changed = {"at": at, "device_at": None if is_still and type(fact) is StatusReported else fact.at}
+    readings = getattr(fact, "readings", None)
+    if readings:
+        moved = tuple([_moved(reading, offset, received_at, is_still=is_still) for reading in readings])
+        if moved != readings:
+            changed["readings"] = moved
+    return replace(fact, **changed) if changed else fact
+
+
+def _moved(reading: Reading, offset: ClockOffset, received_at: datetime, *, is_still: bool) -> Reading:
+    if reading.device_at is not None:
+        return reading  # decoding found its time to be impossible, and dated it by its arrival
+    at = received_at if is_still else offset.ours(reading.at, received_at)
+    return reading if at == reading.at else replace(reading, at=at, device_at=reading.at)

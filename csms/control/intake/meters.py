@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from csms.control.state import changes
 from csms.control.state.live import EvseLive, Live
+from csms.control.state.restore import FLOWING_W
 from csms.domain.facts import NeedsReported, Reading
 from csms.domain.permission import PlugIn
 
 SOC_JUMP_PERCENT = 10.0
 """A state of charge that moves further than this between two samples a minute apart or less is wrong (V2G-33)."""
 
-FLOWING_W = 100.0
-"""Metered power above this is proof of a cable, whatever the status says (field lesson 14)."""
 
-
-def sampled(evse: EvseLive, readings: tuple[Reading, ...]) -> Iterator[changes.Change]:
+def sampled(evse: EvseLive, readings: tuple[Reading, ...], received_at: datetime) -> Iterator[changes.Change]:
+    if readings:
+        evse.meter.heard_at = received_at
     before = evse.cable.plugged
     happened: list[changes.Change] = [
         changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)
@@ -33,7 +33,7 @@ def _remember(evse: EvseLive, reading: Reading) -> bool:
         return False
     evse.meter.reading = reading if last is None else _with_registers(reading, last)
     if evse.cable.available_since is not None and abs(reading.power_w or 0.0) > FLOWING_W:
-        evse.cable.available_since = None
+        evse.cable.available_since = evse.cable.free_at = None
     if evse.cable.plugged is not None:
         _note_soc(evse, evse.cable.plugged, reading)
     return True

@@ -40,6 +40,7 @@ def _booted(live: Live, fact: Booted, committed: changes.Committed) -> Iterator[
         firmware=fact.firmware,
         boot_state=committed.result,
     )
+    station.booted_at = fact.origin.received_at
     if is_other:
         yield changes.ModelChanged(station)
     if station.station.boot_state is BootState.ACCEPTED:
@@ -50,8 +51,8 @@ Projection = Callable[[Live, Any, changes.Committed], Iterator[changes.Change]]
 
 PROJECTIONS: Mapping[type, Projection] = {
     Booted: _booted,
-    StatusReported: cables.status,
-    StatusesReported: cables.statuses,
+    StatusReported: transactions.status,
+    StatusesReported: transactions.statuses,
     AuthorizeAsked: cables.card,
     TransactionStarted: transactions.started,
     TransactionStopped: transactions.stopped,

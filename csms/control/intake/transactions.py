@@ -1,51 +1,136 @@
 """Transactions: begun, running, over; in them energy may flow. Field lessons 9-15 and 25, V2G-24, V2G-54.
 
 A fact that is history (sent from a queue after the fact) closes what it closes, but opens nothing and starts nothing.
+Whoever starts with another token than the plug-in's is another driver, who inherits nothing (P4).
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 
 from csms.control.intake import cables, meters
+from csms.control.intake.cables import IN_TRANSACTION
 from csms.control.state import changes
-from csms.control.state.live import EvseLive, Live, Run
+from csms.control.state.live import EvseLive, Live, Queued, Run
 from csms.control.state.restore import CLOCKS_DIFFER
-from csms.domain.facts import Metered, TransactionPhase, TransactionReported, TransactionStarted, TransactionStopped
-from csms.domain.ids import TransactionId
+from csms.domain.facts import (
+    IdToken,
+    Metered,
+    StatusesReported,
+    StatusReported,
+    TokenType,
+    TransactionPhase,
+    TransactionReported,
+    TransactionStarted,
+    TransactionStopped,
+)
+from csms.domain.ids import StationId, TransactionId
 from csms.domain.station import ConnectorStatus
+
+LATE = timedelta(seconds=60)
+"""A start that comes later than this waited in a queue, and its vehicle may have left since."""
 
 _CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
 _CABLE_OUT = frozenset({"EVDeparted", "EVDisconnected"})
 _CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
-_IN_TRANSACTION = frozenset({ConnectorStatus.CHARGING, ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
+_KEEPS_THE_USER = frozenset({"StopAuthorized", "Deauthorized"})
 
 
 def started(live: Live, fact: TransactionStarted, committed: changes.Committed) -> Iterator[changes.Change]:
     evse = live.discover(fact.evse)
-    transaction = TransactionId(str(committed.result))
-    if evse is None or transaction == evse.run.ended or _is_history(evse, fact.at):
+    if evse is None or committed.result is None:
         return
+    start = Queued(
+        TransactionId(str(committed.result)),
+        fact.at,
+        fact.token,
+        committed.token_accepted,
+        committed.holder,
+        committed.group,
+    )
+    if start.transaction == evse.run.ended or _is_history(evse, fact.at):
+        return
+    if _may_be_over(evse, fact.at, fact.origin.received_at):
+        evse.run.queued = start
+        return
+    yield from _start(evse, start)
+
+
+def _said(
+    transaction: TransactionId, fact: TransactionStarted | TransactionReported, committed: changes.Committed
+) -> Queued:
+    return Queued(transaction, fact.at, fact.token, committed.token_accepted, committed.holder, committed.group)
+
+
+def _start(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
+    is_other = _is_another_driver(evse, start)
+    if is_other:
+        yield from _make_room(evse, start)
     if evse.cable.plugged is None:
-        yield from cables.plug_in(evse, 1, fact.origin.received_at)
-    yield from _begin(evse, transaction, authorized=committed.token_accepted)
-    if committed.token_accepted:
-        yield changes.TokenShown(evse, fact.token)
+        yield from cables.plug_in(evse, 1, start.at, _named(start, is_other=is_other))
+    yield from _begin(evse, start.transaction, start.at, authorized=start.accepted)
+    yield from _shown(evse, start)
+
+
+def _named(start: Queued, *, is_other: bool) -> IdToken | None:
+    """The token that says whose a plug-in is, or that it is nobody's who may be expected there."""
+    return start.token if is_other or start.holder is not None else None
+
+
+def _shown(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
+    if start.token is not None and start.accepted:
+        evse.run.tokens |= start.keys
+        yield changes.TokenShown(evse, start.token)
 
 
 def _is_history(evse: EvseLive, at: datetime) -> bool:
-    """The connector has become free since, by the station's own clock."""
+    """By the station's own clock the connector has become free since, or the next vehicle is there."""
     newest = max(evse.cable.statuses.values(), key=lambda status: status.at, default=None)
-    return newest is not None and newest.status is ConnectorStatus.AVAILABLE and newest.at > at
+    if newest is not None and newest.status is ConnectorStatus.AVAILABLE and newest.at > at:
+        return True
+    if evse.run.transaction is not None and evse.run.started_at is not None and evse.run.started_at > at:
+        return True
+    return evse.cable.plugged is not None and evse.cable.plugged.plugged_at - at > LATE
 
 
-def _begin(evse: EvseLive, transaction: TransactionId, *, authorized: bool) -> Iterator[changes.Change]:
+def _may_be_over(evse: EvseLive, at: datetime, received_at: datetime) -> bool:
+    """A late start at an EVSE of which nothing newer is known."""
+    return received_at - at > LATE and evse.cable.plugged is None and not _is_busy_since(evse, at)
+
+
+def _is_busy_since(evse: EvseLive, at: datetime) -> bool:
+    return any(known.status in cables.NEXT and known.at >= at - LATE for known in evse.cable.statuses.values())
+
+
+def _is_another_driver(evse: EvseLive, start: Queued) -> bool:
+    """Whether a token that begins a transaction is not the vehicle's user's, or that of who charged in this plug-in."""
+    token, run = start.token, evse.run
+    if evse.cable.plugged is None or token is None or token.type is TokenType.NONE or token.key in run.tokens:
+        return False
+    if start.transaction == run.transaction and run.authorized:
+        return False  # said again, or a card shown in the middle of it
+    if evse.user is not None:
+        return start.holder != evse.user
+    return bool(run.tokens)
+
+
+def _make_room(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
+    """The plug-in of the driver before ends. The transaction that goes on becomes the next one's."""
+    if evse.run.transaction == start.transaction:
+        evse.run = Run(ended=evse.run.ended, ended_at=evse.run.ended_at)
+    yield from cables.unplug(evse, start.at)
+
+
+def _begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authorized: bool) -> Iterator[changes.Change]:
+    if evse.run.transaction is not None and transaction != evse.run.transaction:  # its end was never told (lesson 13)
+        yield changes.Presumed(evse, evse.run.transaction, at, "another transaction began here")
+        yield from end(evse, at, None)
     run = evse.run
-    if transaction != run.transaction:  # what was allowed in another transaction is not allowed in this one
-        run.authorized = run.refused = False
     begins = (authorized and not run.authorized) or transaction != run.transaction
-    run.transaction = transaction
+    if transaction != run.transaction:
+        run.transaction, run.started_at, run.refused, run.queued = transaction, at, False, None
+        evse.meter.heard_at = at
     run.authorized = run.authorized or authorized
     if evse.cable.plugged:
         evse.cable.plugged = replace(evse.cable.plugged, transaction=transaction)
@@ -54,67 +139,180 @@ def _begin(evse: EvseLive, transaction: TransactionId, *, authorized: bool) -> I
 
 
 def stopped(live: Live, fact: TransactionStopped, committed: changes.Committed) -> Iterator[changes.Change]:
-    evse = live.of_transaction(fact.origin.station, committed.result) if committed.result else None
+    evse = _evse_of(live, fact.origin.station, committed.result) if committed.result else None
     if evse is None:
         return
-    yield from meters.sampled(evse, fact.readings)
-    yield from end(evse, fact.origin.received_at)
+    if evse.run.queued is not None and evse.run.queued.transaction == committed.result:
+        evse.run.queued, evse.run.ended, evse.run.ended_at = None, committed.result, fact.at
+        return
+    yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
+    if evse.run.transaction == committed.result:
+        yield from end(evse, fact.at, fact.origin.received_at)
+    if fact.reason in _CABLE_OUT:
+        yield from cables.left(evse, fact.at)
 
 
-def end(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
-    """The transaction at an EVSE is over; the cable may still be in."""
+def _evse_of(live: Live, station: StationId, transaction: TransactionId) -> EvseLive | None:
+    """Where a transaction runs, or waits to be believed, or ran in the plug-in that is there."""
+    known = live.stations.get(station)
+    return next((evse for evse in known.evses.values() if _has(evse, transaction)), None) if known else None
+
+
+def _has(evse: EvseLive, transaction: TransactionId) -> bool:
+    queued, plugged = evse.run.queued, evse.cable.plugged
+    return (
+        evse.run.transaction == transaction
+        or (queued is not None and queued.transaction == transaction)
+        or (plugged is not None and plugged.transaction == transaction)
+    )
+
+
+def end(evse: EvseLive, at: datetime, received_at: datetime | None) -> Iterator[changes.Change]:
+    """The transaction at an EVSE is over ``at``; the cable may still be in. ``received_at``: when its end was told;
+    None = nobody told it, and the vehicle may be started again."""
     run = evse.run
-    over_at = at if run.authorized else run.over_at
-    evse.run = Run(ended=run.transaction, over_at=over_at)
+    over_at = received_at if run.authorized else run.over_at
+    evse.run = Run(ended=run.transaction, ended_at=at, over_at=over_at, tokens=run.tokens)
     if evse.meter.reading:
         # Power after the end is nothing, whatever was sampled last (field lesson 19).
         evse.meter.reading = replace(evse.meter.reading, power_import_w=0.0, power_export_w=0.0)
     statuses = evse.cable.statuses.values()
-    if evse.cable.plugged and statuses and all(status.status is ConnectorStatus.AVAILABLE for status in statuses):
-        evse.cable.available_since = at
+    is_free = bool(statuses) and all(status.status is ConnectorStatus.AVAILABLE for status in statuses)
+    if evse.cable.plugged and is_free and evse.cable.available_since is None:
+        evse.cable.available_since, evse.cable.free_at = received_at or at, at
     yield changes.TransactionOver(evse)
 
 
+def presume_over(evse: EvseLive, transaction: TransactionId, at: datetime, why: str) -> Iterator[changes.Change]:
+    """End what runs at an EVSE on evidence. Its vehicle may be started again: nobody stopped it."""
+    if evse.run.transaction == transaction:
+        yield changes.Presumed(evse, transaction, at, why)
+        yield from end(evse, at, None)
+
+
 def reported(live: Live, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
-    evse = live.discover(fact.evse) if fact.evse else live.of_transaction(fact.origin.station, fact.transaction)
-    if evse is None or not committed.result or fact.transaction == evse.run.ended:
+    evse = live.discover(fact.evse) if fact.evse else _evse_of(live, fact.origin.station, fact.transaction)
+    if evse is None or not committed.result or _is_over(evse.run, fact):
         return
-    if not fact.offline and fact.phase is not TransactionPhase.ENDED:
-        yield from _running(evse, fact, committed)
-    yield from meters.sampled(evse, fact.readings)
-    if fact.phase is TransactionPhase.ENDED and evse.run.transaction == fact.transaction:
-        yield from end(evse, fact.origin.received_at)
-        if fact.stopped_reason in _CABLE_OUT or fact.trigger in _CABLE_OUT:
-            yield from cables.unplug(evse, fact.origin.received_at)
+    if _began_anew(evse.run, fact):
+        yield from end(evse, fact.at, None)
+        evse.run.ended = None
+    if fact.phase is not TransactionPhase.ENDED:
+        yield from _goes_on(evse, fact, committed)
+    yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
+    if fact.phase is TransactionPhase.ENDED:
+        yield from _ended(evse, fact)
 
 
-def _running(evse: EvseLive, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
+def _is_over(run: Run, fact: TransactionReported) -> bool:
+    """Of a transaction that has ended; its id may begin again after a reset of the station, at a later time."""
+    begins_later = fact.phase is TransactionPhase.STARTED and run.ended_at is not None and fact.at > run.ended_at
+    return fact.transaction == run.ended and not begins_later
+
+
+def _began_anew(run: Run, fact: TransactionReported) -> bool:
+    """The id of the one that runs is given again: its end was lost in a reset."""
+    is_start = fact.phase is TransactionPhase.STARTED and fact.transaction == run.transaction
+    return is_start and run.started_at is not None and fact.at > run.started_at
+
+
+def _goes_on(evse: EvseLive, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
+    start = _said(fact.transaction, fact, committed)
+    is_start = fact.phase is TransactionPhase.STARTED and evse.run.transaction != fact.transaction
+    is_past = is_start and (_is_history(evse, fact.at) or _may_be_over(evse, fact.at, fact.origin.received_at))
+    if not fact.offline and not is_past:
+        yield from _running(evse, fact, _with_queued(evse, start))
+    elif fact.token is not None and evse.run.transaction is None and not _is_history(evse, fact.at):
+        evse.run.queued = start
+
+
+def _with_queued(evse: EvseLive, start: Queued) -> Queued:
+    """The token that was shown while the station was offline counts when its transaction turns out to run."""
+    queued = evse.run.queued
+    if start.token is not None or queued is None or queued.transaction != start.transaction:
+        return start
+    return queued
+
+
+def _ended(evse: EvseLive, fact: TransactionReported) -> Iterator[changes.Change]:
+    if not _has(evse, fact.transaction):
+        return
+    if evse.run.queued is not None and evse.run.queued.transaction == fact.transaction:
+        evse.run.queued, evse.run.ended, evse.run.ended_at = None, fact.transaction, fact.at
+        return
+    if evse.run.transaction == fact.transaction:
+        yield from end(evse, fact.at, fact.origin.received_at)
+    if fact.stopped_reason in _CABLE_OUT or fact.trigger in _CABLE_OUT:
+        yield from cables.left(evse, fact.at)
+
+
+def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterator[changes.Change]:
     cable = fact.trigger in _CABLE_IN or fact.charging_state in _CONNECTED_STATES
-    if evse.cable.plugged is None and cable:
-        yield from cables.plug_in(evse, fact.connector or 1, fact.origin.received_at)
-    if cable:
-        evse.cable.available_since = None
-    start = evse.answered.start if evse.answered else None
-    started_by_us = start is not None and fact.remote_start_id == start.command.remote_start_id
-    shown = fact.token is not None and committed.token_accepted
-    refused = fact.token is not None and not shown
     was_refused = evse.run.refused and evse.run.transaction == fact.transaction
+    shown = start.token is not None and start.accepted
+    refused = start.token is not None and not shown
+    begins = fact.phase is TransactionPhase.STARTED or shown
+    is_other = begins and fact.trigger not in _KEEPS_THE_USER and _is_another_driver(evse, start)
+    if is_other:
+        yield from _make_room(evse, start)
+        cable = True
+    if evse.cable.plugged is None and cable:
+        by = _named(start, is_other=is_other)
+        yield from cables.plug_in(evse, fact.connector or 1, min(fact.at, fact.origin.received_at), by)
+    if cable:
+        evse.cable.available_since = evse.cable.free_at = None
+    attempt = evse.answered.start if evse.answered else None
+    started_by_us = attempt is not None and fact.remote_start_id == attempt.command.remote_start_id
     # A host may let everybody charge: then no token is asked for, and energy flows all the same.
     is_free = fact.charging_state == "Charging" and not (refused or was_refused)
-    yield from _begin(evse, fact.transaction, authorized=shown or started_by_us or is_free)
+    yield from _begin(evse, fact.transaction, fact.at, authorized=shown or started_by_us or is_free)
     evse.run.refused = not evse.run.authorized and (refused or was_refused)
-    if fact.token is not None and shown:
-        yield changes.TokenShown(evse, fact.token)
+    yield from _shown(evse, start)
+
+
+def status(live: Live, fact: StatusReported, committed: changes.Committed) -> Iterator[changes.Change]:
+    """A connector's status; a start from the queue is believed once its connector is busy."""
+    evse = live.find(fact.evse)
+    queued = evse.run.queued if evse else None
+    if evse is not None and queued is not None and fact.status in IN_TRANSACTION and fact.at >= queued.at - LATE:
+        yield from _believed(evse, queued)
+    yield from cables.status(live, fact, committed)
+    station = live.station(fact.evse.station)
+    if evse is not None and station is not None and evse.run.transaction is not None:
+        waits = fact.status is ConnectorStatus.PREPARING and cables.is_of_before(station, evse.run.started_at)
+        if waits:  # 1.6: what ran before its boot would be Charging or Suspended
+            why = "the station restarted and waits for a start"
+            yield from presume_over(evse, evse.run.transaction, fact.at, why)
+
+
+def _believed(evse: EvseLive, queued: Queued) -> Iterator[changes.Change]:
+    evse.run.queued = None
+    if evse.run.transaction is None and not _is_history(evse, queued.at):
+        yield from _start(evse, queued)
+
+
+def statuses(live: Live, fact: StatusesReported, committed: changes.Committed) -> Iterator[changes.Change]:
+    for one in fact.statuses:
+        yield from status(live, one, committed)
 
 
 def metered(live: Live, fact: Metered, _committed: changes.Committed) -> Iterator[changes.Change]:
     evse = live.discover(fact.evse)
     if evse is None or (fact.transaction and fact.transaction == evse.run.ended):
         return iter(())  # values for a transaction that is over never revive it (field lesson 15)
-    happened = meters.sampled(evse, fact.readings)
-    if fact.transaction is not None and evse.run.transaction is None and _is_foreign(evse, fact, fact.transaction):
+    happened = meters.sampled(evse, fact.readings, fact.origin.received_at)
+    if fact.transaction is None or evse.run.transaction is not None:
+        return happened
+    queued = evse.run.queued
+    if queued is not None and queued.transaction == fact.transaction:
+        return chain(happened, _believed(evse, queued)) if _is_fresh(fact) else happened
+    if _is_foreign(evse, fact, fact.transaction):
         return chain(happened, (changes.ForeignSeen(evse, fact.transaction),))
     return happened
+
+
+def _is_fresh(fact: Metered) -> bool:
+    return bool(fact.readings) and fact.origin.received_at - fact.readings[-1].at <= LATE
 
 
 def _is_foreign(evse: EvseLive, fact: Metered, transaction: TransactionId) -> bool:
@@ -125,7 +323,7 @@ def _is_foreign(evse: EvseLive, fact: Metered, transaction: TransactionId) -> bo
         return False
     if evse.cable.plugged is not None:
         return at > evse.cable.plugged.plugged_at and evse.cable.available_since is None
-    return any(status.status in _IN_TRANSACTION for status in evse.cable.statuses.values())
+    return any(status.status in IN_TRANSACTION for status in evse.cable.statuses.values())
 
 
 def adopt(evse: EvseLive, transaction: TransactionId, at: datetime) -> Iterator[changes.Change]:
@@ -134,4 +332,4 @@ def adopt(evse: EvseLive, transaction: TransactionId, at: datetime) -> Iterator[
         return
     if evse.cable.plugged is None:
         yield from cables.plug_in(evse, 1, at)
-    yield from _begin(evse, transaction, authorized=True)
+    yield from _begin(evse, transaction, at, authorized=True)

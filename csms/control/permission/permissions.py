@@ -64,6 +64,8 @@ class Permissions:
             unasked = on_plug_in(plug_in, None, self._clock.now(), self._rules.question_timeout_s)
             evse.answer = Answer(plug_in=plug_in.id, permission=unasked)
             self._ground.put(writes.save_plug_in, plug_in=replace(plug_in, permission=unasked))
+        if change.by is not None:
+            return  # whoever's token it is comes with it; nobody who may be expected there is meant (B1)
         claimed, owner = self._claimed(evse), rights.owner_of(self._live, evse)
         if evse.answer is not None and (user := claimed or owner) is not None:
             evse.answer.assumed = claimed is None

@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 from csms.control.state.live import EvseLive, StationLive
 from csms.domain.dr import DrEvent
 from csms.domain.facts import IdToken, Reading
-from csms.domain.ids import TransactionId
+from csms.domain.ids import TransactionId, UserId
 from csms.domain.permission import PlugIn
 
 
 class Committed(NamedTuple):
-    """What the store made of a fact (see store.facts.write_of), and whether the token in it, if any, was accepted."""
+    """What the store made of a fact (see store.facts.write_of), and what is known of the token in it, if any: whether
+    it was accepted, whose it is, the group it belongs to."""
 
     result: Any = None
     token_accepted: bool = True
+    holder: UserId | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ class StationLost:
 @dataclass(frozen=True, slots=True)
 class StationBooted:
     """The station started and was accepted."""
+
+    station: StationLive
+
+
+@dataclass(frozen=True, slots=True)
+class StationSettled:
+    """It is set up, or has gone on where it was: what is known of it is true now."""
 
     station: StationLive
 
@@ -73,9 +83,11 @@ class FleetChanged:
 
 @dataclass(frozen=True, slots=True)
 class PluggedIn:
-    """A cable went in; ``evse.plug_in`` is new."""
+    """A cable went in; ``evse.plug_in`` is new. ``by``: the token that told of it, when it was one; its holder is whom
+    to ask, nobody else who may be expected there."""
 
     evse: EvseLive
+    by: IdToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,24 @@ class TransactionOver:
     """Nothing flows any more; the cable may still be in."""
 
     evse: EvseLive
+
+
+@dataclass(frozen=True, slots=True)
+class Presumed:
+    """A transaction is taken to have ended ``at``, on evidence: nobody told of its end (field lesson 13)."""
+
+    evse: EvseLive
+    transaction: TransactionId
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The station says that a transaction does not run."""
+
+    evse: EvseLive
+    transaction: TransactionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +215,7 @@ Change = (
     StationConnected
     | StationLost
     | StationBooted
+    | StationSettled
     | ModelChanged
     | DriverChanged
     | EvseDiscovered
@@ -194,6 +225,8 @@ Change = (
     | TokenShown
     | TransactionBegan
     | TransactionOver
+    | Presumed
+    | Denied
     | Sampled
     | NeedsKnown
     | SocKnown

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from csms.domain.commands import StartTransaction
 from csms.domain.dispatch import SetpointRecord
-from csms.domain.facts import NeedsReported, Reading
+from csms.domain.facts import IdToken, NeedsReported, Reading
 from csms.domain.ids import EvseRef, PlugInId, StationId, TransactionId, UserId
 from csms.domain.live import StoredStatus
 from csms.domain.people import Vehicle
@@ -28,32 +28,61 @@ MAX_EVSES = 64
 @dataclass(slots=True)
 class Cable:
     """Written by intake. ``plugged``: the plug-in as the station tells it, without its user and their answer.
-    ``available_since``: its connector has been reported free since then, which is not believed at once."""
+    ``available_since``: its connector has been reported free since then, which is not believed at once; ``free_at``:
+    since when by the station's time."""
 
     statuses: dict[int, StoredStatus] = field(default_factory=dict)
     plugged: PlugIn | None = None
     available_since: datetime | None = None
+    free_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A start that was sent late: it may be over long since. Only something newer than it shows that it still runs."""
+
+    transaction: TransactionId
+    at: datetime
+    token: IdToken | None
+    accepted: bool
+    holder: UserId | None
+    group: str | None = None
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Its token and the group of it, either of which may end what it began."""
+        token = {self.token.key} if self.token else set()
+        return frozenset(token | ({self.group.strip().upper()} if self.group else set()))
 
 
 @dataclass(slots=True)
 class Run:
     """Written by intake: the transaction. ``authorized``: energy may flow in it. ``refused``: a token was turned down.
+    ``started_at``: by the station's time. ``tokens``: keys of the tokens that were accepted in this plug-in, and their
+    groups.
 
-    ``ended``: the newest that has ended here; nothing that is said of it later counts. ``over_at``: when one that was
-    authorized ended in this plug-in; only a later answer of the user starts another."""
+    ``ended``: the newest that has ended here, ``ended_at`` when by the station's time; nothing that is said of it later
+    counts. ``over_at``: when one that was authorized ended in this plug-in; only a later answer of the user starts
+    another. ``queued``: see there."""
 
     transaction: TransactionId | None = None
     authorized: bool = False
     refused: bool = False
+    started_at: datetime | None = None
+    tokens: frozenset[str] = frozenset()
     ended: TransactionId | None = None
+    ended_at: datetime | None = None
     over_at: datetime | None = None
+    queued: Queued | None = None
 
 
 @dataclass(slots=True)
 class Meter:
-    """Written by intake: the newest reading, and what the vehicle said of its needs."""
+    """Written by intake: the newest reading, and what the vehicle said of its needs. ``heard_at``: when a transaction
+    last brought values, began, or was asked for them (stations)."""
 
     reading: Reading | None = None
+    heard_at: datetime | None = None
     needs: NeedsReported | None = None
 
 
@@ -237,7 +266,11 @@ class EvseLive:
 class StationLive:
     """One station now. Written by intake, except ``quirks``, ``failsafe_limit_w`` and ``is_settled`` (stations).
     ``version`` None = offline. ``failsafe_limit_w``: what each of its EVSEs falls to when nobody speaks to it; None =
-    not known. ``is_settled``: it has booted or told what it kept since it came back; nothing is asked of it before."""
+    not known.
+
+    ``booted_at``: its last boot in this run of the server. ``is_settled``: it has booted, or gone on, since it came
+    back; no setpoint or probe goes to it before, and nothing is held against it. ``replayed_at``: when it last sent
+    something that it had kept."""
 
     station: Station
     quirks: Quirks
@@ -246,7 +279,9 @@ class StationLive:
     evses: dict[int, EvseLive] = field(default_factory=dict)
     card_shown_at: datetime | None = None
     failsafe_limit_w: int | None = None
-    is_settled: bool = True
+    booted_at: datetime | None = None
+    is_settled: bool = False
+    replayed_at: datetime | None = None
 
     @property
     def is_reachable(self) -> bool:

@@ -10,10 +10,13 @@ from csms.domain.ids import VehicleId
 from csms.domain.live import LiveState
 from csms.domain.people import Vehicle
 from csms.domain.permission import Permission, PlugIn
-from csms.domain.station import ProbeState, Version
+from csms.domain.station import ConnectorStatus, ProbeState, Version
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 """A transaction that says it began this little before its plug-in was seen may still be of that plug-in."""
+
+FLOWING_W = 100.0
+"""Metered power above this is proof of a cable, whatever the status says (field lesson 14)."""
 
 
 def restore(
@@ -32,6 +35,7 @@ def restore(
         if evse := live.find(ref):
             evse.meter.reading = reading
     _plug_ins(live, state, vehicles)
+    _free(live, now)
     _transactions(live, state, is_accepted, now)
     _setpoints(live, state)
     _probes(live, state)
@@ -49,6 +53,19 @@ def _plug_ins(live: Live, state: LiveState, vehicles: Mapping[VehicleId, Vehicle
                 stated_soc_percent=plug_in.stated_soc_percent,
                 participating_since=plug_in.participating_since,
             )
+
+
+def _free(live: Live, now: datetime) -> None:
+    """Connectors that were reported free, and not believed yet when the server went down."""
+    for _, evse in live.evses():
+        plugged = evse.cable.plugged
+        status = evse.cable.statuses.get(plugged.connector) if plugged else None
+        if plugged is None or status is None or status.status is not ConnectorStatus.AVAILABLE:
+            continue
+        reading = evse.meter.reading
+        flows = reading is not None and reading.at > status.at and abs(reading.power_w or 0.0) > FLOWING_W
+        if status.at >= plugged.plugged_at and not flows:
+            evse.cable.available_since, evse.cable.free_at = status.received_at or now, status.at
 
 
 def _bare(plug_in: PlugIn) -> PlugIn:
@@ -76,7 +93,9 @@ def _transactions(live: Live, state: LiveState, is_accepted: Callable[[str | Non
     for record in state.transactions:
         evse = live.find(record.evse) if record.evse else None
         if evse is not None and _runs(record, evse.cable.plugged):
-            evse.run.transaction = record.id
+            evse.run.transaction, evse.run.started_at = record.id, record.started_at
+            evse.meter.heard_at = now
+            evse.run.tokens = frozenset({record.token} if record.token and is_accepted(record.token) else ())
             evse.run.authorized = is_accepted(record.token) or _is_adopted(live.stations[evse.ref.station], record)
     for _, evse in live.evses():
         if evse.run.transaction is None:

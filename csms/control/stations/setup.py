@@ -4,8 +4,9 @@ After a boot and never before it (field lesson 22).
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -13,13 +14,15 @@ import structlog
 
 from csms.control.state import changes
 from csms.control.state.ground import Ground
-from csms.control.state.live import Live, StationLive
+from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.profiles import FAILSAFE_PROFILE
-from csms.domain.commands import Accepted, Configure, InstallFailsafeLimit, Trigger, TriggerKind
-from csms.domain.ids import EvseRef, SiteId, StationId
+from csms.control.stations.shares import Shares
+from csms.domain.commands import Accepted, Configure, InstallFailsafeLimit, ReadTransaction, Trigger, TriggerKind
+from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Stations
 from csms.domain.snapshot import Site
 from csms.domain.station import BootState, Quirks, Ratings, Station, Version
+from csms.store import writes
 
 log = structlog.get_logger()
 
@@ -28,6 +31,12 @@ BOOT_FOLLOWS_S = 2.0
 
 BOOT_AWAITED_S = 5.0
 """A station that connects without a boot is asked for one after this, unless it was accepted before."""
+
+SETTLES_WITHIN_S = 60.0
+"""A station that still sends old messages this long after its return is taken to have a slow clock, not a queue."""
+
+MISSED_SAMPLES = 3
+"""So many sample intervals without a value in a running transaction, and the station is asked for one."""
 
 STATIONS_AT_ONCE = 100
 """So many are talked to at a time when a whole fleet comes back (field lesson 25)."""
@@ -48,19 +57,21 @@ class StationSetup:
         self._live = ground.live
         self._spawn = ground.spawn
         self._stations = stations
-        self._sites = sites
+        self._shares = Shares(sites, ground.live)
         self._sample_interval_s = sample_interval_s
         self._quirks_for = quirks_for
         self._underway: set[tuple[StationId, str]] = set()
         self._queue: deque[tuple[StationLive, Step]] = deque()
         self._workers = 0
         self._booted: set[StationId] = set()
+        self._returned_at: dict[StationId, datetime] = {}
         self._is_uneven = self._is_levelling = False
 
     def booted(self, change: changes.StationBooted) -> None:
         """A boot was accepted: set the station up from the start."""
         station = change.station
         self._booted.add(station.station.id)
+        station.is_settled = False
         self._renew(station)
         self._take_up(station, self._set_up, 0.0)
 
@@ -68,6 +79,8 @@ class StationSetup:
         """A socket is there again. An accepted station goes on where it was; another is asked to boot (lesson 22)."""
         station = change.station
         self._booted.discard(station.station.id)
+        self._returned_at[station.station.id] = self._ground.clock.now()
+        station.is_settled = False
         self._renew(station)
         if station.station.boot_state is BootState.ACCEPTED:
             self._take_up(station, self._reconcile, BOOT_FOLLOWS_S)
@@ -115,23 +128,77 @@ class StationSetup:
 
     async def _set_up(self, station: StationLive) -> None:
         id_ = station.station.id
-        configured = await self._stations.send(Configure(station=id_, sample_interval_s=self._sample_interval_s))
-        floor = await self._install_failsafe(station)
-        await self._stations.send(Trigger(evse=EvseRef(id_, 0), kind=TriggerKind.STATUS))
-        log.info("station.set_up", station=id_, configured=repr(configured), floor=floor)
+        try:
+            configured = await self._stations.send(Configure(station=id_, sample_interval_s=self._sample_interval_s))
+            floor = await self._install_failsafe(station)
+            await self._look_around(station)
+            log.info("station.set_up", station=id_, configured=repr(configured), floor=floor)
+        finally:
+            self._settle(station)
 
     async def _reconcile(self, station: StationLive) -> None:
         if station.station.id in self._booted or station.version is None:
             return  # it has been set up from the start, or has left again
-        await self._install_failsafe(station)
-        await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.STATUS))
+        if self._is_replaying(station):
+            self._ground.later(BOOT_FOLLOWS_S, partial(self._take_up, station, self._reconcile, 0.0))
+            return
+        try:
+            await self._install_failsafe(station)
+            await self._look_around(station)
+        finally:
+            self._settle(station)
+
+    def _is_replaying(self, station: StationLive) -> bool:
+        """It still sends what it kept while it was away: what is true now is not known before it is through (F8)."""
+        now, returned_at = self._ground.clock.now(), self._returned_at.get(station.station.id)
+        if station.replayed_at is None or returned_at is None:
+            return False
+        is_new = now - returned_at < timedelta(seconds=SETTLES_WITHIN_S)
+        return is_new and now - station.replayed_at < timedelta(seconds=BOOT_FOLLOWS_S)
+
+    def _settle(self, station: StationLive) -> None:
+        """From now on it may be told setpoints, and is held to them (F8)."""
+        if station.version is not None and not station.is_settled:
+            station.is_settled = True
+            self._ground.emit(changes.StationSettled(station))
+
+    async def _look_around(self, station: StationLive) -> None:
+        """Ask what is true now: the statuses, and whether what ran still runs (F6). 2.x tells a status by EVSE (F7)."""
+        id_, is_16 = station.station.id, station.version is Version.V16
+        for number in [0] if is_16 else sorted(station.evses):
+            await self._stations.send(Trigger(evse=EvseRef(id_, number), kind=TriggerKind.STATUS))
+        running = [] if is_16 else [evse for evse in station.evses.values() if evse.run.transaction is not None]
+        for evse in running:
+            await self._ask_for(evse)
+
+    async def _ask_for(self, evse: EvseLive) -> None:
+        transaction = evse.run.transaction
+        if transaction is None:
+            return
+        outcome = await self._stations.send(ReadTransaction(station=evse.ref.station, transaction=transaction))
+        if isinstance(outcome, Accepted) and outcome.details.get("ongoing") is False:
+            self._ground.emit(changes.Denied(evse, transaction))
+
+    def sweep(self, station: StationLive, evse: EvseLive, now: datetime) -> None:
+        """Ask for the values of a running transaction that have stopped coming (F9)."""
+        heard_at = evse.meter.heard_at
+        if evse.run.transaction is None or not station.is_settled or station.version is None or heard_at is None:
+            return
+        if now - heard_at >= timedelta(seconds=MISSED_SAMPLES * self._sample_interval_s):
+            evse.meter.heard_at = now  # asked once in so many intervals
+            self._spawn(self._ask_for_values(evse.ref))
+
+    async def _ask_for_values(self, evse: EvseRef) -> None:
+        outcome = await self._stations.send(Trigger(evse=evse, kind=TriggerKind.METER))
+        log.info("meter.asked_for", evse=str(evse), outcome=repr(outcome))
 
     async def _ask_to_boot(self, station: StationLive) -> None:
         if station.station.boot_state is BootState.NEVER and station.version is not None:
             await self._stations.send(Trigger(evse=EvseRef(station.station.id, 0), kind=TriggerKind.BOOT))
 
-    def level(self, _change: changes.FleetChanged | changes.EvseDiscovered) -> None:
+    def level(self, change: changes.FleetChanged | changes.EvseDiscovered) -> None:
         """There are more EVSEs, or fewer, than the floors were made for: the connected stations get new ones."""
+        self._shares.recount(change.station)
         self._is_uneven = True
         if not self._is_levelling:
             self._is_levelling = True
@@ -141,24 +208,25 @@ class StationSetup:
         try:
             while self._is_uneven:
                 self._is_uneven = False
-                await self._tell_changed(floors(self._sites, self._live))
+                await self._tell_changed()
         finally:
             self._is_levelling = False
 
-    async def _tell_changed(self, wanted: Mapping[StationId, int]) -> None:
+    async def _tell_changed(self) -> None:
         """Who has to draw less comes first: the sum never grows on the way."""
         known = [
-            (live, limit_w)
-            for id_, live in self._live.stations.items()
-            if live.version is not None and (limit_w := live.failsafe_limit_w) is not None and wanted[id_] != limit_w
+            (live, limit_w, self._shares.limit_w(live))
+            for live in self._live.stations.values()
+            if live.version is not None and (limit_w := live.failsafe_limit_w) is not None
         ]
-        less = [live for live, limit_w in known if wanted[live.station.id] < limit_w]
-        more = [live for live, limit_w in known if wanted[live.station.id] > limit_w]
+        less = [(live, wanted_w) for live, limit_w, wanted_w in known if wanted_w < limit_w]
+        more = [(live, wanted_w) for live, limit_w, wanted_w in known if wanted_w > limit_w]
         for changed in (less, more):
-            await asyncio.gather(*(self._tell_failsafe(live, wanted[live.station.id]) for live in changed))
+            telling = (self._tell_failsafe(live, wanted_w) for live, wanted_w in changed)
+            await asyncio.gather(*telling, return_exceptions=True)  # one station's trouble is not the next one's
 
     async def _install_failsafe(self, station: StationLive) -> bool:
-        return await self._tell_failsafe(station, failsafe_limit_w(self._sites, self._live, station))
+        return await self._tell_failsafe(station, self._shares.limit_w(station))
 
     async def _tell_failsafe(self, station: StationLive, limit_w: int) -> bool:
         ratings = _weakest(evse.evse.ratings for evse in station.evses.values())
@@ -173,44 +241,10 @@ class StationSetup:
         if not isinstance(outcome, Accepted):
             log.warning("floor.refused", station=station.station.id, outcome=repr(outcome))
             return False
+        if station.failsafe_limit_w != limit_w:
+            self._ground.put(writes.save_failsafe_limit, station=station.station.id, limit_w=limit_w)
         station.failsafe_limit_w = limit_w
         return True
-
-
-def floors(sites: Iterable[Site], live: Live) -> dict[StationId, int]:
-    """The floor of every station, W."""
-    by_id = {site.id: site for site in sites}
-    below = _evses_below(by_id, live)
-    return {id_: _failsafe_limit_w(by_id, below, station) for id_, station in live.stations.items()}
-
-
-def failsafe_limit_w(sites: Iterable[Site], live: Live, station: StationLive) -> int:
-    """What every EVSE may draw at once with nobody steering: an even share of the tightest limit above."""
-    by_id = {site.id: site for site in sites}
-    return _failsafe_limit_w(by_id, _evses_below(by_id, live), station)
-
-
-def _failsafe_limit_w(by_id: Mapping[SiteId, Site], below: Mapping[SiteId, int], station: StationLive) -> int:
-    shares = [by_id[id_].import_limit_w // max(below[id_], 1) for id_ in _ancestry(by_id, station.station.site)]
-    ratings = [evse.evse.ratings for evse in station.evses.values()]
-    if not shares:
-        return 0  # a site that the configuration does not name has no known fuse
-    share = min([*shares, *(rating.max_charge_w for rating in ratings)], default=0)
-    least = max((rating.min_charge_w for rating in ratings), default=0)
-    return share if share >= least else 0
-
-
-def _evses_below(by_id: Mapping[SiteId, Site], live: Live) -> Counter[SiteId]:
-    return Counter(above for _, evse in live.evses() for above in _ancestry(by_id, evse.evse.site))
-
-
-def _ancestry(by_id: Mapping[SiteId, Site], site: SiteId) -> list[SiteId]:
-    path: list[SiteId] = []
-    node: SiteId | None = site
-    while node is not None and node in by_id:
-        path.append(node)
-        node = by_id[node].parent
-    return path
 
 
 def _weakest(ratings: Iterable[Ratings]) -> Ratings:

@@ -2,7 +2,15 @@
 
 from csms.store.reads.counts import DemoCounts, counts
 from csms.store.reads.dispatch import counterfactual, decisions_of, last_drawn, policies_of, probes, setpoints
-from csms.store.reads.intake import metered, open_transactions, readings, transaction, transactions
+from csms.store.reads.intake import (
+    issued_id,
+    metered,
+    open_transactions,
+    quarantined_message,
+    readings,
+    transaction,
+    transactions,
+)
 from csms.store.reads.permission import (
     id_token,
     id_tokens,
@@ -31,7 +39,7 @@ from csms.store.reads.settlement import (
     settled_until,
 )
 from csms.store.reads.state import dr_event, dr_events, live_state, prices
-from csms.store.reads.stations import password_hash, station, stations
+from csms.store.reads.stations import failsafe_limits, password_hash, station, stations
 from csms.store.reads.system import EarlierAnswer, api_token, idempotency, secret
 
 __all__ = [
@@ -45,10 +53,12 @@ __all__ = [
     "dr_event",
     "dr_events",
     "entries_within",
+    "failsafe_limits",
     "first_plug_in",
     "id_token",
     "id_tokens",
     "idempotency",
+    "issued_id",
     "last_drawn",
     "last_vehicle",
     "ledger",
@@ -66,6 +76,7 @@ __all__ = [
     "prices",
     "probes",
     "quarantined",
+    "quarantined_message",
     "readings",
     "readings_after",
     "secret",

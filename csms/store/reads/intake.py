@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from csms.domain.dispatch import TransactionRecord
-from csms.domain.facts import Reading
+from csms.domain.facts import Origin, Reading, Unintelligible
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.metering import StoredReading
 from csms.store.readings import stored_reading
-from csms.store.tables import METER_VALUE, TRANSACTION
+from csms.store.tables import ISSUED_ID, METER_VALUE, QUARANTINE, TRANSACTION
 from csms.store.values import instant, micros
 
 _T = TRANSACTION.c
@@ -27,8 +27,10 @@ def open_transactions(conn: Connection) -> list[TransactionRecord]:
 
 
 def transaction(conn: Connection, station: StationId, id: TransactionId) -> TransactionRecord | None:  # noqa: A002
-    """One transaction, or None."""
-    row = conn.execute(select(TRANSACTION).where(_T.station == station, _T.transaction == id)).one_or_none()
+    """One transaction, or None; the newest that a station gave this id."""
+    here = (_T.station == station) & (_T.transaction == id)
+    newest = select(TRANSACTION).where(here).order_by(_T.generation.desc()).limit(1)
+    row = conn.execute(newest).one_or_none()
     return None if row is None else _with_registers(conn, row)
 
 
@@ -50,7 +52,7 @@ def transactions(
     if active is not None:
         query = query.where(_T.ended_at.is_(None) if active else _T.ended_at.is_not(None))
     if after is not None:
-        last = select(_T.id).where(_T.station == after[0], _T.transaction == after[1]).scalar_subquery()
+        last = select(func.max(_T.id)).where(_T.station == after[0], _T.transaction == after[1]).scalar_subquery()
         query = query.where(_T.id > last)
     return [_with_registers(conn, row) for row in conn.execute(query).all()]
 
@@ -100,6 +102,23 @@ def transaction_of(row: Row[Any]) -> TransactionRecord:
 
 def _has_gap(row: Row[Any]) -> bool:
     return row.first_seq_no is not None and row.events < row.last_seq_no - row.first_seq_no + 1
+
+
+def quarantined_message(conn: Connection, id: int) -> Unintelligible | None:  # noqa: A002
+    """A message in quarantine as it came; None when there is none, or it is no message of a station."""
+    row = conn.execute(select(QUARANTINE).where(QUARANTINE.c.id == id)).one_or_none()
+    if row is None or row.received_at is None:
+        return None
+    origin = Origin(station=row.station, message_id=row.message_id, received_at=instant(row.received_at))
+    evse = None if row.evse is None else EvseRef(row.station, row.evse)
+    return Unintelligible(origin=origin, action=row.action, raw=row.raw, why=row.why, evse=evse)
+
+
+def issued_id(conn: Connection, station: StationId, message_id: str) -> int | None:
+    """The transaction id that a start which nobody could read was answered with."""
+    c = ISSUED_ID.c
+    found = conn.execute(select(c.transaction).where(c.station == station, c.message_id == message_id)).scalar()
+    return None if found is None else int(found)
 
 
 def readings(conn: Connection, evse: EvseRef, start: datetime, end: datetime) -> list[StoredReading]:

@@ -129,6 +129,7 @@ def _newest_statuses(conn: Connection) -> tuple[StoredStatus, ...]:
             connector=row.connector,
             status=ConnectorStatus(row.status),
             at=instant(row.at),
+            received_at=instant(row.received_at),
         )
         for row in rows
     )

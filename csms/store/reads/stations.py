@@ -66,6 +66,12 @@ def _evse_of(row: Row[Any]) -> Evse:
     )
 
 
+def failsafe_limits(conn: Connection) -> dict[StationId, int]:
+    """The failsafe limit of each station that has accepted one, W per EVSE."""
+    known = select(STATION.c.id, STATION.c.failsafe_limit_w).where(STATION.c.failsafe_limit_w.is_not(None))
+    return {StationId(row.id): int(row.failsafe_limit_w) for row in conn.execute(known)}
+
+
 def password_hash(conn: Connection, id: StationId) -> str | None:  # noqa: A002
     """Hash of a station's password; None when it has none or is unknown."""
     return conn.execute(select(STATION.c.password_hash).where(STATION.c.id == id)).scalar()

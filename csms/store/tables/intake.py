@@ -1,4 +1,8 @@
-"""What stations say: statuses, transactions, meter values, and what could not be understood."""
+"""What stations say: statuses, transactions, meter values, and what could not be understood.
+
+``device_at``: the station's own time; ``at``: what was made of it, never changed afterwards; ``offset_s``: what its
+clock was taken to be behind ours when it came; ``stated``: its own time in its own words.
+"""
 
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -11,7 +15,7 @@ class StatusRow(SQLModel, table=True):
 
     __tablename__ = "status"
     __table_args__ = (
-        UniqueConstraint("station", "evse", "connector", "at", "status", "error_code", name="uq_status"),
+        UniqueConstraint("station", "evse", "connector", "device_at", "status", "error_code", name="uq_status"),
         Index("ix_status_newest", "station", "evse", "connector", "id"),
     )
 
@@ -21,6 +25,8 @@ class StatusRow(SQLModel, table=True):
     connector: int
     status: str
     at: int = big()
+    device_at: int = big()
+    offset_s: float
     received_at: int = big()
     message_id: str
     error_code: str
@@ -47,14 +53,15 @@ class NoticeRow(SQLModel, table=True):
 class TransactionRow(SQLModel, table=True):
     """One transaction. ``uq_transaction_start`` is 1.6's natural key (lesson 9); 2.x rows have no meter start.
 
-    ``first_seq_no``, ``last_seq_no`` and ``events`` tell gaps in 2.x numbering (V2G-56). ``provisional`` = ended on
-    evidence: by a StopTransaction that named another id (lesson 11), or by none at all (lesson 13).
+    ``first_seq_no``, ``last_seq_no`` and ``events`` tell gaps in 2.x numbering (V2G-56). ``generation`` counts the
+    transactions that a 2.x station gave one id to. ``provisional`` = ended on evidence: by a StopTransaction that named
+    another id (lesson 11), or by none at all (lesson 13); ``stopped_reason`` then says which.
     """
 
     __tablename__ = "transaction"
     __table_args__ = (
-        UniqueConstraint("station", "transaction", name="uq_transaction"),
-        UniqueConstraint("station", "evse", "token", "started_at", "meter_start_wh", name="uq_transaction_start"),
+        UniqueConstraint("station", "transaction", "generation", name="uq_transaction"),
+        UniqueConstraint("station", "evse", "token", "start_stated", "meter_start_wh", name="uq_transaction_start"),
         Index("ix_transaction_open", "station", "ended_at"),
         Index("ix_transaction_token", "token"),
     )
@@ -62,6 +69,7 @@ class TransactionRow(SQLModel, table=True):
     id: int | None = row_id()
     station: str
     transaction: str
+    generation: int = 0
     evse: int | None = None
     connector: int | None = None
     token: str | None = None
@@ -76,21 +84,31 @@ class TransactionRow(SQLModel, table=True):
     events: int = 0
     provisional: bool = False
     received_at: int = big()
+    start_stated: str | None = None
+    stop_stated: str | None = None
+    start_offset_s: float | None = None
+    stop_offset_s: float | None = None
 
 
 class TransactionEventRow(SQLModel, table=True):
-    """One 2.x TransactionEvent."""
+    """One 2.x TransactionEvent. ``numbering``: counts how often its number was given anew in one transaction."""
 
     __tablename__ = "transaction_event"
-    __table_args__ = (UniqueConstraint("station", "transaction", "seq_no", name="uq_transaction_event"),)
+    __table_args__ = (
+        UniqueConstraint("station", "transaction", "generation", "numbering", "seq_no", name="uq_transaction_event"),
+    )
 
     id: int | None = row_id()
     station: str
     transaction: str
+    generation: int
+    numbering: int
     seq_no: int
     phase: str
     trigger: str
     at: int = big()
+    device_at: int = big()
+    offset_s: float
     received_at: int = big()
     message_id: str
     evse: int | None = None
@@ -109,12 +127,14 @@ class ParkedStopRow(SQLModel, table=True):
     """
 
     __tablename__ = "parked_stop"
-    __table_args__ = (UniqueConstraint("station", "transaction", "at", "meter_stop_wh", name="uq_parked_stop"),)
+    __table_args__ = (UniqueConstraint("station", "transaction", "stated", "meter_stop_wh", name="uq_parked_stop"),)
 
     id: int | None = row_id()
     station: str
     transaction: str
     at: int = big()
+    stated: str
+    offset_s: float
     meter_stop_wh: int = big()
     token: str | None = None
     reason: str = ""
@@ -133,13 +153,18 @@ class MeterValueRow(SQLModel, table=True):
     """
 
     __tablename__ = "meter_value"
-    __table_args__ = (UniqueConstraint("station", "evse", "at", "digest", name="uq_meter_value"),)
+    __table_args__ = (
+        UniqueConstraint("station", "evse", "device_at", "digest", name="uq_meter_value"),
+        Index("ix_meter_value_at", "station", "evse", "at"),
+    )
 
     id: int | None = row_id()
     station: str
     evse: int
     transaction: str | None = None
     at: int = big()
+    device_at: int = big()
+    offset_s: float
     received_at: int = big()
     message_id: str
     digest: int = big()
@@ -162,6 +187,21 @@ class TransactionSequenceRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     next_id: int = big()
+
+
+class IssuedIdRow(SQLModel, table=True):
+    """A 1.6 transaction id that a station was given for a start that could not be kept as a transaction (V2G-39).
+
+    Every id that was ever given out is here or in ``transaction``: a stop that names one never closes another."""
+
+    __tablename__ = "issued_id"
+    __table_args__ = (Index("ix_issued_id_transaction", "transaction"),)
+
+    station: str = Field(primary_key=True)
+    transaction: str = Field(primary_key=True)
+    message_id: str
+    why: str
+    at: int = big()
 
 
 class QuarantineRow(SQLModel, table=True):

@@ -23,6 +23,7 @@ class StationRow(SQLModel, table=True):
     serial: str = ""
     firmware: str = ""
     last_heard_at: int | None = big(default=None)
+    failsafe_limit_w: int | None = None
 
 
 class EvseRow(SQLModel, table=True):

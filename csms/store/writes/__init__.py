@@ -1,8 +1,10 @@
 """What can be written: functions of a connection, to be run by the writer. They may run again before their commit."""
 
+from csms.store.parked import reconcile_stops
+from csms.store.past import give_to_card, keep_past_plug_in, keep_past_plug_ins, presume_ended
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.transactions import adopt as adopt_transaction
-from csms.store.transactions import presume_ended, reconcile_stops
+from csms.store.transactions import issue as issue_transaction_id
 from csms.store.writes.dispatch import save_decision, save_probe, save_setpoint
 from csms.store.writes.permission import (
     add_link_code,
@@ -23,7 +25,7 @@ from csms.store.writes.permission import (
 )
 from csms.store.writes.settlement import post_entries, save_settled
 from csms.store.writes.state import save_dr_event, save_prices
-from csms.store.writes.stations import save_boot, save_call, touch_stations, upsert_station
+from csms.store.writes.stations import save_boot, save_call, save_failsafe_limit, touch_stations, upsert_station
 from csms.store.writes.system import add_api_token, put_secret, save_idempotency
 
 __all__ = [
@@ -35,6 +37,10 @@ __all__ = [
     "adopt_transaction",
     "delete_pattern",
     "delete_vehicle",
+    "give_to_card",
+    "issue_transaction_id",
+    "keep_past_plug_in",
+    "keep_past_plug_ins",
     "note_plug_in",
     "post_entries",
     "presume_ended",
@@ -47,6 +53,7 @@ __all__ = [
     "save_call",
     "save_decision",
     "save_dr_event",
+    "save_failsafe_limit",
     "save_idempotency",
     "save_pattern",
     "save_plug_in",

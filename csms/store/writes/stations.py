@@ -80,6 +80,11 @@ def save_boot(conn: Connection, fact: Booted, version: Version, state: BootState
     conn.execute(update(STATION).where(STATION.c.id == fact.origin.station).values(known))
 
 
+def save_failsafe_limit(conn: Connection, station: StationId, limit_w: int) -> None:
+    """What a station said yes to, W per EVSE: it keeps it through our restarts and its own."""
+    conn.execute(update(STATION).where(STATION.c.id == station).values(failsafe_limit_w=limit_w))
+
+
 def touch_stations(conn: Connection, heard: Mapping[StationId, datetime]) -> None:
     """When stations were last heard."""
     if heard:

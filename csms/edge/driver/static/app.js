@@ -6,6 +6,7 @@ import { questionView } from "./question.js";
 import { idleView, liveView } from "./live.js";
 import { conditionsView } from "./conditions.js";
 import { historyView } from "./history.js";
+import { meView } from "./me.js";
 import { badLinkView, registerView, strangerView } from "./welcome.js";
 
 const link = location.pathname.startsWith("/d/e/") ? location.pathname + location.search : null;
@@ -40,7 +41,7 @@ async function enter() {
   try {
     receive(await call("GET", "state"));
   } catch (error) {
-    if (error.status === 401) show(() => (place ? registerView(link, place, enter) : strangerView()));
+    if (error.status === 401) show(() => (place ? registerView(link, place, enter) : strangerView(enter)));
     else { toast(t("offline.not_loaded"), true); setTimeout(enter, 5000); }
     return;
   }
@@ -59,7 +60,13 @@ async function refresh() {
 // Says "I stand here": a plug-in that waits there is ours at once, the next one for some minutes. Then the link leaves
 // the address, so that opening this page again some other day is not taken for a scan.
 async function claim() {
-  await call("POST", "claim", { link }).then(() => history.replaceState(null, "", "/d/"), () => net(false));
+  await call("POST", "claim", { link }).then(() => history.replaceState(null, "", "/d/"), refused);
+}
+
+// Somebody else's private charging point says so; anything else is the line.
+function refused(error) {
+  if (error.status === 403) toast(error.message, true);
+  else net(false);
 }
 
 function receive(next) {
@@ -76,7 +83,10 @@ function render(again = false) {
 }
 
 function choose() {
-  if (tab === "conditions") return { key: "conditions", make: () => conditionsView(state) };
+  if (tab === "conditions") {
+    return { key: `conditions:${JSON.stringify(state.patterns)}`, make: () => conditionsView(state, reload) };
+  }
+  if (tab === "me") return { key: `me:${JSON.stringify(state.vehicles)}`, make: () => meView(state) };
   if (tab === "history") return { key: "history", make: () => historyView(state) };
   const plugIn = state.plug_in;
   if (!plugIn) {
@@ -90,10 +100,14 @@ function choose() {
   return { key: `live:${plugIn.id}`, make: () => liveView(state, () => { changing = true; render(); }) };
 }
 
+async function reload() {
+  receive(await call("GET", "state"));
+}
+
 async function answered() {
   changing = false;
   toast(t("question.thanks"));
-  receive(await call("GET", "state"));
+  await reload();
 }
 
 function show(next) {
@@ -111,7 +125,7 @@ function show(next) {
 function showTabs() {
   const nav = $("#tabs");
   nav.hidden = false;
-  nav.replaceChildren(...["now", "conditions", "history"].map((name) => el("button", {
+  nav.replaceChildren(...["now", "conditions", "history", "me"].map((name) => el("button", {
     "aria-current": name === tab ? "page" : null, testid: `tab-${name}`,
     onclick: () => { tab = name; changing = false; render(true); },
   }, t(`tab.${name}`))));

@@ -9,6 +9,7 @@ const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
 export function conditionsForm(conditions, currency) {
   const inputs = {
     soc: el("input", { type: "range", min: 0, max: 100, step: 5, value: conditions.required_soc_percent, testid: "required-soc" }),
+    kwh: el("input", { type: "number", inputmode: "decimal", step: "any", min: 0, max: 1000, value: conditions.required_kwh ?? "", placeholder: "–", testid: "required-kwh" }),
     depart: el("input", { type: "time", value: conditions.depart_at || "", testid: "depart-at" }),
     entrust: el("input", { checked: conditions.entrust, testid: "entrust" }),
     discharge: el("input", { checked: conditions.discharge, testid: "discharge" }),
@@ -25,6 +26,7 @@ export function conditionsForm(conditions, currency) {
   const slots = slotList(conditions.slots);
   const node = el("div", { class: "form" },
     socField(inputs.soc),
+    field(t("conditions.required_kwh"), inputs.kwh, t("conditions.required_kwh_hint")),
     field(t("conditions.depart"), inputs.depart, t("conditions.depart_hint")),
     switchRow(t("conditions.entrust"), inputs.entrust, t("conditions.entrust_hint")),
     prices,
@@ -48,6 +50,7 @@ function socField(input) {
 function read(inputs, slots) {
   return {
     required_soc_percent: Number(inputs.soc.value),
+    required_kwh: inputs.kwh.value || null,
     depart_at: inputs.depart.value || null,
     zone: zone(),
     entrust: inputs.entrust.checked,
@@ -64,7 +67,7 @@ function slotList(slots) {
   const add = (slot) => list.append(slotRow(slot));
   slots.forEach(add);
   const button = el("button", { type: "button", class: "quiet add", testid: "add-slot",
-    onclick: () => add({ start: "18:00", end: "07:00", days: [0, 1, 2, 3, 4], once: null, zone: zone() }) },
+    onclick: () => add({ start: "18:00", end: "07:00", days: [0, 1, 2, 3, 4], once: null, mode: "conditions", zone: zone() }) },
   `+ ${t("conditions.add_slot")}`);
   const node = el("fieldset", {}, el("legend", {}, t("conditions.slots")),
     el("small", {}, t("conditions.slots_hint")), list, button);
@@ -74,24 +77,31 @@ function slotList(slots) {
 function slotRow(slot) {
   const start = el("input", { type: "time", value: slot.start, required: true, "aria-label": t("conditions.from") });
   const end = el("input", { type: "time", value: slot.end, required: true, "aria-label": t("conditions.to") });
+  const mode = el("select", { "aria-label": t("conditions.mode"), testid: "slot-mode" },
+    ["conditions", "entrust", "charge_only"].map((name) => el("option", { value: name }, t(`mode.${name}`))));
+  mode.value = slot.mode || "conditions";
+  const once = el("input", { type: "date", value: slot.once || "", testid: "slot-once", "aria-label": t("conditions.once") });
   const days = [0, 1, 2, 3, 4, 5, 6].map((n) => el("input", { type: "checkbox", value: n, checked: slot.days.includes(n) }));
+  const weekly = el("div", { class: "days" }, days.map((box) => el("label", {}, box, el("span", {}, weekday(Number(box.value))))));
   const row = el("li", {},
     el("div", { class: "times" }, start, el("span", { "aria-hidden": "true" }, "–"), end,
       el("button", { type: "button", class: "quiet remove", "aria-label": t("conditions.remove_slot"), onclick: () => row.remove() }, "×")),
-    slot.once ? el("small", {}, slot.once)
-      : el("div", { class: "days" }, days.map((box) => el("label", {}, box, el("span", {}, weekday(Number(box.value)))))));
+    weekly, field(t("conditions.once"), once), field(t("conditions.mode"), mode));
+  const showDays = () => { weekly.hidden = once.value !== ""; };
+  once.addEventListener("change", showDays);
+  showDays();
   row.read = () => ({
-    start: start.value, end: end.value, once: slot.once, zone: slot.zone,
-    days: slot.once ? slot.days : days.filter((box) => box.checked).map((box) => Number(box.value)),
+    start: start.value, end: end.value, once: once.value || null, zone: slot.zone, mode: mode.value,
+    days: once.value ? slot.days : days.filter((box) => box.checked).map((box) => Number(box.value)),
   });
   return row;
 }
 
 // One line that says what the conditions mean.
 export function summary(conditions, currency) {
+  const least = conditions.required_kwh === null ? `${conditions.required_soc_percent} %` : `+${Number(conditions.required_kwh)} kWh`;
   const parts = [conditions.depart_at
-    ? t("summary.required_by", { soc: conditions.required_soc_percent, time: conditions.depart_at })
-    : t("summary.required", { soc: conditions.required_soc_percent })];
+    ? t("summary.required_by", { least, time: conditions.depart_at }) : t("summary.required", { least })];
   if (conditions.entrust) parts.push(t("summary.entrust"));
   if (conditions.min_sell_per_kwh !== null) parts.push(t("summary.sell", { price: price(conditions.min_sell_per_kwh, currency) }));
   if (conditions.max_buy_per_kwh !== null) parts.push(t("summary.buy", { price: price(conditions.max_buy_per_kwh, currency) }));
@@ -109,36 +119,61 @@ export const patternName = (pattern) => {
 export function patternChips(title, patterns, chosen, onPick) {
   const chips = patterns.map((pattern) => {
     const input = el("input", { type: "radio", name: "pattern", checked: pattern.name === chosen,
-      testid: `pattern-${pattern.name}`, onchange: () => onPick(pattern.conditions) });
+      testid: `pattern-${pattern.name}`, onchange: () => onPick(pattern) });
     return el("label", { class: "chip" }, input, el("span", {}, patternName(pattern)));
   });
   return el("fieldset", { class: "chips" }, el("legend", {}, title), chips);
 }
 
-export function conditionsView(state) {
-  let form = conditionsForm(state.conditions, state.currency);
+// The pattern that is used at the next plug-in of any vehicle.
+export const chosenOf = (patterns) => (patterns.find((pattern) => pattern.chosen && !pattern.vehicle)
+  || patterns.find((pattern) => pattern.name === "mine" && !pattern.vehicle))?.name ?? null;
+
+export function conditionsView(state, onSaved) {
+  const currency = state.currency;
+  let picked = state.patterns.find((pattern) => pattern.name === chosenOf(state.patterns));
+  let form = conditionsForm(state.conditions, currency);
   const holder = el("div", {}, form.node);
-  const pick = (conditions) => {
-    form = conditionsForm(conditions, state.currency);
+  const name = el("input", { maxlength: 80, testid: "pattern-name", placeholder: t("conditions.name_example") });
+  const pick = (pattern) => {
+    picked = pattern;
+    form = conditionsForm(pattern.conditions, currency);
     holder.replaceChildren(form.node);
+    showButtons();
   };
-  const save = async (event) => {
-    event.preventDefault();
+  const act = (request, said) => async (event) => {
+    event?.preventDefault();
     try {
-      await call("PUT", "conditions", form.read());
-      toast(t("conditions.saved"));
+      await request();
+      toast(t(said));
+      await onSaved();
     } catch (error) {
       toast(error.status ? error.message : t("offline.not_sent"), true);
     }
   };
+  const path = (pattern) => `patterns/${encodeURIComponent(pattern)}`;
+  const save = act(() => call("PUT", "conditions", form.read()), "conditions.saved");
+  const saveAs = act(() => call("PUT", path(name.value.trim()), { conditions: form.read() }), "conditions.saved");
+  const use = el("button", { type: "button", class: "secondary", testid: "choose-pattern",
+    onclick: act(() => call("POST", `${path(picked.name)}/choose`, {}), "conditions.chosen") }, t("conditions.choose"));
+  const remove = el("button", { type: "button", class: "quiet", testid: "delete-pattern",
+    onclick: act(() => call("DELETE", path(picked.name)), "conditions.deleted") }, t("conditions.delete"));
+  const showButtons = () => {
+    use.hidden = !picked || picked.name === chosenOf(state.patterns);
+    remove.hidden = !picked || picked.prepared || picked.name === "mine";
+  };
+  showButtons();
   return {
-    key: "conditions",
+    key: `conditions:${JSON.stringify(state.patterns)}`,
     node: el("form", { class: "stack", onsubmit: save },
       el("h1", { tabindex: -1 }, t("conditions.title")),
       el("p", { class: "lead" }, t("conditions.lead")),
-      patternChips(t("conditions.patterns"), state.patterns, state.conditions_saved ? "mine" : null, pick),
+      patternChips(t("conditions.patterns"), state.patterns.filter((pattern) => !pattern.vehicle), picked?.name ?? null, pick),
+      el("div", { class: "pair" }, use, remove),
       el("section", { class: "card" }, holder),
-      el("button", { class: "primary", testid: "save-conditions" }, t("conditions.save"))),
+      el("button", { class: "primary", testid: "save-conditions" }, t("conditions.save")),
+      el("section", { class: "card form" }, field(t("conditions.name"), name),
+        el("button", { type: "button", class: "secondary", testid: "save-as", onclick: saveAs }, t("conditions.save_as")))),
     update() {},
   };
 }

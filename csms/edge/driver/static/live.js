@@ -16,6 +16,7 @@ export function liveView(state, onChange) {
   const dial = ring();
   const parts = {
     notice: el("div", { class: "notice", role: "status", testid: "event-notice" }),
+    failed: el("div", { class: "notice", role: "alert", testid: "start-failed" }),
     permission: el("p", { class: "permission", testid: "permission" }),
     conditions: el("p", { class: "summary" }),
     facts: el("dl", { class: "facts" }),
@@ -26,7 +27,7 @@ export function liveView(state, onChange) {
   const view = {
     key: `live:${state.plug_in.id}`,
     node: el("div", { class: "stack live", testid: "live" },
-      el("div", { class: "hero" }, dial.node, parts.title, parts.place), parts.notice, parts.facts,
+      el("div", { class: "hero" }, dial.node, parts.title, parts.place), parts.failed, parts.notice, parts.facts,
       el("section", { class: "card" }, parts.permission, parts.conditions, parts.change)),
     update: (next) => show(parts, dial, next),
   };
@@ -42,10 +43,13 @@ function show(parts, dial, state) {
   parts.place.textContent = t("place", { station: plugIn.station_name || plugIn.station, evse: plugIn.evse });
   parts.notice.hidden = !state.event_active;
   parts.notice.textContent = state.event_active ? t("live.event") : "";
+  parts.failed.hidden = !plugIn.start_failed;
+  parts.failed.textContent = plugIn.start_failed ? t(`start_failed.${plugIn.start_failed}`) : "";
   parts.permission.textContent = t(`permission.${plugIn.permission.state}`);
   parts.permission.className = `permission ${plugIn.permission.state}`;
   const held = plugIn.permission.state === "granted" ? plugIn.permission.conditions : null;
   parts.conditions.textContent = held ? summary(held, state.currency) : "";
+  parts.conditions.setAttribute("data-testid", "conditions-held");
   parts.change.textContent = t(plugIn.permission.state === "granted" ? "live.change" : "live.allow");
   parts.facts.replaceChildren(...facts(state).flatMap(([name, value, id]) =>
     [el("div", {}, el("dt", {}, name), el("dd", { testid: id }, value))]));
@@ -56,6 +60,7 @@ function facts(state) {
   const list = [[t("live.since"), clock(plugIn.plugged_at), "since"]];
   if (plugIn.price_per_kwh !== null) list.unshift([t("live.price"), price(plugIn.price_per_kwh, state.currency), "price"]);
   if (plugIn.sell_per_kwh) list.push([t("live.sell"), price(plugIn.sell_per_kwh, state.currency), "sell"]);
+  if (plugIn.participating_since) list.push([t("live.participating"), clock(plugIn.participating_since), "participating"]);
   if (plugIn.permission.departure_at) list.push([t("live.departure"), moment(plugIn.permission.departure_at), "departure"]);
   return list;
 }

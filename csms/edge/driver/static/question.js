@@ -1,7 +1,7 @@
 // The question at plug-in: may the aggregator charge and discharge this vehicle? P3, P4.
-import { el, toast } from "./dom.js";
+import { el, field, toast } from "./dom.js";
 import { call } from "./server.js";
-import { conditionsForm, patternChips, summary } from "./conditions.js";
+import { chosenOf, conditionsForm, patternChips, summary } from "./conditions.js";
 import { t } from "./text.js";
 
 export function questionView(state, onAnswered) {
@@ -11,8 +11,12 @@ export function questionView(state, onAnswered) {
   const holder = el("div", {}, form.node);
   const says = el("p", { class: "summary", "aria-live": "polite", testid: "conditions-summary" });
   const describe = () => { says.textContent = summary(form.read(), state.currency); };
-  const pick = (conditions) => {
-    form = conditionsForm(conditions, state.currency);
+  let picked = plugIn.permission.pattern || (plugIn.permission.conditions ? null : chosenOf(state.patterns));
+  let before = JSON.stringify(form.read());
+  const pick = (pattern) => {
+    picked = pattern.name;
+    form = conditionsForm(pattern.conditions, state.currency);
+    before = JSON.stringify(form.read());
     holder.replaceChildren(form.node);
     describe();
   };
@@ -20,7 +24,15 @@ export function questionView(state, onAnswered) {
   holder.addEventListener("click", () => setTimeout(describe));
   describe();
   const left = el("p", { class: "left", testid: "time-left" });
-  const buttons = answerButtons(plugIn, () => form.read(), onAnswered);
+  const extra = extras(state);
+  // A pattern that was not adjusted goes by its name; what was typed without one is kept as "mine".
+  const said = () => {
+    const conditions = form.read();
+    const named = picked && picked !== "mine" ? { pattern: picked } : {};
+    const changed = JSON.stringify(conditions) !== before || !picked || picked === "mine";
+    return { ...extra.read(), ...named, ...(changed ? { conditions } : {}) };
+  };
+  const buttons = answerButtons(plugIn, said, onAnswered, extra.read);
   return {
     key: `question:${plugIn.id}`,
     node: el("div", { class: "stack question", testid: "question" },
@@ -28,7 +40,8 @@ export function questionView(state, onAnswered) {
         el("h1", { tabindex: -1 }, t("question.title")),
         el("p", { class: "place" }, t("place", { station: plugIn.station_name || plugIn.station, evse: plugIn.evse }))),
       el("p", { class: "lead" }, t("question.ask")),
-      patternChips(t("question.patterns"), state.patterns, state.conditions_saved ? "mine" : null, pick),
+      patternChips(t("question.patterns"), state.patterns.filter((pattern) => !pattern.vehicle || pattern.vehicle === plugIn.vehicle), picked, pick),
+      extra.node,
       el("details", { class: "card", testid: "adjust" }, el("summary", {}, t("question.adjust")), holder),
       el("div", { class: "answers" }, says, el("div", { class: "pair" }, buttons), left)),
     tick: () => showTimeLeft(left, plugIn.permission),
@@ -36,11 +49,27 @@ export function questionView(state, onAnswered) {
   };
 }
 
-function answerButtons(plugIn, conditions, onAnswered) {
+// The vehicle, where the user has several, and its charge, where the station tells none.
+function extras(state) {
+  const plugIn = state.plug_in;
+  const vehicle = el("select", { testid: "which-vehicle" }, state.vehicles.map((each) => el("option", { value: each.id }, each.name)));
+  vehicle.value = plugIn.vehicle ?? "";
+  const soc = el("input", { type: "number", inputmode: "numeric", min: 0, max: 100, step: "any", placeholder: "–", value: plugIn.stated_soc_percent ?? "", testid: "stated-soc" });
+  const parts = [];
+  if (state.vehicles.length > 1) parts.push(field(t("question.vehicle"), vehicle));
+  if (plugIn.soc_percent === null) parts.push(field(t("question.soc"), soc, t("question.soc_hint")));
+  const node = parts.length ? el("section", { class: "card form" }, parts) : null;
+  return { node, read: () => ({
+    ...(state.vehicles.length > 1 && vehicle.value ? { vehicle: vehicle.value } : {}),
+    ...(soc.value === "" ? {} : { stated_soc_percent: Number(soc.value) }),
+  }) };
+}
+
+function answerButtons(plugIn, said, onAnswered, also) {
   const send = async (granted) => {
     buttons.forEach((button) => { button.disabled = true; });
     try {
-      const body = granted ? { granted, conditions: conditions() } : { granted };
+      const body = granted ? { granted, ...said() } : { granted, ...also() };
       await call("POST", `plug-ins/${encodeURIComponent(plugIn.id)}/answer`, body);
       onAnswered();
     } catch (error) {

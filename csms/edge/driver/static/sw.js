@@ -2,7 +2,7 @@
 const SHELL = "shell-1";
 const SEEN = "seen-1";
 const FILES = ["/d/", "/d/app.css", "/d/app.js", "/d/dom.js", "/d/text.js", "/d/server.js", "/d/question.js",
-  "/d/live.js", "/d/conditions.js", "/d/history.js", "/d/welcome.js", "/d/icon.svg", "/d/manifest.webmanifest",
+  "/d/live.js", "/d/conditions.js", "/d/history.js", "/d/me.js", "/d/welcome.js", "/d/icon.svg", "/d/manifest.webmanifest",
   "/d/i18n/en.json", "/d/i18n/ja.json"];
 const KEPT = ["/d/api/state", "/d/api/history", "/d/api/conditions"];
 

@@ -3,13 +3,30 @@ import { el, field, toast } from "./dom.js";
 import { call } from "./server.js";
 import { t, language } from "./text.js";
 
-export function strangerView() {
+export function strangerView(onDone) {
   return {
     key: "stranger",
     node: el("div", { class: "stack", testid: "stranger" }, el("div", { class: "hero" },
-      el("h1", { tabindex: -1 }, t("stranger.title")), el("p", { class: "lead" }, t("stranger.lead")))),
+      el("h1", { tabindex: -1 }, t("stranger.title")), el("p", { class: "lead" }, t("stranger.lead"))), codeForm(onDone)),
     update() {},
   };
+}
+
+// A further phone of somebody who is known: the code that another one shows.
+function codeForm(onDone) {
+  const code = el("input", { required: true, minlength: 8, maxlength: 12, autocomplete: "one-time-code", autocapitalize: "characters", testid: "code" });
+  const send = async (event) => {
+    event.preventDefault();
+    try {
+      await call("POST", "terminals", { code: code.value, name: "" });
+      onDone();
+    } catch (error) {
+      toast(error.status ? error.message : t("offline.not_sent"), true);
+    }
+  };
+  return el("form", { class: "card form", onsubmit: send },
+    field(t("stranger.code"), code, t("stranger.code_hint")),
+    el("button", { class: "secondary", testid: "link-terminal" }, t("stranger.link")));
 }
 
 export function badLinkView(message) {
@@ -46,7 +63,7 @@ export function registerView(link, evse, onDone) {
         el("p", { class: "lead" }, t(evse.plugged ? "register.plugged" : "register.not_plugged"))),
       el("section", { class: "card form" }, field(t("register.name"), name), field(t("register.vehicle"), vehicle),
         el("div", { class: "pair" }, field(t("register.battery"), battery), field(t("register.power"), power))),
-      button, el("p", { class: "muted" }, t("register.note"))),
+      button, el("p", { class: "muted" }, t(evse.private ? "register.private" : "register.note"))),
     update() {},
   };
 }

@@ -6,7 +6,7 @@ from alembic import op
 from csms.store.migrations.columns import bigs, flags, floats, texts
 
 revision = "0006"
-down_revision: str | None = "0004"
+down_revision: str | None = "0005"
 
 
 def upgrade() -> None:

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from csms.control.state.use import use_now
 from csms.domain.answers import TokenStatus
 from csms.domain.commands import StartTransaction
 from csms.domain.errors import NotFound
@@ -16,6 +17,10 @@ from csms.domain.snapshot import Use
 from csms.domain.station import BootState, ConnectorStatus, ProbeState, Version
 from csms.store import reads, writes
 from tests.control.kit import AOI, CARD, E1, LEAF, STRANGER, S, World, state_of
+
+
+def use(w: World) -> Use:
+    return use_now(w.evse, w.settings.permission, w.clock.now())
 
 
 async def test_a_question_is_still_open_after_a_restart(w: World) -> None:
@@ -37,7 +42,7 @@ async def test_a_permitted_vehicle_is_still_a_resource_after_a_restart(w: World)
     evse = w.evse
     assert (evse.run.transaction, evse.run.authorized, evse.is_over) == ("tx-1", True, False)
     assert (evse.vehicle.id if evse.vehicle else None, w.plug_in.permission) == (LEAF, before.permission)
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.RESOURCE
+    assert use(w) is Use.RESOURCE
 
 
 async def test_what_has_ended_is_not_started_again_after_a_restart(w: World) -> None:
@@ -76,7 +81,7 @@ async def test_a_transaction_that_we_know_nothing_of_is_taken_over_as_it_runs(w:
     w.clock.pass_(60)
     await w.take(w.metered(transaction=4711, power_import_w=3000.0, soc_percent=50.0))
     assert (w.evse.run.transaction, w.evse.run.authorized, w.plug_in.transaction) == ("4711", True, "4711")
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.PLAIN
+    assert use(w) is Use.PLAIN
     (record,) = await w.store.read(reads.open_transactions)
     assert (record.id, record.evse, record.started_at, record.meter_start_wh) == ("4711", E1, None, None)
     assert record.incomplete
@@ -85,7 +90,7 @@ async def test_a_transaction_that_we_know_nothing_of_is_taken_over_as_it_runs(w:
     assert (w.evse.run.transaction, w.evse.run.authorized) == ("4711", True)
     await w.system.rooms.permissions.claim(AOI, E1)
     await w.quiet()
-    assert w.system.rooms.snapshots.snapshot().evses[0].use is Use.HELD
+    assert use(w) is Use.HELD
     await w.take(w.stopped(4711))
     assert w.evse.run.transaction is None
     assert await w.store.read(reads.open_transactions) == []
@@ -160,11 +165,11 @@ async def test_a_plug_in_at_an_evse_that_the_station_brought_along_survives_a_re
     found = EvseRef(S, 5)
     await w.plug(AOI, found)
     await w.take(w.metered(ref=found, import_wh=7.0, power_import_w=0.0))
-    before, statuses = w.at(found).plug_in, w.at(found).statuses
+    before, statuses = w.at(found).plug_in, w.at(found).cable.statuses
     await w.restart()
     assert w.station.station.evses[-1].ref == found
-    assert (w.at(found).plug_in, w.at(found).statuses) == (before, statuses)
-    reading = w.at(found).reading
+    assert (w.at(found).plug_in, w.at(found).cable.statuses) == (before, statuses)
+    reading = w.at(found).meter.reading
     assert reading is not None
     assert (reading.at, reading.import_wh) == (w.clock.now(), 7.0)
 

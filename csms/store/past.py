@@ -1,0 +1,132 @@
+"""What follows from transactions that are over: ends that nobody told of, registers, plug-ins that nobody saw."""
+
+import secrets
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from csms.domain.facts import Origin, Reading
+from csms.domain.ids import PlugInId, StationId, TransactionId
+from csms.domain.permission import PermissionState
+from csms.store.readings import UNKNOWN_EVSE, reading_rows
+from csms.store.sql import insert_new, rows_into
+from csms.store.tables import ID_TOKEN, METER_VALUE, PLUG_IN, TRANSACTION, VEHICLE
+from csms.store.values import instant, micros
+
+_T = TRANSACTION.c
+_P = PLUG_IN.c
+_M = METER_VALUE.c
+
+ROUNDED_WH = 1.0
+"""Start and stop are told in whole Wh: so far they may lie beside the samples of the same register."""
+
+CLOCKS_DIFFER_US = 60_000_000
+"""A plug-in that was seen to end this little after a transaction began may still be another's."""
+
+
+def presume_others_ended(
+    conn: Connection, station: StationId, evse: int, transaction: str, generation: int, at: int
+) -> None:
+    """Another transaction began at this EVSE: those that still seem to run there since before are over (lesson 13)."""
+    is_itself = (_T.transaction == transaction) & (_T.generation == generation)
+    here = (_T.station == station) & (_T.evse == evse) & _T.ended_at.is_(None) & ~is_itself
+    if evse != UNKNOWN_EVSE:
+        over = update(TRANSACTION).where(here, func.coalesce(_T.started_at, 0) < at)
+        conn.execute(over.values(ended_at=at, provisional=True, stopped_reason="presumed: another began here"))
+
+
+def keep_registers(conn: Connection, transaction: Row[Any], origin: Origin) -> None:
+    """meterStart and meterStop as readings, so that a short or offline transaction is settled like any other (F3).
+
+    Not where they are of another register than the samples, as their scale shows: beyond them on either side.
+    """
+    start, stop = transaction.meter_start_wh, transaction.meter_stop_wh
+    if start is None or stop is None or stop < start or transaction.started_at is None:
+        return
+    of_it = (_M.station == transaction.station) & (_M.evse == transaction.evse) & _M.import_wh.is_not(None)
+    during = (_M.at >= transaction.started_at) & (_M.at <= transaction.ended_at)
+    least, most = conn.execute(select(func.min(_M.import_wh), func.max(_M.import_wh)).where(of_it, during)).one()
+    if least is not None and not (start - ROUNDED_WH <= least and most <= stop + ROUNDED_WH):
+        return
+    begin = Reading(at=instant(transaction.started_at), context="Transaction.Begin", import_wh=float(start))
+    end = Reading(at=instant(transaction.ended_at), context="Transaction.End", import_wh=float(stop))
+    id_ = TransactionId(transaction.transaction)
+    rows_into(conn, METER_VALUE, reading_rows(origin, transaction.evse, id_, (begin, end)))
+
+
+def keep_past_plug_in(conn: Connection, station: StationId, transaction: str) -> tuple[datetime, datetime] | None:
+    """From when to when a transaction ran, once it is over.
+
+    A transaction that began and ended while nobody heard of it was a plug-in: its card's user's, at the times the
+    station says (F3). One that lies within a plug-in that was seen adds none."""
+    here = (_T.station == station) & (_T.transaction == transaction)
+    row = conn.execute(select(TRANSACTION).where(here).order_by(_T.generation.desc()).limit(1)).one()
+    if row.started_at is None or row.ended_at is None:
+        return None
+    if row.evse is not None and row.token is not None and not row.provisional and not _is_seen(conn, row):
+        _keep_plug_in(conn, row)
+    return instant(row.started_at), instant(row.ended_at)
+
+
+def _keep_plug_in(conn: Connection, row: Row[Any]) -> None:
+    owner = _owner(conn, row.token)
+    plug_in = {
+        "id": PlugInId(f"{instant(row.started_at):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"),
+        "station": row.station,
+        "evse": row.evse,
+        "connector": row.connector or 1,
+        "plugged_at": row.started_at,
+        "unplugged_at": row.ended_at,
+        "transaction": row.transaction,
+        "permission_state": PermissionState.EXPIRED.value,
+        "text_version": "1",
+        **owner,
+    }
+    insert_new(conn, PLUG_IN, plug_in)
+
+
+def keep_past_plug_ins(conn: Connection, since: datetime) -> None:
+    """The same for all that ended since then: a crash may have come between a stop and what follows from it."""
+    over = select(_T.station, _T.transaction).where(_T.ended_at >= micros(since)).distinct()
+    for row in conn.execute(over).all():
+        keep_past_plug_in(conn, row.station, row.transaction)
+
+
+def _is_seen(conn: Connection, row: Row[Any]) -> bool:
+    """Whether a plug-in at this EVSE holds the transaction, or a part of its time. One that was seen when the next
+    vehicle came, or ended when this one came, holds none of it."""
+    here = (_P.station == row.station) & (_P.evse == row.evse)
+    ends = func.coalesce(_P.unplugged_at, row.ended_at + 1)
+    overlaps = (_P.plugged_at < row.ended_at) & (ends > row.started_at + CLOCKS_DIFFER_US)
+    starts_so = (_P.transaction == row.transaction) & (_P.plugged_at <= row.ended_at) & (ends >= row.started_at)
+    return conn.execute(select(_P.id).where(here, overlaps | starts_so).limit(1)).first() is not None
+
+
+def _owner(conn: Connection, token: str) -> dict[str, Any]:
+    """User and vehicle that an id token belongs to; nothing when it is nobody's."""
+    known = conn.execute(select(ID_TOKEN.c.user, ID_TOKEN.c.vehicle).where(ID_TOKEN.c.key == token)).one_or_none()
+    if known is None or known.user is None:
+        return {}
+    last = select(VEHICLE.c.id).where(VEHICLE.c.user == known.user).order_by(VEHICLE.c.id.desc()).limit(1)
+    return {"user": known.user, "vehicle": known.vehicle or conn.execute(last).scalar()}
+
+
+def give_to_card(conn: Connection, plug_in: PlugInId) -> None:
+    """A plug-in that ended without a user becomes that of the card its transaction began with (F3)."""
+    row = conn.execute(select(PLUG_IN).where(_P.id == plug_in, _P.user.is_(None))).one_or_none()
+    if row is None:
+        return
+    here = (_T.station == row.station) & (_T.transaction == row.transaction)
+    token = conn.execute(select(_T.token).where(here).order_by(_T.generation.desc()).limit(1)).scalar()
+    if token and (owner := _owner(conn, token)):
+        conn.execute(update(PLUG_IN).where(_P.id == plug_in).values(**owner))
+
+
+def presume_ended(conn: Connection, station: StationId, transaction: TransactionId, at: datetime, why: str) -> bool:
+    """End a transaction whose end nobody reported, on evidence such as a new start at its EVSE (field lesson 13).
+
+    Provisional: the real stop or Ended replaces it when it comes. False when it has ended already or is unknown.
+    """
+    running = update(TRANSACTION).where(_T.station == station, _T.transaction == transaction, _T.ended_at.is_(None))
+    return conn.execute(running.values(ended_at=micros(at), provisional=True, stopped_reason=why)).rowcount == 1

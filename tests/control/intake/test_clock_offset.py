@@ -1,0 +1,171 @@
+"""Stations' clocks against ours. V2G-60, reference §4.3, B3, B8, F2."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from csms.control.intake.clock_offset import FUTURE, ClockOffset, dated
+from csms.domain.facts import Metered, Origin, Reading
+from csms.domain.station import ConnectorStatus
+from csms.store import reads
+from csms.store.tables import METER_VALUE, STATUS, TRANSACTION
+from csms.store.values import instant
+from tests.control.kit import E1, START, S, World
+
+HOUR = 3600.0
+
+
+def told(offset: ClockOffset, *late_s: float, every_s: float = 20.0, since: datetime = START) -> float:
+    """The offset after messages that come this often, each so much after it was said."""
+    for number, late in enumerate(late_s):
+        at = since + timedelta(seconds=every_s * number)
+        offset.note(at - timedelta(seconds=late), at)
+    return offset.offset_s
+
+
+@pytest.mark.parametrize("late_s", [HOUR, -HOUR])
+def test_a_clock_that_is_an_hour_off_is_corrected_once_many_messages_over_a_minute_agree(late_s: float) -> None:
+    offset = ClockOffset()
+    assert told(offset, *[late_s] * 3) == 0.0
+    assert told(offset, *[late_s + n / 10 for n in range(6)]) == pytest.approx(late_s, abs=0.5)
+    later = START + timedelta(hours=3)
+    assert abs(offset.ours(later - timedelta(seconds=late_s), later) - later) < timedelta(seconds=1)
+
+
+def test_one_message_teaches_nothing_whatever_its_kind() -> None:
+    """B3: a stale status after a boot put a queue of two hours at "now"."""
+    assert told(ClockOffset(), 2 * HOUR) == 0.0
+
+
+def test_small_delays_are_no_offset() -> None:
+    assert told(ClockOffset(), *[0.4, 3.0, 9.0] * 5) == 0.0
+
+
+@pytest.mark.parametrize("every_s", [0.01, 0.5, 3.0])
+def test_a_queue_of_two_hours_is_never_taken_for_a_slow_clock(every_s: float) -> None:
+    """F2: whether it is sent at once or slowly."""
+    offset = ClockOffset()
+    assert told(offset, *(2 * HOUR - (60 - every_s) * n for n in range(120)), every_s=every_s) == 0.0
+
+
+def test_what_is_known_holds_while_a_queue_comes() -> None:
+    offset = ClockOffset()
+    told(offset, *[HOUR] * 6)
+    assert told(offset, *(3 * HOUR - 60 * n for n in range(60)), every_s=0.1, since=START + timedelta(hours=1)) == HOUR
+
+
+def test_what_was_said_in_one_go_and_is_repeated_in_one_go_is_no_slow_clock() -> None:
+    """Field lesson 12: after a restart of ours a station repeats its unconfirmed messages, all of them equally late."""
+    assert told(ClockOffset(), *[25.0] * 40, every_s=0.01) == 0.0
+
+
+@pytest.mark.parametrize("late_s", [-6 * 86_400.0, -10 * 365 * 86_400.0], ids=["six days ahead", "2036"])
+def test_one_sample_from_the_future_moves_no_other(late_s: float) -> None:
+    """B3."""
+    assert told(ClockOffset(), 0.2, 0.3, late_s, 0.2, 0.1, 0.2, 0.3) == 0.0
+
+
+def test_after_a_boot_the_clock_is_learnt_anew_and_what_was_known_holds_until_then() -> None:
+    offset = ClockOffset()
+    told(offset, *[-HOUR] * 6)
+    offset.forget()
+    assert offset.offset_s == -HOUR
+    assert told(offset, *[0.1] * 6, since=START + timedelta(hours=2)) == 0.0
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=6), timedelta(days=6), timedelta(days=3650)])
+def test_what_comes_from_the_future_is_dated_by_its_arrival(ahead: timedelta) -> None:
+    """B3: more than five minutes."""
+    assert ClockOffset().ours(START + ahead, START) == START
+
+
+@given(st.lists(st.floats(-1e9, 1e9), max_size=40), st.floats(-1e9, 1e9))
+def test_nothing_is_ever_dated_further_in_the_future_than_five_minutes(late_s: list[float], last_s: float) -> None:
+    """B3: nor, once a clock is corrected, after its arrival."""
+    offset = ClockOffset()
+    told(offset, *late_s)
+    at = offset.ours(START - timedelta(seconds=last_s), START)
+    assert at <= (START if offset.offset_s else START + FUTURE)
+
+
+def test_a_reading_keeps_its_own_time_beside_ours() -> None:
+    offset = ClockOffset(offset_s=HOUR)
+    said = START - timedelta(hours=1)
+    fact = Metered(
+        origin=Origin(station=S, message_id="m", received_at=START),
+        evse=E1,
+        transaction=None,
+        readings=(Reading(at=said, import_wh=1.0),),
+    )
+    found = dated(fact, offset)
+    assert (found.readings[0].at, found.readings[0].device_at, found.origin.offset_s) == (START, said, HOUR)
+
+
+async def test_the_own_time_the_offset_and_the_arrival_are_stored_and_a_repeated_reading_is_one(w: World) -> None:
+    """B3, B8: also when the offset is another by then."""
+    behind = timedelta(hours=1)
+    for n in range(8):
+        await w.take(w.metered(at=w.clock.pass_(60) - behind, import_wh=float(n)))
+    last = w.metered(at=w.clock.pass_(60) - behind, import_wh=9.0)
+    await w.take(last)
+    await w.restart()
+    w.clock.pass_(60)
+    await w.take(replace(last, origin=w.origin()))
+    rows = await w.store.read(lambda conn: conn.execute(select(METER_VALUE).order_by(METER_VALUE.c.id)).all())
+    assert [row.import_wh for row in rows] == [0, 1, 2, 3, 4, 5, 6, 7, 9]
+    assert [instant(row.device_at) for row in rows[:2]] == [
+        START - behind + timedelta(minutes=1),
+        START - behind + timedelta(minutes=2),
+    ]
+    assert (rows[0].offset_s, rows[-1].offset_s) == (0.0, 3600.0)
+    assert instant(rows[0].at) == START - behind + timedelta(minutes=1), "what came before it was known stays as it was"
+    assert instant(rows[-1].at) == instant(rows[-1].received_at) == START + timedelta(minutes=9)
+
+
+async def test_a_queue_of_two_hours_keeps_its_times_after_a_stale_status(w: World) -> None:
+    """B3, as it was found."""
+    await w.take(w.boot(), w.status(ConnectorStatus.PREPARING, at=START - timedelta(hours=2)))
+    times = [START - timedelta(minutes=120 - 4 * n) for n in range(30)]
+    await w.take(*(w.metered(at=at, import_wh=float(n)) for n, at in enumerate(times)))
+    stored = await w.store.read(partial(reads.readings, evse=E1, start=times[0], end=START))
+    assert [found.reading.at for found in stored] == times
+
+
+async def test_a_sample_of_2036_freezes_no_live_value(w: World) -> None:
+    """B3: nor after a restart."""
+    await w.take(w.started(), w.metered(at=datetime(2036, 1, 1, tzinfo=UTC), power_import_w=1000.0, soc_percent=50.0))
+    w.clock.pass_(60)
+    await w.take(w.metered(power_import_w=2000.0, soc_percent=51.0))
+    await w.restart()
+    w.clock.pass_(60)
+    await w.take(w.metered(power_import_w=3000.0, soc_percent=52.0))
+    assert (w.evse.power_w, w.evse.soc_percent) == (3000, 52.0)
+
+
+async def test_statuses_of_a_clock_that_stands_still_are_all_kept(w: World) -> None:
+    """B8: also the one that was said before with the same stamp, and after a restart."""
+    for kind in (ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING, ConnectorStatus.AVAILABLE):
+        w.clock.pass_(120)
+        await w.take(w.status(kind, at=START))
+    kept = await w.store.read(lambda conn: conn.execute(select(STATUS.c.status).order_by(STATUS.c.id)).scalars().all())
+    assert kept == ["available", "preparing", "available"]
+    await w.restart()
+    assert w.evse.cable.statuses[1].status is ConnectorStatus.AVAILABLE
+    assert w.evse.plug_in is not None
+    assert w.evse.cable.available_since is not None
+
+
+async def test_a_start_of_a_clock_that_was_never_set_is_one_however_often_it_comes(w: World) -> None:
+    """B8: 1970 gave it ids 3 and 4; the key is its own time in its own words."""
+    first = w.started(stated="1970-01-01T00:00:09Z", device_at=datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC))
+    later = w.clock.pass_(30)
+    again = replace(first, origin=w.origin(), at=later)
+    ids = [answer.transaction for answer in await w.take(first, again)]  # type: ignore[union-attr]
+    assert ids[0] == ids[1]
+    rows = await w.store.read(lambda conn: conn.execute(select(TRANSACTION)).all())
+    assert [(instant(row.started_at), row.start_stated) for row in rows] == [(START, "1970-01-01T00:00:09Z")]

@@ -1,0 +1,258 @@
+"""The next driver inherits nothing: no plug-in, no permission, no account, whatever was lost or late. B1, P4."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from csms.domain.facts import IdToken, StatusReported
+from csms.domain.ids import EvseRef, UserId
+from csms.domain.people import IdTokenRecord
+from csms.domain.permission import PermissionState
+from csms.domain.station import ConnectorStatus
+from csms.store import reads
+from tests.control.kit import AOI, CARD, E1, E2, KEN, START, STRANGER, World, state_of, station
+
+KENS = IdToken("CARD-KEN")
+GONE = [{"trigger": "EVDeparted"}, {"stopped_reason": "EVDisconnected"}]
+
+
+@pytest.fixture(autouse=True)
+async def _ken(w: World) -> None:
+    await w.person(KEN, None, KENS)
+
+
+async def granted(w: World) -> str:
+    """Aoi's vehicle charges under her yes; its transaction."""
+    await w.plug()
+    await w.say()
+    await w.take(w.started())
+    assert state_of(w) is PermissionState.GRANTED
+    assert w.evse.run.transaction is not None
+    return w.evse.run.transaction
+
+
+def said(w: World, status: ConnectorStatus, at: datetime, ref: EvseRef = E1) -> StatusReported:
+    return w.status(status, ref, at=at)
+
+
+async def spans(w: World) -> list[tuple[UserId | None, datetime, datetime | None]]:
+    """User, begin and end of every plug-in that is stored, oldest first."""
+    found = await w.store.read(reads.plug_ins)
+    return sorted(((one.user, one.plugged_at, one.unplugged_at) for one in found), key=lambda span: span[1])
+
+
+def assert_unasked(w: World) -> None:
+    assert w.evse.user is None
+    assert state_of(w) in {PermissionState.UNASKED, PermissionState.ASKED}
+    assert not w.evse.run.authorized
+
+
+async def test_a_burst_after_an_outage_ends_one_plug_in_and_begins_the_next(w: World) -> None:
+    """F1, as it really came: Aoi left and somebody else plugged in while the server was away."""
+    tx = await granted(w)
+    left, came = w.clock.pass_(60), w.clock.pass_(6)
+    w.clock.pass_(39)
+    await w.take(
+        said(w, ConnectorStatus.AVAILABLE, left),
+        said(w, ConnectorStatus.PREPARING, came),
+        w.stopped(tx, at=left, reason="EVDisconnected"),
+    )
+    assert_unasked(w)
+    assert w.plug_in.plugged_at == came
+    assert await spans(w) == [(AOI, START, left), (None, came, None)]
+    (record,) = await w.store.read(reads.transactions)
+    assert (record.ended_at, record.stopped_reason, record.incomplete) == (left, "EVDisconnected", False)
+
+
+async def test_a_queued_stop_for_a_cable_that_is_out_ends_the_plug_in_at_its_time(w: World) -> None:
+    """1.6: Stop(EVDisconnected) of Aoi, then a start with Ken's card."""
+    tx = await granted(w)
+    left, came = w.clock.pass_(60), w.clock.pass_(6)
+    await w.take(w.stopped(tx, at=left, reason="EVDisconnected"), w.started(KENS, at=came, meter_start_wh=1000))
+    assert await spans(w) == [(AOI, START, left), (KEN, came, None)]
+    assert w.evse.user == KEN
+    assert state_of(w) is PermissionState.ASKED
+
+
+async def test_a_start_with_another_users_card_begins_a_plug_in_of_its_own(w: World) -> None:
+    """1.6: everything between was lost."""
+    tx = await granted(w)
+    came = w.clock.pass_(600)
+    await w.take(w.started(KENS, at=came, meter_start_wh=1000))
+    assert w.evse.user == KEN
+    assert w.evse.run.transaction != tx
+    assert await spans(w) == [(AOI, START, came), (KEN, came, None)]
+    (first, _) = await w.store.read(reads.transactions)
+    assert (first.ended_at, first.incomplete) == (came, True)
+
+
+@pytest.mark.parametrize("token", [STRANGER, IdToken("ANYBODY")], ids=["refused", "nobody's"])
+async def test_a_start_with_a_card_that_is_nobodys_takes_no_users_permission(w: World, token: IdToken) -> None:
+    """1.6."""
+    await granted(w)
+    await w.token(IdTokenRecord(token="ANYBODY"))
+    await w.take(w.started(token, at=w.clock.pass_(600), meter_start_wh=1000))
+    assert w.evse.user is None
+    assert state_of(w) is PermissionState.UNASKED
+
+
+async def test_a_start_with_the_same_users_card_stays_in_the_plug_in(w: World) -> None:
+    await w.plug()
+    await w.say()
+    before = w.plug_in.id
+    await w.take(w.started(CARD, at=w.clock.pass_(30)))
+    assert (w.plug_in.id, w.evse.user, state_of(w)) == (before, AOI, PermissionState.GRANTED)
+
+
+async def test_preparing_after_available_is_the_next_vehicle_while_the_stop_is_late(w: World) -> None:
+    """1.6, live: no transaction's end was told yet."""
+    tx = await granted(w)
+    left = w.clock.pass_(60)
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    came = w.clock.pass_(20)
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    assert_unasked(w)
+    assert await spans(w) == [(AOI, START, left), (None, came, None)]
+    await w.take(w.stopped(tx, at=left))
+    assert_unasked(w)
+    assert w.plug_in.plugged_at == came
+
+
+async def test_the_next_vehicle_is_the_next_one_across_a_restart_within_the_debounce(w: World) -> None:
+    """That the connector was free is derived from the stored statuses."""
+    await granted(w)
+    left = w.clock.pass_(60)
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    await w.restart()
+    came = w.clock.pass_(10)
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    assert_unasked(w)
+    assert await spans(w) == [(AOI, START, left), (None, came, None)]
+
+
+async def test_a_connector_that_was_free_before_the_restart_is_believed_after_it(w: World) -> None:
+    await w.plug()
+    left = w.clock.pass_(60)
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    await w.restart()
+    w.clock.pass_(5)
+    await w.system.reactions.sweep()
+    await w.quiet()
+    assert w.evse.plug_in is None
+    assert await spans(w) == [(AOI, START, left)]
+
+
+async def test_available_that_comes_after_the_preparing_it_preceded_ends_the_vehicle_before(w: World) -> None:
+    """Swapped: what is now is sent first, the queue after it."""
+    await granted(w)
+    left, came = w.clock.pass_(60), w.clock.pass_(6)
+    w.clock.pass_(60)
+    await w.take(said(w, ConnectorStatus.PREPARING, came), said(w, ConnectorStatus.AVAILABLE, left))
+    assert_unasked(w)
+    assert await spans(w) == [(AOI, START, left), (None, came, None)]
+
+
+async def test_a_replay_of_statuses_ends_nothing_and_begins_nothing(w: World) -> None:
+    """What a station repeats was true before."""
+    gone_at = START + timedelta(seconds=9)
+    earlier = [w.status(ConnectorStatus.PREPARING), w.status(ConnectorStatus.AVAILABLE, at=gone_at)]
+    w.clock.pass_(10)
+    await w.take(*earlier)
+    w.clock.pass_(60)
+    tx = await granted(w)
+    before = w.plug_in
+    w.clock.pass_(60)
+    await w.take(*(said(w, one.status, one.at) for one in earlier))
+    assert (w.plug_in, w.evse.run.transaction, w.evse.cable.available_since) == (before, tx, None)
+
+
+async def test_a_contact_that_bounces_keeps_its_vehicle(w: World) -> None:
+    await w.plug()
+    await w.say()
+    before = w.plug_in.id
+    w.clock.pass_(60)
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    w.clock.pass_(1)
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    assert w.plug_in.id == before
+
+
+@pytest.mark.parametrize("gone", GONE, ids=str)
+@pytest.mark.parametrize("offline", [False, True])
+async def test_an_end_with_the_cable_ends_the_plug_in_when_it_happened(
+    w: World, gone: dict[str, str], *, offline: bool
+) -> None:
+    """2.x, also from the queue; the cable that is in since is the next vehicle's."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    left, came = w.clock.pass_(60), w.clock.pass_(10)
+    w.clock.pass_(30)
+    await w.take(said(w, ConnectorStatus.OCCUPIED, came), w.ended(1, at=left, offline=offline, **gone))
+    assert_unasked(w)
+    assert await spans(w) == [(AOI, START, left), (None, came, None)]
+
+
+async def test_a_card_of_another_user_in_a_transaction_of_the_cable_takes_the_plug_in_over(w: World) -> None:
+    """2.x, TxStartPoint EVConnected: Aoi said yes, Ken shows his card."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, charging_state="EVConnected"))
+    w.clock.pass_(30)
+    await w.take(w.event(1, trigger="Authorized", token=KENS, charging_state="Charging"))
+    assert (w.evse.user, w.evse.run.transaction, w.evse.run.authorized) == (KEN, "tx-1", True)
+    assert state_of(w) is PermissionState.ASKED
+    assert len(await w.store.read(reads.open_transactions)) == 1
+
+
+async def test_who_stops_with_a_card_of_the_group_takes_nothing_over(w: World) -> None:
+    """2.x: StopAuthorized by another token."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    await w.take(w.event(1, trigger="StopAuthorized", token=KENS, charging_state="EVConnected"))
+    assert (w.evse.user, state_of(w)) == (AOI, PermissionState.GRANTED)
+
+
+async def test_at_a_private_evse_a_strangers_start_is_not_its_hosts(w: World) -> None:
+    """The host is expected there; a card says that it is somebody else."""
+    house = station(host=AOI)
+    private = tuple(replace(evse, public=False) for evse in house.evses)
+    w.system.live.add(replace(house, evses=private), w.quirks)
+    await w.take(w.started(KENS))
+    assert w.evse.user == KEN
+
+
+async def test_a_card_that_ends_a_session_takes_no_waiting_vehicle(w: World) -> None:
+    """B7: 1.6 Authorize names no connector."""
+    await w.add(station(evses=2))
+    await w.take(w.started(KENS, E1), w.status(ConnectorStatus.PREPARING, E2))
+    await w.take(w.authorize(KENS))
+    assert w.at(E2).user is None
+    assert w.at(E1).user == KEN
+
+
+async def test_a_card_of_the_same_group_that_ends_a_session_takes_no_waiting_vehicle(w: World) -> None:
+    """B7: the parent of a token stands for it."""
+    await w.token(IdTokenRecord(token="FLEET-1", group="FLEET"))
+    await w.token(IdTokenRecord(token="FLEET-2", group="FLEET", user=KEN))
+    await w.add(station(evses=2))
+    await w.take(w.started(IdToken("FLEET-1"), E1), w.status(ConnectorStatus.PREPARING, E2))
+    await w.take(w.authorize(IdToken("FLEET-2")))
+    assert w.at(E2).user is None
+
+
+async def test_a_power_cycle_between_two_vehicles_hands_nothing_on(w: World) -> None:
+    """F6: nobody watched the cable; the transaction is over on evidence at once."""
+    tx = await granted(w)
+    w.clock.pass_(300)
+    await w.take(w.boot())
+    off = w.clock.pass_(2)
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    w.clock.pass_(1)
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    assert_unasked(w)
+    (record,) = await w.store.read(reads.transactions)
+    assert (record.id, record.ended_at, record.incomplete) == (tx, off, True)
+    assert record.stopped_reason.startswith("presumed")

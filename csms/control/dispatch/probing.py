@@ -109,11 +109,16 @@ class Probing:
             return ProbeState.FAILED
         now = self._clock.now()
         if begun.setpoint_w < 0:
-            is_fresh = reading is not None and reading.at >= begun.started_at
+            is_fresh = reading is not None and self._is_told(evse, reading.at)
             return probe.judge(begun, now, _with_power(evse, reading) if reading and is_fresh else None)
         if now >= begun.deadline_at:
             return ProbeState.FAILED
         return ProbeState.UNTRIED if is_resting(evse, now) else ProbeState.RUNNING
+
+    def _is_told(self, evse: EvseLive, at: datetime) -> bool:
+        """The station had taken the negative value by then."""
+        record = evse.told.setpoint
+        return record is not None and record.acknowledged_at is not None and at >= record.acknowledged_at
 
     def _read_back_once(self, station: StationLive, evse: EvseLive, begun: probe.Probe) -> None:
         record = evse.told.setpoint
@@ -168,15 +173,12 @@ def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ..
 
 
 def is_resting(evse: EvseLive, now: datetime) -> bool:
-    """Nothing flows, by a sample that was taken under what the station is told now."""
-    power, metered_at, told = evse.power_at(now), evse.metered.metered_at, evse.told
-    if power is None or metered_at is None or abs(power) > probe.RISE_W:
+    """Nothing flows, by a sample that was taken under what the station is told now: one from before may be of a vehicle
+    that has not begun yet."""
+    power, metered_at, sent_at = evse.power_at(now), evse.metered.metered_at, evse.told.sent_at
+    if power is None or metered_at is None or sent_at is None:
         return False
-    return (
-        told.sent_at is None
-        or metered_at >= told.sent_at
-        or (told.setpoint is not None and told.setpoint.desired_w == 0)
-    )
+    return metered_at >= sent_at and abs(power) <= probe.RISE_W
 
 
 def composite_w(outcome: Outcome) -> float | None:

@@ -37,6 +37,7 @@ async def kept(w: World) -> dict[EvseRef, Virtual]:
 async def back(w: World) -> None:
     """After a restart the station connects again."""
     w.station.version = w.stations.versions[S] = Version.V21
+    w.station.is_settled = True
     w.system.rooms.dispatch.renew(changes.StationConnected(w.station))
 
 
@@ -116,6 +117,7 @@ async def test_what_a_vehicle_was_seen_to_take_outlasts_a_reconnect(w: World) ->
     await full(w)
     w.system.rooms.intake.disconnected(S)
     w.system.rooms.intake.connected(S, Version.V21)
+    w.station.is_settled = True
     await event(w)
     await tick(w, 1)
     assert w.evse.told.drawn_w == 100

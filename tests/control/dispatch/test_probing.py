@@ -185,6 +185,7 @@ async def test_an_unsafe_model_is_never_probed_again_even_through_another_driver
 async def test_a_probes_setpoint_is_stored_before_it_is_sent(w: World) -> None:
     """Must hold 4."""
     await w.resource()
+    await tick(w)
     w.evse.told.probe_state = ProbeState.UNTRIED
     kept: list[SetpointState] = []
 
@@ -253,6 +254,8 @@ async def test_a_probe_is_paid_by_the_users_own_condition(w: World) -> None:
     """P5, A11: minimum 31 at a tariff of 30; an event that pays 5 has no part in it. Before: paid 5."""
     await w.resource(replace(LOW, min_sell_per_kwh=Decimal(31)))
     await event(w, 100, price_per_kwh=Decimal(5), incentive_per_kwh=None)
+    w.evse.told.probe_state = ProbeState.FAILED
+    await tick(w)
     w.evse.told.probe_state = ProbeState.UNTRIED
     assert await tick(w) == [-1000]
     assert (setpoint(w).price_per_kwh, setpoint(w).event) == (Decimal(31), None)
@@ -361,6 +364,7 @@ async def test_what_the_station_makes_of_the_negative_value_is_read_back(
 async def test_a_probe_is_judged_by_the_registers_where_no_power_is_told(w: World) -> None:
     """F9: 950 W out, by the export register alone."""
     await w.resource()
+    await tick(w)
     w.evse.told.probe_state = ProbeState.UNTRIED
     assert await tick(w) == [-1000]
     out_wh = 1000.0
@@ -369,3 +373,12 @@ async def test_a_probe_is_judged_by_the_registers_where_no_power_is_told(w: Worl
         out_wh += 950 / 360
         await w.take(w.metered(import_wh=500.3, export_wh=out_wh))
     assert w.evse.told.probe_state is ProbeState.PASSED
+
+
+async def test_a_sample_from_before_the_station_took_the_negative_value_is_no_verdict(w: World) -> None:
+    """V2G-8: a vehicle that was about to begin to charge would make its model unsafe for ever."""
+    await probing(w)
+    w.evse.told.setpoint = replace(setpoint(w), acknowledged_at=w.clock.now() + timedelta(seconds=5))
+    w.clock.pass_(4)
+    await w.take(w.metered(power_import_w=7000.0))
+    assert w.evse.told.probe_state is ProbeState.RUNNING

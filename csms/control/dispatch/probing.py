@@ -182,9 +182,9 @@ def is_resting(evse: EvseLive, now: datetime) -> bool:
 
 
 def composite_w(outcome: Outcome) -> float | None:
-    """The most a station says it would let flow, W; None = it does not say."""
+    """What a station says it lets flow now, W; None = it does not say. What follows is after the probe's own end."""
     periods = outcome.details.get("periods") if isinstance(outcome, Accepted) else None
-    return max((float(power) for _, power in periods), default=None) if periods else None
+    return float(min(periods)[1]) if periods else None
 
 
 def _with_power(evse: EvseLive, reading: Reading) -> Reading:

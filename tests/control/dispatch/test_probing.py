@@ -338,10 +338,11 @@ async def test_a_vehicle_that_does_not_come_to_rest_has_failed_the_probe(w: Worl
     [
         ([[0, 33_120.0]], ProbeState.UNSAFE),
         ([[0, -1000.0]], ProbeState.RUNNING),
+        ([[0, -1000.0], [20, 7360.0]], ProbeState.RUNNING),
         ([[0, 0.0]], ProbeState.RUNNING),
         ([], ProbeState.RUNNING),
     ],
-    ids=["unlimited", "as told", "clipped to 0", "says nothing"],
+    ids=["unlimited", "as told", "the failsafe limit after its end", "clipped to 0", "says nothing"],
 )
 async def test_what_the_station_makes_of_the_negative_value_is_read_back(
     w: World, periods: list[list[float]], state: ProbeState

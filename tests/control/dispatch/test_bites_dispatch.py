@@ -6,16 +6,18 @@ from decimal import Decimal
 
 import pytest
 
+from csms.control.dispatch import dispatch
 from csms.control.dispatch.compliance import drawn_w
 from csms.control.dispatch.dispatch import is_forbidden_now
 from csms.control.dispatch.due import is_new
 from csms.control.dispatch.in_force import span_of
 from csms.control.dispatch.order import Place, Room, Span
-from csms.domain.decision import Setpoint
+from csms.domain.commands import ApplySetpoint
+from csms.domain.decision import Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import DrEventId, SiteId, TransactionId
 from csms.domain.snapshot import Use
-from csms.domain.station import SetpointDriver
+from csms.domain.station import ProbeState, SetpointDriver
 from tests.control.kit import CARD, E1, START, World
 from tests.policies.fleets import site
 
@@ -108,3 +110,29 @@ async def test_a_station_may_draw_its_failsafe_limit_once_its_setpoint_is_over_o
 def test_only_a_vehicle_that_leaves_some_of_its_limit_shows_what_it_takes(power_w: int, expected: int | None) -> None:
     """A2: of 7 kW; the meter is right to a tenth."""
     assert drawn_w(7000, power_w) == expected
+
+
+async def test_a_setpoint_that_was_on_its_way_when_its_station_began_anew_is_not_sent(w: World) -> None:
+    """F8: between the decision and the sending it connected again and has not settled."""
+    await w.resource()
+    before = len(w.stations.of(ApplySetpoint))
+    w.station.is_settled = False
+    record = replace(RECORD, transaction=w.evse.run.transaction, expires_at=w.clock.now() + VALID)
+    w.system.rooms.dispatch.queue.put(w.evse, record)
+    await w.quiet()
+    assert len(w.stations.of(ApplySetpoint)) == before
+
+
+@pytest.mark.parametrize("is_broken", [True, False], ids=["a rule says no", "no rule says no"])
+async def test_a_probe_that_a_hard_rule_forbids_is_not_begun(
+    w: World, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    """V2G-8: whatever the rule is."""
+    broken = (Violation(rule="site_export_limit", text="too much"),) if is_broken else ()
+    monkeypatch.setattr(dispatch, "broken_by", lambda record, snapshot: broken)
+    await w.resource()
+    w.evse.told.probe_state = ProbeState.UNTRIED
+    w.clock.pass_(1)
+    await w.system.rooms.dispatch.tick()
+    await w.quiet()
+    assert (w.evse.told.probe is None) is is_broken

@@ -20,12 +20,13 @@ from csms.domain.commands import (
 )
 from csms.domain.conditions import Conditions
 from csms.domain.dispatch import SetpointState
+from csms.domain.facts import IdToken
 from csms.domain.ids import DrEventId, EvseRef, StationId, VehicleId
 from csms.domain.snapshot import Served
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
 from policies.compliance import Level
 from tests.control.dispatching import event, setpoint, shares, stored, tick
-from tests.control.kit import CARD, E1, E2, KEN, LOW, World, station, world
+from tests.control.kit import E1, E2, KEN, LOW, World, station, world
 
 DYNAMIC = Quirks(driver=SetpointDriver.OCPP21_DYNAMIC)
 
@@ -142,14 +143,14 @@ async def test_what_does_not_come_of_an_event_is_asked_of_others(tmp_path: Path)
     """Issue item 6, design §4: re-allocation, to the second vehicle and not to the one that does not give it."""
     async with world(tmp_path, station(evses=2)) as w:
         await w.person()
-        await w.person(KEN, VehicleId("v-ken"), None)
+        await w.person(KEN, VehicleId("v-ken"), IdToken("CARD-KEN"))
         await w.resource()
         await event(w)
         assert await tick(w) == [-4000]
         await w.plug(KEN, E2)
         await w.say(conditions=LOW, ref=E2)
         w.at(E2).told.probe_state = ProbeState.PASSED
-        await w.take(w.event(0, "tx-2", E2, token=CARD, charging_state="EVConnected"))
+        await w.take(w.event(0, "tx-2", E2, token=IdToken("CARD-KEN"), charging_state="EVConnected"))
         await w.take(w.metered(ref=E2, soc_percent=80.0, power_import_w=0.0))
         w.at(E2).told.last_used_at = w.clock.now()  # asked second
         w.clock.pass_(10)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from csms.control.settlement.audit import Audit
 from csms.control.permission.driver_view import DriverState
 from csms.control.permission.people import Registered
+from csms.control.settlement.audit import Audit
 from csms.control.settlement.performance import DrReport, IntervalReport
 from csms.control.stations.views import EvseView, StationView
 from csms.domain.commands import CallOutcome, CallResult

@@ -6,10 +6,11 @@ what was never acknowledged commanded nothing, and what still flows after a canc
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby, pairwise
+from types import MappingProxyType
 
 from csms.domain.decision import Reason
 from csms.domain.dispatch import SetpointRecord
@@ -27,14 +28,20 @@ _NOTHING = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A setpoint during [start, end)."""
+    """A setpoint during [start, end). ``has_lapsed``: it has run out within its event and nothing took its place, as at
+    a station that is out of reach: it commands nothing, but what flows then is held against its counterfactual."""
 
     record: SetpointRecord
     start: datetime
     end: datetime
+    has_lapsed: bool = False
 
     def within(self, start: datetime, end: datetime) -> "InForce":
-        return InForce(self.record, max(self.start, start), min(self.end, end))
+        return replace(self, start=max(self.start, start), end=min(self.end, end))
+
+    @property
+    def commanded_w(self) -> int:
+        return self.record.counterfactual_w if self.has_lapsed else self.record.desired_w
 
     @property
     def hours(self) -> Decimal:
@@ -55,11 +62,14 @@ class Command:
     counterfactual_wh: Decimal
     commanded_wh: Decimal
     setpoints: tuple[str, ...]
+    has_lapsed: bool = False
 
     def delivered_wh(self, net_wh: Decimal) -> Decimal:
-        """Metered difference to the counterfactual, in the event's direction; may be negative."""
+        """Metered difference to the counterfactual, in the event's direction; may be negative. A setpoint that has
+        lapsed commands nothing: what flows against the event then is taken off, nothing is added."""
         difference = self.counterfactual_wh - net_wh
-        return difference if self.direction is Direction.DOWN else -difference
+        delivered = difference if self.direction is Direction.DOWN else -difference
+        return min(delivered, _NOTHING) if self.has_lapsed else delivered
 
     def within_wh(self, net_wh: Decimal) -> Decimal:
         """The part of the difference that was commanded: what is paid."""
@@ -77,14 +87,27 @@ class Owed:
     event: DrEventId | None = None
 
 
-def in_force(records: Sequence[SetpointRecord], plug_in: PlugInId) -> tuple[InForce, ...]:
-    """The setpoints of one plug-in while they were in force, in order; times do not overlap."""
+def in_force(
+    records: Sequence[SetpointRecord], plug_in: PlugInId, events: Mapping[DrEventId, DrEvent] = MappingProxyType({})
+) -> tuple[InForce, ...]:
+    """The setpoints of one plug-in while they were in force, in order; times do not overlap. ``events``: those that the
+    records name; a setpoint that runs out before its event does has lapsed for the rest of it."""
     told = [(at, record) for record in records if record.plug_in == plug_in and (at := record.acknowledged_at)]
     told.sort(key=lambda pair: (pair[0], pair[1].decided_at, pair[1].id))
     starts = [at for at, _ in told]
     ends = [*starts[1:], datetime.max.replace(tzinfo=starts[-1].tzinfo)] if starts else []
-    spans = (InForce(record, at, min(end, record.expires_at)) for (at, record), end in zip(told, ends, strict=True))
-    return tuple(span for span in spans if span.start < span.end)
+    spans = [
+        span
+        for (at, record), end in zip(told, ends, strict=True)
+        for span in (InForce(record, at, min(end, record.expires_at)), _lapse(record, end, events))
+        if span is not None and span.start < span.end
+    ]
+    return tuple(spans)
+
+
+def _lapse(record: SetpointRecord, end: datetime, events: Mapping[DrEventId, DrEvent]) -> InForce | None:
+    event = events.get(record.event) if record.event else None
+    return None if event is None else InForce(record, record.expires_at, min(end, event.stops_at), has_lapsed=True)
 
 
 Key = tuple[DrEventId | None, Decimal]
@@ -127,8 +150,9 @@ def runs(spans: Sequence[InForce], start: datetime, end: datetime, tariffs: Tari
     by_start = {part.start: part for part in inside}
     cells = [(first, last, by_start.get(first)) for first, last in pairwise(edges)]
 
-    def key_of(cell: tuple[datetime, datetime, InForce | None]) -> Key | None:
-        return tariffs.key(cell[2].record) if cell[2] else None
+    def key_of(cell: tuple[datetime, datetime, InForce | None]) -> tuple[Key, bool] | None:
+        key = tariffs.key(cell[2].record) if cell[2] else None
+        return None if key is None or cell[2] is None else (key, cell[2].has_lapsed)
 
     for key, group in groupby(cells, key=key_of):
         alike = list(group)
@@ -136,11 +160,11 @@ def runs(spans: Sequence[InForce], start: datetime, end: datetime, tariffs: Tari
         yield Run(alike[0][0], alike[-1][1], None if key is None else _command(key, held, tariffs))
 
 
-def _command(key: Key, held: Sequence[InForce], tariffs: Tariffs) -> Command:
-    event, price = key
+def _command(key: tuple[Key, bool], held: Sequence[InForce], tariffs: Tariffs) -> Command:
+    (event, price), has_lapsed = key
     direction = tariffs.events[event].direction if event else Direction.DOWN
     sign = 1 if direction is Direction.DOWN else -1
-    differences = (max(sign * (part.record.counterfactual_w - part.record.desired_w), 0) * part.hours for part in held)
+    differences = (max(sign * (part.record.counterfactual_w - part.commanded_w), 0) * part.hours for part in held)
     return Command(
         event=event,
         direction=direction,
@@ -148,6 +172,7 @@ def _command(key: Key, held: Sequence[InForce], tariffs: Tariffs) -> Command:
         counterfactual_wh=sum((part.record.counterfactual_w * part.hours for part in held), _NOTHING),
         commanded_wh=sum(differences, _NOTHING),
         setpoints=tuple(part.record.id for part in held),
+        has_lapsed=has_lapsed,
     )
 
 

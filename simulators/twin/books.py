@@ -1,11 +1,13 @@
 """What the server reports and books of a run, from what it metered: the product's own report, settlement and ledger."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from csms.domain.dispatch import DrResult
+from csms.domain.dr import DrEvent
+from csms.domain.ids import DrEventId
 from csms.domain.ledger import LedgerEntry
 from csms.domain.metering import StoredReading, WindowEnergy
 from policies.delivery import dr_results
@@ -58,13 +60,14 @@ def _flows(run: Run, sight: Sight, end: datetime) -> list[tuple[Piece, Flow]]:
     area = next(site.area for site in case.sites if site.id == sight.visit.site)
     interval = timedelta(seconds=case.interval_s)
     readings = sorted(sight.readings, key=lambda stored: stored.reading.at)
+    events = {event.id: event for event in case.events}
     known = Known(
         plug_in=sight.plug_in,
         history=sight.history,
         readings=(),
         max_w=_most_w(sight),
-        in_force=_in_force(sight),
-        events={event.id: event for event in case.events},
+        in_force=_in_force(sight, events),
+        events=events,
     )
     found: list[tuple[Piece, Flow]] = []
     for number in range(-(-case.seconds // case.interval_s)):
@@ -74,9 +77,9 @@ def _flows(run: Run, sight: Sight, end: datetime) -> list[tuple[Piece, Flow]]:
     return found
 
 
-def _in_force(sight: Sight) -> tuple[InForce, ...]:
+def _in_force(sight: Sight, events: Mapping[DrEventId, DrEvent]) -> tuple[InForce, ...]:
     """The setpoints; where no state of charge was told, with what the vehicle's filling up has shown since."""
-    spans = in_force(sight.records, sight.plug_in.id)
+    spans = in_force(sight.records, sight.plug_in.id, events)
     if sight.visit.meter.tells_soc:
         return spans
     meter = Meter(evse=sight.ref, plugged_at=sight.plug_in.plugged_at, readings=sight.readings, max_w=_most_w(sight))

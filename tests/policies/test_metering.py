@@ -189,7 +189,7 @@ def test_a_thousandfold_register_is_never_taken_as_measured(steps: list[tuple[in
     wrong = [replace(r, reading=replace(r.reading, import_wh=(r.reading.import_wh or 0) * 1000)) for r in sound]
     found = window(wrong)
     watched = END - min(START, wrong[0].reading.at)
-    assert found.import_wh <= Decimal("1.1") * MAX_W * Decimal(watched / timedelta(hours=1)) + 1000
+    assert found.import_wh <= Decimal("1.1") * MAX_W * Decimal(watched // timedelta(seconds=1)) / 3600 + 1000
     assert ORDER.index(found.quality) >= ORDER.index(window(sound).quality) or found.import_wh == 0
 
 

@@ -371,6 +371,27 @@ def test_setpoints_of_one_event_and_price_are_one_command() -> None:
     assert command.setpoints == ("s-0", "s-10")
 
 
+def test_what_flows_after_a_setpoint_has_lapsed_within_its_event_is_taken_off_and_never_added() -> None:
+    """A station out of reach falls to its failsafe limit and charges back: 2 kWh in 20 min; nothing is commanded."""
+    told = record(0, 6000, event(), expires_at=minute(10))
+    (_, _, during), (_, _, lapsed) = lapses(told)
+    assert during is not None
+    assert lapsed is not None
+    assert (lapsed.commanded_wh, lapsed.has_lapsed, during.has_lapsed) == (0, True, False)
+    would = Decimal(6000) * 20 / 60
+    assert round(lapsed.delivered_wh(would + 2000), 6) == -2000
+    assert lapsed.delivered_wh(Decimal(0)) == 0
+    assert lapsed.within_wh(would + 2000) == 0
+
+
+def lapses(*records: SetpointRecord) -> list[tuple[datetime, datetime, Command | None]]:
+    """The half hour, with what has lapsed within the event."""
+    known = {event().id: event()}
+    spans = in_force(records, PlugInId("plug1"), known)
+    found = runs(spans, START, END, Tariffs(tariff_per_kwh=Decimal(30), events=known))
+    return [(r.start, r.end, r.command) for r in found]
+
+
 def test_a_setpoint_that_was_never_acknowledged_commanded_nothing() -> None:
     """Design §4: the one before it holds until it expires."""
     old = record(-30, 6000, None, expires_at=minute(10))

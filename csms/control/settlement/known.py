@@ -57,7 +57,7 @@ async def known_of(
     events = await _events(store, setpoints.values())
     known: list[Known] = []
     for plug_in in plug_ins:
-        spans = in_force(setpoints.get(plug_in.id, []), plug_in.id)
+        spans = in_force(setpoints.get(plug_in.id, []), plug_in.id, events)
         max_w = places.max_w(plug_in.evse)
         if plug_in.soc_percent is None and any(span.record.event for span in spans):
             spans = await limited_of(store, plug_in, max_w)

@@ -216,12 +216,12 @@ async def test_who_stops_with_a_card_of_the_group_takes_nothing_over(w: World) -
 
 
 async def test_at_a_private_evse_a_strangers_start_is_not_its_hosts(w: World) -> None:
-    """The host is expected there; a card says that it is somebody else."""
+    """The host is expected there; a card says that it is somebody else, who has no right there (B7)."""
     house = station(host=AOI)
     private = tuple(replace(evse, public=False) for evse in house.evses)
     w.system.live.add(replace(house, evses=private), w.quirks)
     await w.take(w.started(KENS))
-    assert w.evse.user == KEN
+    assert w.evse.user is None
 
 
 async def test_a_card_that_ends_a_session_takes_no_waiting_vehicle(w: World) -> None:

@@ -1,10 +1,12 @@
 """What a user saves is shown at once on every terminal that is open. P10; finding B12."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from csms.domain.conditions import Conditions, Pattern
+from csms.store import reads
 from tests.control.kit import AOI, KEN, World
 
 
@@ -16,4 +18,5 @@ async def test_saving_conditions_rings_the_users_bell_and_nobody_elses(w: World)
         await asyncio.wait_for(bell.wait(), 1)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(other.wait(), 0.05)
-    assert await w.system.rooms.permissions.conditions_of(AOI) == pattern.conditions
+    (kept,) = await w.store.read(partial(reads.patterns, user=AOI))
+    assert kept.conditions == pattern.conditions

@@ -276,6 +276,7 @@ class Permissions:
         self._note(evse)
         if answer is not None and evse.run.authorized:
             answer.start = answer.start_failed = answer.cycled_at = None
+            answer.start_tokens -= evse.run.tokens
             if not answer.lock.locked():
                 self._note_participation(evse, answer, self._clock.now())
 

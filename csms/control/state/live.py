@@ -102,6 +102,7 @@ class Answer:
     (P4).
 
     ``matching``: the user is being looked up. ``assumed``: nobody said that they stand here, it is the host's EVSE.
+    ``start_tokens``: keys of the tokens made for its starts of which no transaction has come yet.
     ``lock``: held while what the user said is being stored; what follows from time alone waits for it.
     ``participating_since``: see PlugIn. ``start_failed``: why no further start is tried. ``cycled_at``: when the
     station lost its power in the middle of a transaction."""
@@ -116,6 +117,7 @@ class Answer:
     assumed: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     start: StartAttempt | None = None
+    start_tokens: set[str] = field(default_factory=set)
     start_failed: StartFailure | None = None
     cycled_at: datetime | None = None
 

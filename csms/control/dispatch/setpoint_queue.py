@@ -27,7 +27,7 @@ from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Stations
 from csms.domain.station import SetpointDriver
 from csms.store import Write, writes
-from policies.compliance import accepted, refused
+from policies.compliance import accepted, cannot, refused
 
 log = structlog.get_logger()
 
@@ -121,7 +121,9 @@ class SetpointQueue:
             return
         evse.told.setpoint, evse.told.undone = told, 0 if is_done else evse.told.undone + 1
         if told.state is SetpointState.REJECTED and station.is_reachable:
-            evse.told.compliance = refused(evse.told.compliance, evse.power_at(self._clock.now()), record.desired_w)
+            is_final = isinstance(outcome, CallFailed) and cannot(outcome.code, record.desired_w)
+            power_w = evse.power_at(self._clock.now())
+            evse.told.compliance = refused(evse.told.compliance, power_w, record.desired_w, is_final=is_final)
             log.warning("setpoint.refused", evse=str(record.evse), setpoint_w=record.desired_w, reason=told.refusal)
 
 

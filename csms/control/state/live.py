@@ -103,6 +103,7 @@ class Answer:
 
     ``matching``: the user is being looked up. ``assumed``: nobody said that they stand here, it is the host's EVSE.
     ``start_tokens``: keys of the tokens made for its starts of which no transaction has come yet.
+    ``card``: key of the token by which alone the user was taken to be here; 1.6 does not say where it was shown.
     ``lock``: held while what the user said is being stored; what follows from time alone waits for it.
     ``participating_since``: see PlugIn. ``start_failed``: why no further start is tried. ``cycled_at``: when the
     station lost its power in the middle of a transaction."""
@@ -115,6 +116,7 @@ class Answer:
     participating_since: datetime | None = None
     matching: bool = False
     assumed: bool = False
+    card: str | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     start: StartAttempt | None = None
     start_tokens: set[str] = field(default_factory=set)

@@ -349,3 +349,16 @@ async def test_a_late_event_of_an_old_transaction_does_not_end_the_next_drivers(
     assert (w.evse.run.transaction, w.evse.user) == ("tx-2", KEN)
     open_ones = [one.id for one in await w.store.read(reads.transactions) if one.ended_at is None]
     assert open_ones == ["tx-2"]
+
+
+async def test_a_card_that_begins_at_the_next_connector_was_not_shown_for_the_one_that_waits(w: World) -> None:
+    """B7: 1.6 Authorize names no connector; Ken shows his card, and only then puts his cable in, beside a car that
+    waits."""
+    await w.take(w.status(ConnectorStatus.PREPARING, E1))
+    w.clock.pass_(40)
+    await w.take(w.authorize(KENS))
+    assert w.at(E1).user == KEN  # nobody else can be meant yet
+    w.clock.pass_(5)
+    await w.take(w.status(ConnectorStatus.PREPARING, E2), w.started(KENS, E2))
+    assert (w.at(E1).user, w.at(E2).user) == (None, KEN)
+    assert state_of(w, E1) is PermissionState.UNASKED

@@ -142,7 +142,7 @@ def test_an_export_limit_relies_on_no_charging_that_is_not_metered() -> None:
 
 @pytest.mark.parametrize(("stay_s", "is_due"), [(720, True), (1_600, False)])
 def test_a_required_charge_is_due_when_the_time_after_this_horizon_does_not_suffice(stay_s: int, is_due: bool) -> None:
-    """P7: 1,200 Wh lack; 7 kW give 350 Wh in each 180 s. In 720 s it is 1,050 after this horizon, in 1,600 it is 2,761."""
+    """P7: 1,200 Wh lack; 7 kW give 350 Wh in 180 s: after this horizon 1,050 Wh in 720 s, 2,761 in 1,600."""
     terms = Terms(required_wh=21_200, departure_at=NOW + timedelta(seconds=stay_s))
     state = snapshot(resource(1, ratings=RATED, terms=terms))
     assert ("required_charge_missed" in broken(state, told(state, 0))) is is_due

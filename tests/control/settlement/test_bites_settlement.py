@@ -1,0 +1,51 @@
+"""What settlement and reports must not miss, one sharp case each. G11, P13, P19; F3."""
+
+import pytest
+
+from csms.control.settlement import performance
+from csms.control.settlement.known import Places
+from csms.domain.ids import AreaId, SiteId
+from csms.domain.station import Evse, Ratings, Station
+from tests.control.kit import E1, S, World
+from tests.control.settlement.test_settling import ALL, commanded, hour, ledger, metered, minute, settled
+
+TWO_DAYS = 2 * 24 * 60
+FORTY_DAYS = 40 * 24 * 60
+
+
+async def test_what_a_vehicle_gives_beyond_its_command_fills_no_shortfall(w: World) -> None:
+    """P19: 4 kW were asked for half an hour, 2 kW commanded, 4 kW flowed: 1 kWh of 2 was allotted, and 1 is short."""
+    event = await hour(w, ALL, is_commanded=False)
+    await commanded(w, event, desired_w=-2000)
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, minute(60))
+    assert (report.requested_wh, report.delivered_wh) == (2000, 2000)
+    assert (report.within_wh, report.shortfall_wh) == (1000, 1000)
+
+
+async def test_a_report_is_as_good_as_its_worst_part(w: World) -> None:
+    """G11: the last reading comes ten minutes before the end: what flowed after it is not known."""
+    event = await hour(w, range(0, 51, 5))
+    w.clock.at = minute(60)
+    report = await performance.event_report(w.store, w.system.rooms.settlement, event, minute(60))
+    assert report.quality == "estimated"
+
+
+@pytest.mark.parametrize(("later", "is_open"), [(TWO_DAYS, True), (FORTY_DAYS, False)], ids=["2 days", "40 days"])
+async def test_a_late_reading_opens_no_month_that_is_closed(w: World, later: int, is_open: bool) -> None:
+    """P13: 4 kWh are missing of the hour; they come two days, or forty, afterwards."""
+    await hour(w, [0, 5, 10, 15, 20, 25, 30])
+    await settled(w, 62)
+    before = len(await ledger(w))
+    await settled(w, later)
+    w.clock.at = minute(later)
+    await metered(w, [35, 40, 45, 50, 55, 60])
+    await settled(w, later + 62)
+    assert (len(await ledger(w)) > before) is is_open
+
+
+@pytest.mark.parametrize(("charge_w", "discharge_w"), [(3000, 6000), (7000, 6000)])
+def test_a_register_may_move_as_fast_as_the_evse_can_in_either_direction(charge_w: int, discharge_w: int) -> None:
+    """F3."""
+    evse = Evse(ref=E1, site=SiteId("home"), ratings=Ratings(max_charge_w=charge_w, max_discharge_w=discharge_w))
+    found = Places.of([Station(id=S, site=SiteId("home"), evses=(evse,))], {SiteId("home"): AreaId("area")})
+    assert found.max_w(E1) == max(charge_w, discharge_w)

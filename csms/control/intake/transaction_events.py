@@ -19,6 +19,8 @@ def reported(live: Live, fact: TransactionReported, committed: changes.Committed
         return
     if committed.result is Taken.OVER:
         return  # events come in any order: what has ended is not begun by what was said before
+    if fact.transaction == evse.run.ended:
+        evse.run.ended = None  # its id begins again: what is said of it from now on is of the new one
     if _began_anew(evse.run, fact):
         yield from transactions.end(evse, fact.at, None)
         evse.run.ended = None

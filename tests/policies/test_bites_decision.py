@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.ids import DrEventId
-from csms.domain.snapshot import Battery, EvseState, Served, Terms, Use
+from csms.domain.ids import DrEventId, PlugInId
+from csms.domain.snapshot import Battery, EvseState, Served, Terms, Use, Virtual
 from csms.domain.station import Ratings
 from policies import decide
 from policies.shortfall import misses
@@ -98,3 +98,20 @@ def test_a_vehicle_that_takes_one_kilowatt_has_one_to_stop() -> None:
     state = snapshot(evse, events=(event(Direction.DOWN, 2000),))
     (share,) = decide(state).events
     assert share.allotted_w == 1000
+
+
+def test_without_the_event_the_battery_would_be_full_and_no_fuller() -> None:
+    """A2: 1 kWh of room, 7 kW for an hour in the world without the event."""
+    evse = resource(ratings=RATED, plug_in=PlugInId("p"), battery=replace(EMPTY, energy_wh=39_000))
+    state = snapshot(evse, events=(event(),))
+    would = Virtual(
+        evse=evse.ref,
+        plug_in=PlugInId("p"),
+        frozen_at=NOW - timedelta(hours=1),
+        at=NOW - timedelta(hours=1),
+        energy_wh=39_000.0,
+        added_wh=0.0,
+        power_w=7000,
+    )
+    (rolled,) = decide(replace(state, virtual={evse.ref: would})).virtual
+    assert rolled.energy_wh == 40_000

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def minute(n: float) -> datetime:
     return NINE + timedelta(minutes=n)
 
 
-def stored(number: int, at: datetime, **values: float) -> StoredReading:
+def stored(number: int, at: datetime, **values: Any) -> StoredReading:
     return StoredReading(id=number, reading=Reading(at=at, **values), received_at=at, message_id=f"m{number}")
 
 
@@ -30,19 +31,19 @@ def energy(*readings: StoredReading, until: float = 30) -> WindowEnergy:
 def test_power_that_the_evse_cannot_pass_is_not_believed() -> None:
     """50 kW told at an EVSE of 10: at most 11 for half an hour."""
     found = energy(*(stored(n, minute(5 * n), power_import_w=50_000.0) for n in range(7)))
-    assert (found.import_wh, found.quality) == (5500, Quality.ESTIMATED)
+    assert (found.import_wh, found.quality) == (Decimal(5500), Quality.ESTIMATED)
 
 
 def test_power_before_and_after_a_long_silence_says_nothing_of_it() -> None:
     found = energy(stored(1, minute(-20), power_import_w=1000.0), stored(2, minute(60), power_import_w=1000.0))
-    assert (found.import_wh, found.quality) == (0, Quality.MISSING)
+    assert (found.import_wh, found.quality) == (Decimal(0), Quality.MISSING)
 
 
 def test_a_reading_of_1970_is_no_evidence() -> None:
     """V2G-60: a station whose clock was never set."""
     lost = stored(1, datetime(1970, 1, 1, tzinfo=UTC), import_wh=0.0)
     found = energy(lost, stored(2, minute(0), import_wh=5000.0), stored(3, minute(30), import_wh=6000.0))
-    assert (found.import_wh, found.readings) == (1000, (2, 3))
+    assert (found.import_wh, found.readings) == (Decimal(1000), (2, 3))
     assert energy(lost, stored(3, minute(30), import_wh=6000.0)).quality is Quality.MISSING
 
 
@@ -50,7 +51,7 @@ def test_a_register_that_begins_again_at_three_thousand_has_not_moved_by_it() ->
     """F3: 200 Wh before, 500 Wh after."""
     values = ((0, 5000.0), (10, 5200.0), (20, 3000.0), (30, 3500.0))
     found = energy(*(stored(n, minute(n), import_wh=wh) for n, wh in values))
-    assert (found.import_wh, found.quality) == (700, Quality.ESTIMATED)
+    assert (found.import_wh, found.quality) == (Decimal(700), Quality.ESTIMATED)
 
 
 @pytest.mark.parametrize("quiet_h", [1, 20])

@@ -41,7 +41,7 @@ def test_what_was_not_metered_earns_nothing_costs_nothing_and_was_not_delivered(
     missing = replace(metered, energy=replace(metered.energy, quality=Quality.MISSING))
     assert yen(missing) == {}
     (result,) = dr_results(event(), [missing])
-    assert (result.delivered_wh, result.within_wh) == (0, 0)
+    assert result.delivered_wh == result.within_wh == 0
 
 
 def test_what_is_short_of_a_command_is_not_made_up_by_what_another_gives_too_much() -> None:
@@ -69,7 +69,7 @@ def test_what_flowed_before_the_cable_went_in_is_not_its_users() -> None:
     )
     flat = PriceSeries(currency="JPY", steps=(PriceStep(START, Decimal(30)),))
     found = flows_of(known, pieces((START, minute(30)), HALF_HOUR, flat))
-    assert [(each.energy.start, each.energy.import_wh) for _, each in found] == [(minute(15), 1000)]
+    assert [(each.energy.start, each.energy.import_wh) for _, each in found] == [(minute(15), Decimal(1000))]
 
 
 def test_a_vehicle_that_charges_slowly_is_not_full() -> None:
@@ -95,4 +95,4 @@ def test_an_upward_command_is_what_is_asked_above_the_counterfactual() -> None:
         spans = in_force([setpoint(0, 30, power_w, up.id)], PLUG)
         (run,) = runs(spans, START, minute(30), tariffs)
         assert run.command is not None
-        assert (run.command.direction, run.command.commanded_wh) == (Direction.UP, asked_wh)
+        assert (run.command.direction, run.command.commanded_wh) == (Direction.UP, Decimal(asked_wh))

@@ -115,3 +115,16 @@ def test_without_the_event_the_battery_would_be_full_and_no_fuller() -> None:
     )
     (rolled,) = decide(replace(state, virtual={evse.ref: would})).virtual
     assert rolled.energy_wh == 40_000
+
+
+def test_of_the_hours_to_come_the_cheapest_is_the_cost_of_charging_later() -> None:
+    """P12: 90 in an hour, 20 in two: stopping costs nothing."""
+    evse = resource(battery=EMPTY, terms=Terms(departure_at=NOW + timedelta(hours=6)), added_wh=4000.0, observed_w=7000)
+    assert powers(evse, limit_w=50_000, per_kwh=(30, 90, 20), asked=event())[0] <= 0
+
+
+@pytest.mark.parametrize(("cheap_h", "power_w"), [(1, 7_000), (3, 0)])
+def test_an_entrusted_vehicle_counts_only_the_hours_that_are_cheaper_than_now(cheap_h: int, power_w: int) -> None:
+    """P8: two hours of charging are wanted; 20 now, then two hours at 30, some at 10, then 30 again."""
+    evse = replace(entrusted(1, 20), battery=replace(EMPTY, energy_wh=27_400))
+    assert powers(evse, limit_w=50_000, per_kwh=(20, 30, 30, *(10,) * cheap_h, 30)) == [power_w]

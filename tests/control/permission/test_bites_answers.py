@@ -1,5 +1,6 @@
 """What each part of an answer does and leaves alone: one sharp case each. P4, P7, P10, G5; A6."""
 
+import asyncio
 from dataclasses import replace
 from datetime import time
 from functools import partial
@@ -15,7 +16,7 @@ from csms.domain.ids import EvseRef, PlugInId, StationId, VehicleId
 from csms.domain.people import Vehicle
 from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
 from csms.store import writes
-from tests.control.kit import AOI, E1, KEN, LEAF, START, World, state_of, station, world
+from tests.control.kit import AOI, CARD, E1, KEN, LEAF, START, World, state_of, station, world
 
 SAKURA = VehicleId("v-sakura")
 MINE = Conditions(required_soc_percent=77)
@@ -114,6 +115,20 @@ async def test_who_is_let_in_does_not_take_over_what_the_owners_slot_has_answere
         await w.system.rooms.permissions.claim(KEN, E1)
         await w.quiet()
         assert (w.plug_in.user, state_of(w)) == (AOI, PermissionState.GRANTED)
+
+
+async def test_the_terminal_is_told_when_the_vehicle_no_longer_takes_part(w: World) -> None:
+    """P3, P9: its slot is over; nothing else has changed."""
+    slot = TimeSlot(start=time(9), end=time(10), zone="UTC")
+    await w.plug()
+    await w.say(conditions=Conditions(slots=(slot,)))
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    assert w.plug_in.participating_since == START
+    w.clock.pass_(3601)
+    with w.system.feed.subscribe(AOI) as bell:
+        w.system.rooms.permissions.sweep(w.evse, w.clock.now())
+        await asyncio.wait_for(bell.wait(), 1)
+    assert w.plug_in.participating_since is None
 
 
 async def test_conditions_that_are_saved_for_one_vehicle_do_not_bind_another(w: World) -> None:

@@ -318,6 +318,7 @@ class Live:
     def __init__(self, on_discovered: Callable[[StationLive], None]) -> None:
         self.stations: dict[StationId, StationLive] = {}
         self._on_discovered = on_discovered
+        self._seen_at: dict[PlugInId, EvseRef] = {}
 
     def add(self, station: Station, quirks: Quirks) -> StationLive:
         """Put a station in, or renew what is known of it without touching what happens at its EVSEs."""
@@ -362,13 +363,24 @@ class Live:
         return next(found, None)
 
     def of_plug_in(self, id_: PlugInId) -> EvseLive | None:
-        return next((evse for _, evse in self.evses() if evse.cable.plugged and evse.cable.plugged.id == id_), None)
+        """Where it was seen last, if it is there now: only the EVSE itself says so, never the memory of it."""
+        ref = self._seen_at.get(id_)
+        known = self.find(ref) if ref is not None else None
+        if known is not None and known.cable.plugged is not None and known.cable.plugged.id == id_:
+            return known
+        self._seen_at = {plugged.id: evse.ref for _, evse in self.evses() if (plugged := evse.cable.plugged)}
+        ref = self._seen_at.get(id_)
+        return self.find(ref) if ref is not None else None
 
     def of_user(self, user: UserId) -> EvseLive | None:
         """Where the user's vehicle is plugged in; the newest plug-in when there are several."""
         found = [
             (evse.cable.plugged.plugged_at, evse)
-            for _, evse in self.evses()
-            if evse.cable.plugged is not None and evse.user == user
+            for station in self.stations.values()
+            for evse in station.evses.values()
+            if (answer := evse.answer) is not None  # first what few have: every phone's page asks this of all EVSEs
+            and answer.user == user
+            and evse.cable.plugged is not None
+            and answer.plug_in == evse.cable.plugged.id
         ]
         return max(found, key=lambda pair: pair[0])[1] if found else None

@@ -1,13 +1,17 @@
 """What settlement and reports must not miss, one sharp case each. G11, P13, P19; F3."""
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
 from csms.control.settlement import performance
 from csms.control.settlement.known import Places
 from csms.domain.ids import AreaId, SiteId
 from csms.domain.station import Evse, Ratings, Station
+from csms.domain.tariff import PriceStep
 from tests.control.kit import E1, S, World
-from tests.control.settlement.test_settling import ALL, commanded, hour, ledger, metered, minute, settled
+from tests.control.settlement.test_settling import ALL, AREA, commanded, hour, ledger, metered, minute, settled
 
 TWO_DAYS = 2 * 24 * 60
 FORTY_DAYS = 40 * 24 * 60
@@ -23,11 +27,21 @@ async def test_what_a_vehicle_gives_beyond_its_command_fills_no_shortfall(w: Wor
 
 
 async def test_a_report_is_as_good_as_its_worst_part(w: World) -> None:
-    """G11: the last reading comes ten minutes before the end: what flowed after it is not known."""
+    """G11: another price from a quarter to ten cuts it in two; the last reading comes in the middle of the second."""
     event = await hour(w, range(0, 51, 5))
+    await w.system.prices.put(AREA, [PriceStep(minute(45), Decimal(50))], None)
     w.clock.at = minute(60)
     report = await performance.event_report(w.store, w.system.rooms.settlement, event, minute(60))
+    assert [interval.quality for interval in report.intervals] == ["measured", "estimated"]
     assert report.quality == "estimated"
+
+
+async def test_a_report_ends_when_its_event_was_cancelled(w: World) -> None:
+    """G11: 4 kW were asked for a quarter of an hour, not for the half that was planned."""
+    event = await hour(w, ALL)
+    cancelled = replace(event, cancelled_at=minute(45))
+    report = await performance.event_report(w.store, w.system.rooms.settlement, cancelled, minute(60))
+    assert (report.requested_wh, report.intervals[-1].end) == (1000, minute(45))
 
 
 @pytest.mark.parametrize(("later", "is_open"), [(TWO_DAYS, True), (FORTY_DAYS, False)], ids=["2 days", "40 days"])

@@ -14,7 +14,7 @@ from csms.domain.decision import Decision, EventShare, Reason, Setpoint, Violati
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadDatabase
-from csms.domain.facts import Booted, Reading, StatusReported, TokenType, TransactionPhase
+from csms.domain.facts import Booted, StatusReported, TokenType, TransactionPhase
 from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId, StationId, TransactionId
 from csms.domain.people import IdTokenRecord
 from csms.domain.permission import Channel, Permission, PermissionState
@@ -341,8 +341,7 @@ def test_everything_open_makes_the_live_state(conn: Connection) -> None:
     assert [(known.evse, known.connector, known.status) for known in live.statuses] == [
         (E1, 1, ConnectorStatus.FINISHING)
     ]
-    stopped_at = Reading(at=at(60), context="Transaction.End", import_wh=8000.0)
-    assert live.readings == {E1: stopped_at}
+    assert live.readings == {E1: reading(2)}
     assert [record.id for record in live.transactions] == ["2"]
     assert [known.id for known in live.plug_ins] == [PLUG_IN]
     assert [known.id for known in live.setpoints] == ["s-2"]

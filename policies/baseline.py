@@ -7,12 +7,12 @@ from zlib import crc32
 import numpy as np
 
 from csms.domain.decision import Reason
-from csms.domain.ids import AreaId
+from csms.domain.ids import AreaId, EvseRef
 from csms.domain.snapshot import EvseState, Snapshot, Use
 from policies.booking import booked_now
 from policies.compliance import tolerance_w
 from policies.corridor import Corridor, corridor
-from policies.feasibility import required_under_caps
+from policies.feasibility import required_under_caps, unavoidable_w
 from policies.filling import fill
 from policies.plugs import Available, Policies
 from policies.pricing import Market
@@ -51,7 +51,8 @@ def _bounded(own: Corridor, available: Available) -> Corridor:
 
 def shared(tree: SiteTree, members: Sequence[Party]) -> tuple[Party, ...]:
     """With what shared fuses demand: required charges in time for all, booked hours for those who entrust theirs."""
-    required, booked = required_under_caps(tree, members), booked_now(tree, members)
+    unavoidable = unavoidable_w(members)
+    required, booked = required_under_caps(tree, members, unavoidable), booked_now(tree, members, unavoidable)
     if not required and not booked:
         return tuple(members)
     return tuple(_under_caps(party, required.get(place), booked.get(place)) for place, party in enumerate(members))
@@ -73,39 +74,34 @@ def _under_caps(party: Party, required_w: int | None, booked_w: int | None) -> P
     return replace(party, corridor=replace(own, required_w=must, wanted_w=max(wanted, must), reasons=reasons))
 
 
-def baseline(tree: SiteTree, members: Sequence[Party], snapshot: Snapshot, ceiling: Watts | None = None) -> Watts:
+def baseline(tree: SiteTree, members: Sequence[Party], turn: Sequence[int], ceiling: Watts | None = None) -> Watts:
     """W per place: first what cannot be avoided, then required charges, then wanted charging, then plain charging.
 
     Where a fuse is short, a vehicle that was seen to take less than its limit gets little more than it takes, until
     all others have theirs. Stations that do not follow, or are out of reach, are counted with what they may take and
-    get 0 here. ``ceiling``: nobody wants more than this, but what is required.
+    get 0 here. ``ceiling``: nobody wants more than this, but what is required. ``turn``: see ``turn_of``.
     """
     is_free = np.array([follows_setpoints(party.evse) for party in members], dtype=bool)
     step = _watts(party.corridor.minimum_w for party in members)
-    turn = _turn(members, snapshot)
-    power = np.where(is_free, _watts(p.corridor.least_w for p in members), _watts(reserved_w(p.evse) for p in members))
-    for tier in (_required_w, _wanted_by_resources_w, _seen_wanted_w, _wanted_w):
-        target = _watts(map(tier, members))
-        if ceiling is not None and tier is not _required_w:
-            target = np.minimum(target, ceiling)
+    power = _watts(
+        party.corridor.least_w if free else reserved_w(party.evse)
+        for party, free in zip(members, is_free.tolist(), strict=True)
+    )
+    for target in _tiers(members, ceiling):
         power = fill(tree, power, np.where(is_free, np.maximum(power, target), power), step, turn)
     return np.where(is_free, power, 0)
 
 
-def _required_w(party: Party) -> int:
-    return min(party.corridor.required_w, _seen_w(party))
-
-
-def _wanted_by_resources_w(party: Party) -> int:
-    return _seen_wanted_w(party) if party.evse.use is Use.RESOURCE else 0
-
-
-def _seen_wanted_w(party: Party) -> int:
-    return min(party.corridor.wanted_w, _seen_w(party))
-
-
-def _wanted_w(party: Party) -> int:
-    return party.corridor.wanted_w
+def _tiers(members: Sequence[Party], ceiling: Watts | None) -> tuple[Watts, ...]:
+    """W per place that are wanted, the most important first: the required charges, those of resources, all that were
+    seen to be taken, all."""
+    seen, required = _watts(map(_seen_w, members)), _watts(party.corridor.required_w for party in members)
+    wanted = _watts(party.corridor.wanted_w for party in members)
+    is_resource = np.array([party.evse.use is Use.RESOURCE for party in members], dtype=bool)
+    seen_wanted = np.minimum(wanted, seen)
+    tiers = (np.where(is_resource, seen_wanted, 0), seen_wanted, wanted)
+    bounded = tiers if ceiling is None else tuple(np.minimum(tier, ceiling) for tier in tiers)
+    return (np.minimum(required, seen), *bounded)
 
 
 def _seen_w(party: Party) -> int:
@@ -120,6 +116,12 @@ def _watts(powers: Iterable[int]) -> Watts:
     return np.array(list(powers), dtype=np.int64)
 
 
-def _turn(members: Sequence[Party], snapshot: Snapshot) -> list[int]:
+def turn_of(tree: SiteTree, snapshot: Snapshot) -> list[int]:
+    """The places in the order in which they are served where not all can charge at once."""
     quarter = int(snapshot.now.timestamp()) // TURN_S
-    return sorted(range(len(members)), key=lambda place: crc32(f"{quarter}|{members[place].evse.ref}".encode()))
+    lots = [_lot(quarter, snapshot.evses[index].ref) for index in tree.order]
+    return sorted(range(len(lots)), key=lots.__getitem__)
+
+
+def _lot(quarter: int, ref: EvseRef) -> int:
+    return crc32(f"{quarter}|{ref.station}/{ref.evse}".encode())

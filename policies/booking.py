@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from csms.domain.snapshot import Use
-from policies.corridor import charge_power_w, most_w, rolled, room_wh, spare_hours
+from policies.corridor import rolled
 from policies.feasibility import contended, rooms_w
 from policies.pricing import Market
 from policies.response import Party
-from policies.tree import Node, SiteTree, follows_setpoints
+from policies.tree import SiteTree, Watts, follows_setpoints
 
 LONGEST_H = 1.0
 """A stretch at one price is booked in parts of this, so that an early departure gets the first of them."""
@@ -29,37 +29,35 @@ class Stretch:
     room_wh: dict[int, float]
 
 
-def booked_now(tree: SiteTree, parties: Sequence[Party]) -> dict[int, int]:
+def booked_now(tree: SiteTree, parties: Sequence[Party], unavoidable: Watts) -> dict[int, int]:
     """Place -> W that an entrusted vehicle behind a contended fuse takes now; 0 = it waits for an hour it booked."""
-    charging = np.array([charge_power_w(party.evse) if _takes_part(party) else 0 for party in parties], dtype=np.int64)
+    powers = [party.corridor.limits.charge_w if _takes_part(party) else 0 for party in parties]
+    charging = np.array(powers, dtype=np.int64)
+    fixed = np.where(charging > 0, 0, unavoidable)
     found: dict[int, int] = {}
-    for root in contended(tree, parties, charging):
+    for root in contended(tree, charging, fixed):
         places = (np.flatnonzero(charging[root.start : root.stop]) + root.start).tolist()
-        room = dict(zip(_indices(tree, root), rooms_w(tree, root, parties, charging), strict=True))
+        room = dict(zip(tree.indices_below(root), rooms_w(tree, root, fixed), strict=True))
         found |= _of_root(tree, parties, places, room)
     return found
 
 
 def _takes_part(party: Party) -> bool:
     """Entrusted and able to choose, or bound to a required charge that takes room from those who are."""
-    return follows_setpoints(party.evse) and (is_entrusted(party) or party.corridor.need_wh > 0)
+    return follows_setpoints(party.evse) and (party.corridor.limits.need_wh > 0 or is_entrusted(party))
 
 
 def is_entrusted(party: Party) -> bool:
     """Its hours are ours to choose (P8)."""
     terms = party.evse.terms
-    return party.evse.use is Use.RESOURCE and terms.entrust and terms.charge and most_w(party.evse, party.market) > 0
-
-
-def _indices(tree: SiteTree, root: Node) -> list[int]:
-    return [index for index, node in enumerate(tree.nodes) if root.start <= node.start and node.stop <= root.stop]
+    return terms.entrust and terms.charge and party.evse.use is Use.RESOURCE and party.corridor.limits.most_w > 0
 
 
 def _of_root(
     tree: SiteTree, parties: Sequence[Party], places: Sequence[int], room_w: dict[int, float]
 ) -> dict[int, int]:
     markets = {parties[place].area: parties[place].market for place in places}
-    entrusted = [place for place in places if is_entrusted(parties[place])]
+    entrusted = {place for place in places if is_entrusted(parties[place])}
     if not entrusted:
         return {}
     stretches = _stretches(list(markets.values()), room_w)
@@ -67,9 +65,11 @@ def _of_root(
     found: dict[int, int] = {}
     for place in sorted(places, key=lambda place: (_leaves_at(parties[place]), place)):
         party = parties[place]
-        is_now = _book(party, tree.ancestors[place], stretches, cheapest_first[party.area])
-        if is_entrusted(party):
-            found[place] = most_w(party.evse, party.market) if is_now else 0
+        if place not in entrusted:
+            _book_required(party, tree.ancestors[place], stretches)
+            continue
+        is_now = _book(party, tree.ancestors[place], cheapest_first[party.area])
+        found[place] = party.corridor.limits.most_w if is_now else 0
     return found
 
 
@@ -93,16 +93,18 @@ def _cheapest_first(stretches: Sequence[Stretch], market: Market) -> list[Stretc
     return sorted(stretches, key=lambda stretch: (market.price_in(stretch.start_h), stretch.start_h))
 
 
-def _book(party: Party, above: Sequence[int], in_time: Sequence[Stretch], cheapest_first: Sequence[Stretch]) -> bool:
+def _book_required(party: Party, above: Sequence[int], in_time: Sequence[Stretch]) -> bool:
+    """Book what is required before departure; whether any of it is to flow now."""
+    limits = party.corridor.limits
+    return _take(in_time, above, limits.charge_w, limits.need_wh, limits.spare_h + party.market.horizon_h)
+
+
+def _book(party: Party, above: Sequence[int], cheapest_first: Sequence[Stretch]) -> bool:
     """Book the required charge before departure, then the rest; whether any of it is to flow now."""
-    evse, now = party.evse, party.market.now
-    power_w, need = charge_power_w(evse), party.corridor.need_wh
-    spare_h = spare_hours(evse.terms, party.market) + party.market.horizon_h
-    if not is_entrusted(party):
-        return _take(in_time, above, power_w, need, spare_h)
-    is_now = need > 0 and _take(cheapest_first, above, power_w, need, spare_h)
-    until_h = (rolled(evse.terms.departure_at, now) - now).total_seconds() / 3600
-    return _take(cheapest_first, above, power_w, room_wh(evse) - need, until_h) or is_now
+    limits, now = party.corridor.limits, party.market.now
+    is_now = limits.need_wh > 0 and _book_required(party, above, cheapest_first)
+    until_h = (rolled(party.evse.terms.departure_at, now) - now).total_seconds() / 3600
+    return _take(cheapest_first, above, limits.charge_w, limits.room_wh - limits.need_wh, until_h) or is_now
 
 
 def _take(stretches: Sequence[Stretch], above: Sequence[int], power_w: int, energy_wh: float, until_h: float) -> bool:

@@ -10,6 +10,19 @@ PART = 0.2
 """A discharge of this share of what was asked is a discharge: what is missing of it is asked of others."""
 REFUSALS_ALLOWED = 3
 """In a row, before a rung is lost: a station that boots, or is busy, refuses too."""
+CANNOT = frozenset(
+    {
+        "FormationViolation",
+        "FormatViolation",
+        "NotImplemented",
+        "NotSupported",
+        "OccurenceConstraintViolation",
+        "OccurrenceConstraintViolation",
+        "PropertyConstraintViolation",
+        "TypeConstraintViolation",
+    }
+)
+"""CALLERROR codes by which a station says that it never takes such a message; the others may be of the moment."""
 
 
 class Level(StrEnum):
@@ -95,12 +108,22 @@ def _degraded(compliance: Compliance, desired_w: int) -> Compliance:
     )
 
 
-def refused(compliance: Compliance, observed_w: float | None = None, desired_w: int = -1) -> Compliance:
-    """The station said no. After some in a row it loses discharge, if that was asked; a limit that is refused makes it
-    one that does not follow, but only where it is known what it draws: else a plan would count on 0 W.
+def cannot(error_code: str, desired_w: int) -> bool:
+    """A CALLERROR to a discharge that would come every time: the next rung at once, no blind repeat (V2G-10). A limit
+    is tried again all the same: without it there is no control at all."""
+    return desired_w < 0 and error_code in CANNOT
+
+
+def refused(
+    compliance: Compliance, observed_w: float | None = None, desired_w: int = -1, *, is_final: bool = False
+) -> Compliance:
+    """The station said no. After some in a row, or one that ``is_final``, it loses discharge, if that was asked; a
+    limit that is refused makes it one that does not follow, but only where it is known what it draws: else a plan would
+    count on 0 W.
     """
     counted = replace(compliance, refusals=compliance.refusals + 1)
-    if counted.refusals < REFUSALS_ALLOWED or compliance.level is Level.UNCONTROLLED:
+    is_enough = is_final or counted.refusals >= REFUSALS_ALLOWED
+    if not is_enough or compliance.level is Level.UNCONTROLLED:
         return counted
     if desired_w < 0:
         level = Level.NO_DISCHARGE

@@ -10,16 +10,9 @@ from math import ceil, floor
 
 from csms.domain.decision import Reason
 from csms.domain.snapshot import Battery, EvseState, Terms, Use
+from policies.limits import NO_VEHICLE, Limits, battery_of, limits_of
 from policies.pricing import Market, least_sell
 
-MARGIN_H = 0.5
-"""Finish early: two intervals of 15 min, for the taper at the end of charging and for what does not come."""
-MARGIN_SHARE = 0.2
-"""The margin of short stays, as a share of the time that is left."""
-MARGIN_HORIZONS = 2.5
-UNKNOWN_EFFICIENCY = 0.9
-"""Of charging a battery of which nothing is known."""
-UNKNOWN_CAPACITY_WH = 40_000
 LOOKAHEAD = timedelta(hours=24)
 """How far an entrusted vehicle looks for cheaper hours, whenever it leaves: its next stay may be as good."""
 TRIFLE_WH = 1e-6
@@ -32,8 +25,6 @@ RESTING = {
     Use.NOTHING: Reason.NOT_PERMITTED,
 }
 """Uses in which nothing flows, but for a required charge where a host gives nothing else (P7 above P4)."""
-CHARGEABLE = frozenset({Use.PLAIN, Use.NOTHING, Use.RESOURCE})
-"""Uses in which a required charge holds: only who has not answered yet, or is not there, waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +34,14 @@ class Corridor:
     ``least_w``: what flows whatever is asked (a station that cannot pause). ``required_w``: charging needed now to
     reach the required charge in time. ``wanted_w``: charging wanted while the price is within the conditions, >= must.
     ``minimum_w``: the least power that is not zero. ``uncontrolled_w``: the station takes this, whatever it is told.
-    ``need_wh``: what lacks to the required charge, at the AC side.
+    ``limits``: of the EVSE and its vehicle, whatever the conditions.
     """
 
     least_w: int = 0
     required_w: int = 0
     wanted_w: int = 0
     minimum_w: int = 0
-    need_wh: float = 0.0
+    limits: Limits = NO_VEHICLE
     uncontrolled_w: int | None = None
     reasons: tuple[Reason, ...] = ()
 
@@ -59,10 +50,10 @@ def corridor(evse: EvseState, market: Market) -> Corridor:
     """The corridor of one EVSE without DR."""
     if evse.use is Use.IDLE:
         return Corridor(reasons=(Reason.NO_VEHICLE,))
-    minimum_w = max(1, least_power_w(evse))
-    least_w = 0 if evse.can_pause or evse.use is Use.NOTHING else least_power_w(evse)
-    must = required_w(evse, market)
-    wanted, reason = wanted_charge(evse, market)
+    limits = limits_of(evse, market)
+    least_w = 0 if evse.can_pause or evse.use is Use.NOTHING else limits.least_w
+    must = required_w(limits, market)
+    wanted, reason = wanted_charge(evse, limits, market)
     reasons = (Reason.REQUIRED_CHARGE, reason) if must else (reason,)
     uncontrolled_w = evse.reserved_w if evse.uncontrolled_w is None and evse.reserved_w > 0 else evse.uncontrolled_w
     if uncontrolled_w is not None:
@@ -71,140 +62,74 @@ def corridor(evse: EvseState, market: Market) -> Corridor:
         least_w=least_w,
         required_w=max(must, least_w),
         wanted_w=max(wanted, must, least_w),
-        minimum_w=minimum_w,
-        need_wh=need_wh(evse),
+        minimum_w=max(1, limits.least_w),
+        limits=limits,
         uncontrolled_w=uncontrolled_w,
         reasons=reasons,
     )
 
 
-def battery_of(evse: EvseState) -> Battery:
-    """The vehicle's battery; where no record of it is known, one of which only the metered energy is sure."""
-    if evse.battery is not None:
-        return evse.battery
-    metered_wh = max(0.0, evse.added_wh) * UNKNOWN_EFFICIENCY
-    return Battery(
-        capacity_wh=UNKNOWN_CAPACITY_WH,
-        energy_wh=min(metered_wh, UNKNOWN_CAPACITY_WH),
-        max_charge_w=evse.ratings.max_charge_w,
-        max_discharge_w=0,
-        charge_efficiency=UNKNOWN_EFFICIENCY,
-        is_told=False,
-    )
-
-
-def charge_power_w(evse: EvseState) -> int:
-    """Rated charging power of EVSE and vehicle together, with or without a state of charge."""
-    rated = evse.ratings.max_charge_w
-    return min(rated, evse.battery.max_charge_w) if evse.battery else rated
-
-
-def least_power_w(evse: EvseState) -> int:
-    """The least charging power that is not zero."""
-    return min(evse.ratings.min_charge_w, charge_power_w(evse))
-
-
-def room_wh(evse: EvseState) -> float:
-    """What the battery can still take, at the AC side; at most, when no state of charge is told."""
-    battery = battery_of(evse)
-    return max(0.0, battery.capacity_wh - battery.energy_wh) / battery.charge_efficiency
-
-
-def most_w(evse: EvseState, market: Market) -> int:
-    """Most charging power that neither breaks a rating nor overfills the battery within the horizon. A battery that
-    tells nothing is not overfilled: the vehicle stops by itself."""
-    power = charge_power_w(evse)
-    if evse.battery is None or not evse.battery.is_told:
-        return power
-    return max(0, min(power, floor(room_wh(evse) / market.horizon_h)))
-
-
-def need_wh(evse: EvseState) -> float:
-    """Energy that lacks to the required charge, at the AC side: of the battery's content, or of what was to be added
-    since the plug-in (P7). It falls with every metered Wh; whether the vehicle is a resource does not matter."""
-    if evse.use not in CHARGEABLE:
-        return 0.0
-    battery = battery_of(evse)
-    content_wh = (evse.terms.required_wh - battery.energy_wh) / battery.charge_efficiency
-    to_add_wh = evse.terms.required_added_wh
-    return max(0.0, content_wh, to_add_wh - evse.added_wh if to_add_wh > 0 else 0.0)
-
-
-def spare_hours(terms: Terms, market: Market) -> float:
-    """Hours left for charging after this horizon, less the margin; 0 when no departure is known (P7).
-
-    The margin shrinks with the time that is left, but not below some horizons: what is required to the last Wh is
-    approached ever more slowly, since no setpoint may go beyond it.
-    """
-    if terms.departure_at is None:
-        return 0.0
-    left_h = (terms.departure_at - market.now).total_seconds() / 3600
-    margin_h = max(min(MARGIN_H, MARGIN_SHARE * left_h), MARGIN_HORIZONS * market.horizon_h)
-    return max(0.0, left_h - market.horizon_h - margin_h)
-
-
-def required_w(evse: EvseState, market: Market) -> int:
+def required_w(limits: Limits, market: Market) -> int:
     """Charging power needed during this horizon so that the required charge is reached before departure, if no fuse is
     in the way (see ``feasibility``)."""
-    later_wh = charge_power_w(evse) * spare_hours(evse.terms, market)
-    return stepped_w(evse, market, need_wh(evse) - later_wh)
+    return stepped_w(limits, market, limits.need_wh - limits.charge_w * limits.spare_h)
 
 
-def stepped_w(evse: EvseState, market: Market, lacking_wh: float) -> int:
+def stepped_w(limits: Limits, market: Market, lacking_wh: float) -> int:
     """The power that charges this much within the horizon: at least the least power there is, unless the battery has no
     room for that."""
-    most = most_w(evse, market)
-    power = min(most, ceil(max(0.0, lacking_wh - TRIFLE_WH) / market.horizon_h))
-    stepped = max(power, least_power_w(evse), 1) if power > 0 else 0
-    return stepped if stepped <= most else 0
-
-
-def required_charge_w(evse: EvseState, market: Market) -> int:
-    """Most power that only charges up to the required charge; its last step is made at the least power there is."""
-    need = need_wh(evse)
-    if need <= 0:
+    if lacking_wh <= TRIFLE_WH:
         return 0
-    power = max(floor(need / market.horizon_h), least_power_w(evse))
-    return min(power, most_w(evse, market))
+    power = min(limits.most_w, ceil((lacking_wh - TRIFLE_WH) / market.horizon_h))
+    stepped = max(power, limits.least_w, 1) if power > 0 else 0
+    return stepped if stepped <= limits.most_w else 0
 
 
-def wanted_charge(evse: EvseState, market: Market) -> tuple[int, Reason]:
+def required_charge_w(limits: Limits, market: Market) -> int:
+    """Most power that only charges up to the required charge; its last step is made at the least power there is."""
+    if limits.need_wh <= 0:
+        return 0
+    power = max(floor(limits.need_wh / market.horizon_h), limits.least_w)
+    return min(power, limits.most_w)
+
+
+def wanted_charge(evse: EvseState, limits: Limits, market: Market) -> tuple[int, Reason]:
     """Charging power wanted without any DR event, and why. Below the least power it is zero."""
-    if evse.use is Use.NOTHING and (required := required_charge_w(evse, market)):
+    if evse.use is Use.NOTHING and (required := required_charge_w(limits, market)):
         return required, Reason.REQUIRED_CHARGE
     if evse.use in RESTING:
         return 0, RESTING[evse.use]
-    power, reason = _plain(evse, market) if evse.use is Use.PLAIN else _within_conditions(evse, market)
-    if 0 < power < least_power_w(evse):
-        return 0, Reason.FULL if power == most_w(evse, market) else Reason.BELOW_MINIMUM_POWER
+    power, reason = _plain(evse, limits, market) if evse.use is Use.PLAIN else _within_conditions(evse, limits, market)
+    if 0 < power < limits.least_w:
+        return 0, Reason.FULL if power == limits.most_w else Reason.BELOW_MINIMUM_POWER
     return power, reason
 
 
-def _plain(evse: EvseState, market: Market) -> tuple[int, Reason]:
+def _plain(evse: EvseState, limits: Limits, market: Market) -> tuple[int, Reason]:
     """All there is, unless the terms say less: outside its time slots a permitted vehicle keeps its maximum price."""
-    power, reason = charge_limit(evse, market, market.tariff_per_kwh)
+    power, reason = charge_limit(evse, limits, market, market.tariff_per_kwh)
     return power, Reason.PLAIN_CHARGING if reason is Reason.CHARGING_WITHIN_PRICE else reason
 
 
-def _within_conditions(evse: EvseState, market: Market) -> tuple[int, Reason]:
-    limit, reason = charge_limit(evse, market, market.tariff_per_kwh)
+def _within_conditions(evse: EvseState, limits: Limits, market: Market) -> tuple[int, Reason]:
+    limit, reason = charge_limit(evse, limits, market, market.tariff_per_kwh)
     if limit == 0:
         return limit, reason
     if evse.terms.entrust and evse.terms.charge:
-        return _entrusted(evse, market, limit, reason)
+        return _entrusted(evse.terms, limits, market, (limit, reason))
     return (0, Reason.CHEAPER_LATER) if _is_cheap_enough_later(evse, market) else (limit, reason)
 
 
-def charge_limit(evse: EvseState, market: Market, price_per_kwh: Decimal) -> tuple[int, Reason]:
+def charge_limit(evse: EvseState, limits: Limits, market: Market, price_per_kwh: Decimal) -> tuple[int, Reason]:
     """Most charging power the user's conditions allow at this price, and why (P6, P7)."""
-    most = most_w(evse, market)
-    if most == 0:
+    if limits.most_w == 0:
         return 0, Reason.FULL
-    required = required_charge_w(evse, market)
-    if not evse.terms.charge:
+    terms = evse.terms
+    if terms.charge and (terms.entrust or is_price_within(terms, price_per_kwh)):
+        return limits.most_w, Reason.CHARGING_WITHIN_PRICE
+    required = required_charge_w(limits, market)
+    if not terms.charge:
         return required, Reason.REQUIRED_CHARGE if required else Reason.NOT_PERMITTED
-    if evse.terms.entrust or is_price_within(evse.terms, price_per_kwh):
-        return most, Reason.CHARGING_WITHIN_PRICE
     return required, Reason.REQUIRED_CHARGE if required else Reason.PRICE_ABOVE_MAX_BUY
 
 
@@ -224,18 +149,17 @@ def _is_cheap_enough_later(evse: EvseState, market: Market) -> bool:
     return market.cheapest_later(terms.departure_at) <= terms.max_buy_per_kwh
 
 
-def _entrusted(evse: EvseState, market: Market, limit: int, reason: Reason) -> tuple[int, Reason]:
-    """Now, or in cheaper hours where what is wanted still fits into them (P8). The required charge has the hours before
-    departure; what goes beyond it is bought only among the cheapest hours of a day or longer, so that a near departure,
-    or one that is past, is no reason to buy at the peak."""
-    power, terms = charge_power_w(evse), evse.terms
-    if not terms.departure_at and need_wh(evse) > 0:
-        return limit, reason
-    if _fits_cheaper(market, rolled(terms.departure_at, market.now), power, room_wh(evse)):
-        if not _fits_cheaper(market, terms.departure_at or market.now, power, need_wh(evse)):
-            return required_charge_w(evse, market), Reason.REQUIRED_CHARGE
+def _entrusted(terms: Terms, limits: Limits, market: Market, now: tuple[int, Reason]) -> tuple[int, Reason]:
+    """``now``, or in cheaper hours where what is wanted still fits into them (P8). The required charge has the hours
+    before departure; what goes beyond it is bought only among the cheapest hours of a day or longer, so that a near
+    departure, or one that is past, is no reason to buy at the peak."""
+    if not terms.departure_at and limits.need_wh > 0:
+        return now
+    if _fits_cheaper(market, rolled(terms.departure_at, market.now), limits.charge_w, limits.room_wh):
+        if not _fits_cheaper(market, terms.departure_at or market.now, limits.charge_w, limits.need_wh):
+            return required_charge_w(limits, market), Reason.REQUIRED_CHARGE
         return 0, Reason.CHEAPER_LATER
-    return limit, reason
+    return now
 
 
 def _fits_cheaper(market: Market, until: datetime, power_w: int, energy_wh: float) -> bool:
@@ -250,12 +174,14 @@ def rolled(departure_at: datetime | None, now: datetime) -> datetime:
     return max(departure_at or now, now + LOOKAHEAD)
 
 
-def discharge_limit(evse: EvseState, market: Market, price_per_kwh: Decimal) -> tuple[int, Reason | None]:
+def discharge_limit(
+    evse: EvseState, limits: Limits, market: Market, price_per_kwh: Decimal
+) -> tuple[int, Reason | None]:
     """Most discharging power (>= 0) for a DOWN event at its price, and why not more (P4, P5, P7, V2G-33)."""
     why_not = _why_no_discharge(evse, market, price_per_kwh)
     if why_not is not None or evse.battery is None:
         return 0, why_not
-    if need_wh(evse) > 0:
+    if limits.need_wh > 0:
         return 0, Reason.AT_REQUIRED_CHARGE
     power = min(evse.ratings.max_discharge_w, evse.battery.max_discharge_w, _sustained_w(evse, evse.battery, market))
     return (power, None) if power >= LEAST_DISCHARGE_W else (0, Reason.AT_REQUIRED_CHARGE)
@@ -286,12 +212,12 @@ def is_slot_open(terms: Terms, now: datetime) -> bool:
     return terms.permitted_until is None or now < terms.permitted_until
 
 
-def raise_limit(evse: EvseState, market: Market, price_per_kwh: Decimal) -> tuple[int, Reason]:
+def raise_limit(evse: EvseState, limits: Limits, market: Market, price_per_kwh: Decimal) -> tuple[int, Reason]:
     """Most charging power for an UP event at its price (P6, P12): what a vehicle was seen to leave of a limit, it would
     leave of a higher one too."""
     if evse.use is not Use.RESOURCE or not is_slot_open(evse.terms, market.now):
         return 0, RESTING.get(evse.use, Reason.NOT_PERMITTED)
-    limit, reason = charge_limit(evse, market, price_per_kwh)
+    limit, reason = charge_limit(evse, limits, market, price_per_kwh)
     if evse.drawn_w is not None and evse.drawn_w < limit:
         limit, reason = evse.drawn_w, Reason.FULL
-    return (limit, reason) if limit >= least_power_w(evse) else (0, reason)
+    return (limit, reason) if limit >= limits.least_w else (0, reason)

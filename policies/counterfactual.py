@@ -11,7 +11,7 @@ import numpy as np
 
 from csms.domain.ids import AreaId, EvseRef, PlugInId
 from csms.domain.snapshot import EvseState, Snapshot, Use, Virtual
-from policies.corridor import battery_of, charge_power_w
+from policies.limits import battery_of, charge_power_w
 from policies.response import Party
 from policies.tree import Watts
 
@@ -38,11 +38,14 @@ def _now(snapshot: Snapshot, evse: EvseState, plug_in: PlugInId) -> Virtual:
     battery = battery_of(evse)
     flowed_wh = last.power_w * max(0.0, (snapshot.now - last.at).total_seconds()) / 3600
     content_wh = last.energy_wh + flowed_wh * battery.charge_efficiency
-    return replace(
-        last,
+    return Virtual(
+        evse=last.evse,
+        plug_in=plug_in,
+        frozen_at=last.frozen_at,
         at=max(snapshot.now, last.at),
         energy_wh=min(content_wh, max(last.energy_wh, battery.capacity_wh)),
         added_wh=last.added_wh + flowed_wh,
+        power_w=last.power_w,
     )
 
 

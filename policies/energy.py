@@ -17,9 +17,9 @@ __all__ = ["Meter", "battery_of", "count_all", "counted", "need_wh", "power_w", 
 
 DEFAULT_CAPACITY_WH = 40_000
 DEFAULT_CHARGE_W = 7_360
-DEFAULT_DISCHARGE_W = 6_000
 DEFAULT_EFFICIENCY = 0.9
-"""Of a vehicle without a record: the same as a record nobody filled in (``people.Vehicle``)."""
+"""Of a vehicle without a record: the same as a record nobody filled in (``people.Vehicle``), but it is only charged:
+nobody said that it can give anything back."""
 
 ROUNDING_SHARE = 0.005
 """Of the capacity: stations round the state of charge to whole percents."""
@@ -61,9 +61,7 @@ def vehicle_record(vehicle: Vehicle | None, needs: NeedsReported | None) -> Batt
         max_charge_w=_least(
             vehicle.max_charge_w if vehicle else DEFAULT_CHARGE_W, needs.max_charge_w if needs else None
         ),
-        max_discharge_w=_least(
-            vehicle.max_discharge_w if vehicle else DEFAULT_DISCHARGE_W, needs.max_discharge_w if needs else None
-        ),
+        max_discharge_w=_least(vehicle.max_discharge_w if vehicle else 0, needs.max_discharge_w if needs else None),
         charge_efficiency=vehicle.charge_efficiency if vehicle else DEFAULT_EFFICIENCY,
         discharge_efficiency=vehicle.discharge_efficiency if vehicle else DEFAULT_EFFICIENCY,
         is_told=False,

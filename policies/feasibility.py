@@ -11,12 +11,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.corridor import charge_power_w, spare_hours, stepped_w
+from policies.corridor import stepped_w
 from policies.response import Party
-from policies.tree import Node, SiteTree, Watts, follows_setpoints, reserved_w
+from policies.tree import Node, Places, SiteTree, Watts, follows_setpoints, reserved_w
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +48,57 @@ class Below:
         return sums
 
 
-def required_under_caps(tree: SiteTree, parties: Sequence[Party]) -> dict[int, int]:
-    """Place -> W that must flow now, where fuses make it more than the vehicle's own time would."""
+def required_under_caps(tree: SiteTree, parties: Sequence[Party], unavoidable: Watts) -> dict[int, int]:
+    """Place -> W that must flow now, where fuses make it more than the vehicle's own time would.
+
+    ``unavoidable``: see there.
+    """
     charging = np.array([_needing_w(party) for party in parties], dtype=np.int64)
+    fixed = np.where(charging > 0, 0, unavoidable)
     found: dict[int, int] = {}
-    for root in contended(tree, parties, charging):
+    for root in contended(tree, charging, fixed):
         needs = needs_of(parties, np.flatnonzero(charging[root.start : root.stop]) + root.start)
-        left_wh = _left_after(tree.below(root), needs, rooms_w(tree, root, parties, charging))
+        left_wh = _left_after(tree.below(root), needs, rooms_w(tree, root, fixed))
         for place, lacking_wh in zip(needs.places.tolist(), left_wh.tolist(), strict=True):
             party = parties[place]
-            found[place] = max(party.corridor.required_w, stepped_w(party.evse, party.market, lacking_wh))
+            found[place] = max(party.corridor.required_w, stepped_w(party.corridor.limits, party.market, lacking_wh))
     return found
 
 
-def contended(tree: SiteTree, parties: Sequence[Party], charging: Watts) -> list[Node]:
-    """The roots under which not all that might charge (W per place) can do so at once."""
+def contended(tree: SiteTree, charging: Watts, fixed: Watts) -> list[Node]:
+    """The roots under which not all that might charge (W per place) can do so at once. ``fixed``: what flows whatever
+    is decided, at the others."""
     if not charging.any():
         return []
-    sums = tree.sums(charging + unavoidable(parties, charging))
+    sums = tree.sums(charging + fixed)
     over = (node for node, total in zip(tree.nodes, sums, strict=True) if total > node.import_limit_w)
     return list(dict.fromkeys(tree.root_of(node) for node in over))
 
 
-def unavoidable(parties: Sequence[Party], charging: Watts) -> Watts:
-    """What flows whatever is decided, at those who are not among the ``charging``."""
-    fixed = [
-        0 if power else max(reserved_w(party.evse), party.corridor.least_w)
-        for party, power in zip(parties, charging.tolist(), strict=True)
-    ]
-    return np.array(fixed, dtype=np.int64)
+def unavoidable_w(parties: Sequence[Party]) -> Watts:
+    """What flows at each whatever is decided."""
+    return np.array([max(reserved_w(party.evse), party.corridor.least_w) for party in parties], dtype=np.int64)
 
 
-def rooms_w(tree: SiteTree, root: Node, parties: Sequence[Party], charging: Watts) -> list[float]:
-    """W for the ``charging`` in each node of ``tree.below(root)``."""
-    fixed = unavoidable(parties, charging)
+def rooms_w(tree: SiteTree, root: Node, fixed: Watts) -> list[float]:
+    """W for those who might charge in each node of ``tree.below(root)``."""
     return [max(0.0, float(node.import_limit_w - node.sum_of(fixed))) for node in tree.below(root)]
 
 
 def needs_of(parties: Sequence[Party], places: Places) -> Needs:
     """The required charges at these places."""
-    members = [parties[place] for place in places.tolist()]
+    limits = [parties[place].corridor.limits for place in places.tolist()]
     return Needs(
         places=places,
-        energy_wh=np.array([party.corridor.need_wh for party in members]),
-        power_w=np.array([float(charge_power_w(party.evse)) for party in members]),
-        spare_h=np.array([spare_hours(party.evse.terms, party.market) for party in members]),
+        energy_wh=np.array([each.need_wh for each in limits]),
+        power_w=np.array([float(each.charge_w) for each in limits]),
+        spare_h=np.array([each.spare_h for each in limits]),
     )
 
 
 def _needing_w(party: Party) -> int:
-    return charge_power_w(party.evse) if follows_setpoints(party.evse) and party.corridor.need_wh > 0 else 0
+    limits = party.corridor.limits
+    return limits.charge_w if limits.need_wh > 0 and follows_setpoints(party.evse) else 0
 
 
 def _left_after(nodes: Sequence[Node], needs: Needs, room_w: Sequence[float]) -> Floats:

@@ -1,6 +1,7 @@
 """Charging power under the caps of the tree: who is served first, and how the rest is shared."""
 
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -29,17 +30,24 @@ def _overloaded(tree: SiteTree, powers: Watts) -> list[Node]:
 
 def _admitted(tree: SiteTree, used: Watts, target: Watts, step: Watts, turn: Sequence[int]) -> Watts:
     """What each has at least: what it had, or its first step where there is room for it."""
-    least = used.copy()
+    needs = np.where((used <= 0) & (target > 0), np.minimum(step, target), 0)
+    least = np.where(needs > 0, needs, used)
     room = [node.import_limit_w - power for node, power in zip(tree.nodes, tree.sums(used), strict=True)]
+    tight = [need > room[index] for index, need in enumerate(tree.sums(needs))]
+    doubtful = np.zeros(len(used), dtype=bool)
+    for node in compress(tree.nodes, tight):
+        doubtful[node.start : node.stop] = True
+    open_needs = np.where(doubtful, needs, 0).tolist()
     for place in turn:
-        need = int(min(step[place], target[place]))
-        if used[place] > 0 or target[place] <= 0:
+        need = open_needs[place]
+        if need == 0:
             continue
-        above = tree.ancestors[place]
+        above = [index for index in tree.ancestors[place] if tight[index]]
         if all(room[index] >= need for index in above):
-            least[place] = need
             for index in above:
                 room[index] -= need
+        else:
+            least[place] = used[place]
     return least
 
 

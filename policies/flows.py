@@ -3,8 +3,9 @@
 Requirements P4, P11, P19.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -20,6 +21,7 @@ from policies.permission import conditions_at, stretches
 from policies.registers import Span
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_REGISTERS = ("import_wh", "export_wh", "transaction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def flows_of(known: Known, within: Sequence[Piece]) -> tuple[tuple[Piece, Flow],
     """What flowed at one plug-in, cut by the pieces, where its permission changed, and where what an event commanded
     began, ended or had another price. The energy of the parts is that of the whole."""
     found: list[tuple[Piece, Flow]] = []
+    known = replace(known, readings=sorted(known.readings, key=_at))
     for piece in within:
         here = Span(known.plug_in.plugged_at, known.plug_in.unplugged_at or piece.end).within(
             Span(piece.start, piece.end)
@@ -113,12 +116,44 @@ def flows_of(known: Known, within: Sequence[Piece]) -> tuple[tuple[Piece, Flow],
     return tuple(found)
 
 
+def seen_in(readings: Sequence[StoredReading], whole: Span) -> list[StoredReading]:
+    """The readings in a market interval, with the nearest before and after of each register, as the store gives them:
+    a report over many intervals then says of each what is booked for it. ``readings``: by time."""
+    first = bisect_left(readings, whole.start, key=_at)
+    last = bisect_right(readings, whole.end, key=_at)
+    before, after = _edges(reversed(readings[:first])), _edges(readings[last:])
+    return [*reversed(before), *readings[first:last], *after]
+
+
+def _edges(readings: Iterable[StoredReading]) -> list[StoredReading]:
+    """Those up to the first that has each register, and the first that a transaction told."""
+    missing, found = set(_REGISTERS), []
+    for stored in readings:
+        if here := {name for name in missing if _has(stored, name)}:
+            missing -= here
+            found.append(stored)
+        if not missing:
+            break
+    return found
+
+
+def _has(stored: StoredReading, register: str) -> bool:
+    if stored.is_of_transaction or register == "transaction":
+        return stored.is_of_transaction and register == "transaction"
+    return getattr(stored.reading, register) is not None
+
+
+def _at(stored: StoredReading) -> datetime:
+    return stored.reading.at
+
+
 def _flow(known: Known, piece: Piece, permitted: bool, run: Run) -> Flow:  # noqa: FBT001
     plug_in = known.plug_in
     whole = Span(plug_in.plugged_at, plug_in.unplugged_at or piece.interval.end).within(piece.interval)
+    readings = seen_in(known.readings, whole)
     return Flow(
         plug_in=plug_in,
-        energy=energy_in_window(plug_in.evse, known.readings, run.start, run.end, known.max_w, whole=whole),
+        energy=energy_in_window(plug_in.evse, readings, run.start, run.end, known.max_w, whole=whole),
         tariff_per_kwh=piece.tariff_per_kwh,
         permitted=permitted,
         command=run.command,

@@ -1,7 +1,7 @@
 """A vehicle that told no state of charge and stopped by itself was full: no counterfactual holds more. A6, P19."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -48,11 +48,25 @@ class Meter:
 
 def full_at(meter: Meter, spans: Sequence[InForce]) -> Full | None:
     """When the vehicle first took nothing although it was allowed to charge for an hour; None = never."""
-    for is_allowed, group in groupby(spans, key=lambda span: span.record.desired_w >= ALLOWED_W):
-        held = list(group)
-        if is_allowed and (at := _stopped_at(meter, held[0].start, held[-1].end)) is not None:
+    for held in _allowed(spans):
+        if (at := _stopped_at(meter, held[0].start, held[-1].end)) is not None:
             return Full(at, meter.added_wh(at))
     return None
+
+
+def _allowed(spans: Sequence[InForce]) -> Iterator[list[InForce]]:
+    """The stretches in which it was allowed to charge all the time. Where a setpoint ran out before the next one came
+    (an outage), the station fell to its failsafe limit: that it took nothing then says nothing."""
+    held: list[InForce] = []
+    for span in spans:
+        goes_on = bool(held) and held[-1].end == span.start
+        if held and not (goes_on and span.record.desired_w >= ALLOWED_W):
+            yield held
+            held = []
+        if span.record.desired_w >= ALLOWED_W:
+            held.append(span)
+    if held:
+        yield held
 
 
 def _stopped_at(meter: Meter, start: datetime, end: datetime) -> datetime | None:

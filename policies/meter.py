@@ -200,6 +200,15 @@ def power_w(meter: Meter, now: datetime, interval_s: float | None = None) -> flo
     return by_power
 
 
+def power_since(meter: Meter, since: datetime, now: datetime) -> float | None:
+    """``power_w`` of what was told since an instant only: a register's slope over a longer time says nothing about a
+    setpoint that is newer. None = not known, or too coarse for the time since then."""
+    if power_w(meter, now) is None:
+        return None
+    by_power, by_register = _told_power_w(meter.recent), _register_power_w(meter, since)
+    return by_register if by_power is None or _is_contradicted(meter, by_register) else by_power
+
+
 def _interval_s(recent: Sequence[Reading]) -> float:
     gaps = [(b.at - a.at).total_seconds() for a, b in pairwise(recent) if b.at > a.at]
     return max(median(gaps), SHORTEST_INTERVAL_S) if gaps else DEFAULT_INTERVAL_S
@@ -226,18 +235,29 @@ def _moved_throughout(counter: Counter, since: datetime) -> bool:
     return len([mark for mark in counter.moved if mark.at >= since]) >= 3
 
 
-def _register_power_w(meter: Meter) -> float | None:
-    powers = [_slope_w(counter) for counter in (meter.imported, meter.exported) if counter.moved]
+def _register_power_w(meter: Meter, since: datetime = _NEVER) -> float | None:
+    counters = [counter for counter in (meter.imported, meter.exported) if counter.moved]
+    powers = [_slope_w(_from(counter, since), _resolution_wh(counter)) for counter in counters]
     known = [power for power in powers if power is not None]
     if not known or len(known) < len(powers):
         return None
     return known[0] - (known[1] if len(known) > 1 else 0.0) if meter.imported.moved else -known[0]
 
 
-def _slope_w(counter: Counter) -> float | None:
+def _from(counter: Counter, since: datetime) -> Counter:
+    """The moves since an instant; without any it stands still since then, or since its only move."""
+    last = counter.moved[-1]
+    moved = tuple(mark for mark in counter.moved if mark.at >= since) or (Mark(max(since, last.at), last.value),)
+    return replace(counter, moved=moved)
+
+
+def _resolution_wh(counter: Counter) -> float:
+    return next((r for r in _RESOLUTIONS_WH if all(_divides(r, m.value) for m in counter.moved)), 0.01)
+
+
+def _slope_w(counter: Counter, resolution: float) -> float | None:
     """Power by a register: between moves, and no more than its next step allows since the last one. None = too coarse
     for the time it was watched."""
-    resolution = next((r for r in _RESOLUTIONS_WH if all(_divides(r, m.value) for m in counter.moved)), 0.01)
     first, last = counter.moved[0], counter.moved[-1]
     still_h = hours(counter.read_at - last.at)
     if len(counter.moved) == 1:

@@ -34,9 +34,9 @@ def on_plug_in(
     )
     if conditions is None:
         return asked
-    return by_slot(
-        replace(asked, departure_at=_departure(conditions, plug_in.plugged_at, now)), plug_in.plugged_at, now
-    )
+    asked = replace(asked, departure_at=_departure(conditions, plug_in.plugged_at, now))
+    begun = by_slot(asked, plug_in.plugged_at, now)
+    return asked if begun is asked else replace(begun, asked_at=None, expires_at=None)
 
 
 def by_slot(permission: Permission, plugged_at: datetime, now: datetime) -> Permission:

@@ -34,7 +34,8 @@ class Market:
     subtract by the clock on the wall, which is an hour off over a change of DST.
 
     ``horizon_h``: how long a setpoint may stay in force, hours. Per step ahead: ``starts_h`` from now, ``cheaper_h`` of
-    the time before it that are cheaper than now, the ``lowest`` price up to it.
+    the time before it that are cheaper than now, the ``lowest`` price up to it. ``next_change``: when the tariff is
+    different next; None = never, as far as is known.
     """
 
     now: datetime
@@ -44,11 +45,7 @@ class Market:
     starts_h: tuple[float, ...] = ()
     cheaper_h: tuple[float, ...] = ()
     lowest: tuple[Decimal, ...] = ()
-
-    @property
-    def next_change(self) -> PriceStep | None:
-        """When the tariff is different next; None = never, as far as is known."""
-        return next((step for step in self.ahead if step.price_per_kwh != self.tariff_per_kwh), None)
+    next_change: PriceStep | None = None
 
     def cheaper_hours(self, until: datetime) -> float:
         """Hours in [now, until) at a price below the tariff of now."""
@@ -96,6 +93,7 @@ def _market(series: PriceSeries, now: datetime, horizon_h: float) -> Market:
         starts_h=tuple(starts),
         cheaper_h=tuple(accumulate(hours * cheap for hours, cheap in zip(lengths, is_cheaper, strict=False))),
         lowest=tuple(accumulate((step.price_per_kwh for step in ahead), min)),
+        next_change=next((step for step in ahead if step.price_per_kwh != tariff), None),
     )
 
 

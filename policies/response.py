@@ -9,23 +9,15 @@ import numpy as np
 
 from csms.domain.decision import Reason
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.ids import AreaId
+from csms.domain.ids import AreaId, EvseRef
 from csms.domain.snapshot import EvseState, Use
-from policies.corridor import (
-    RESTING,
-    Corridor,
-    charge_power_w,
-    discharge_limit,
-    is_slot_open,
-    raise_limit,
-    spare_hours,
-)
+from policies.corridor import RESTING, Corridor, discharge_limit, is_slot_open, raise_limit
 from policies.merit import Costs, Steps, Ties, cheapest, merit_order, within_caps
 from policies.objective import shift_cost, sorted_costs
 from policies.plugs import Available, Policies
-from policies.pricing import Market, unit_price
+from policies.pricing import NOTHING, Market, unit_price
 from policies.shortfall import most_to_ask_w
-from policies.tree import SiteTree, Watts, reserved_w
+from policies.tree import Places, SiteTree, Watts, reserved_w
 
 NO_LIMIT_H = 1e6
 """Laxity of a vehicle without a departure."""
@@ -43,8 +35,12 @@ class Party:
 
     def price_per_kwh(self, event: DrEvent, policies: Policies) -> Decimal:
         """What a kWh of the event pays or costs here, with what the adders give."""
-        added = policies.added_per_kwh(self.evse, event, self.market.now) if policies.adders else Decimal(0)
-        return unit_price(event, self.market.tariff_per_kwh, added)
+        return self.price_at(self.market.tariff_per_kwh, event, policies)
+
+    def price_at(self, tariff_per_kwh: Decimal, event: DrEvent, policies: Policies) -> Decimal:
+        """The same at another tariff."""
+        added = policies.added_per_kwh(self.evse, event, self.market.now) if policies.adders else NOTHING
+        return unit_price(event, tariff_per_kwh, added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +81,27 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """``powers``: W per place after the event. ``capacity_w``: what could have been moved."""
+class Movable:
+    """What can be moved for an event under the caps: ``steps`` (places, 3) W in the order of ``rank``, from what is
+    ``taken``, upwards (``sign`` 1) or downwards (-1). ``least_w``: per place, the least power that is not zero."""
 
-    powers: Watts
-    capacity_w: int
+    taken: Watts
+    steps: Steps
+    rank: Steps
+    least_w: Watts
+    sign: int
     is_capped: bool
+
+    @property
+    def capacity_w(self) -> int:
+        return int(self.steps.sum())
+
+    def moved_by(self, wanted_w: int) -> Watts:
+        """W per place once the cheapest steps are moved that come to this much. The marginal vehicle absorbs the
+        rounding to the least power."""
+        moved = self.taken + self.sign * cheapest(self.steps, self.rank, max(0, wanted_w)).sum(axis=1)
+        is_between = (moved > 0) & (moved < self.least_w) & (moved != self.taken)
+        return np.where(is_between, np.where(self.sign > 0, self.least_w, 0), moved)
 
 
 def offer_of(party: Party, power_w: int, event: DrEvent, policies: Policies) -> Offer:
@@ -116,7 +127,7 @@ def _within(offer: Offer, most_w: int) -> Offer:
 
 def _up(party: Party, power_w: int, bid: Bid) -> Offer:
     """Charge more."""
-    limit_w, reason = raise_limit(party.evse, party.market, bid.price_per_kwh)
+    limit_w, reason = raise_limit(party.evse, party.corridor.limits, party.market, bid.price_per_kwh)
     more_w = max(0, _least(limit_w, party.available.charge_w) - power_w)
     return Offer((more_w, 0), bid.cost, None if more_w else reason)
 
@@ -126,7 +137,7 @@ def _down(party: Party, power_w: int, bid: Bid) -> Offer:
     required_w = party.corridor.required_w
     if power_w > required_w and shift_cost(party.evse, party.market) > bid.price_per_kwh:
         return Offer(why_not=Reason.CHARGING_WITHIN_PRICE)
-    discharge_w, why_not = discharge_limit(party.evse, party.market, bid.price_per_kwh)
+    discharge_w, why_not = discharge_limit(party.evse, party.corridor.limits, party.market, bid.price_per_kwh)
     discharge_w = 0 if required_w else _least(discharge_w, party.available.discharge_w)
     return Offer((max(0, power_w - required_w), discharge_w), bid.cost, why_not)
 
@@ -145,24 +156,16 @@ def wanted_by(offers: Sequence[Sequence[Offer]], places: int) -> Steps:
     return np.maximum.accumulate(np.column_stack([count[:, 0], count]), axis=1)
 
 
-def respond(tree: SiteTree, parties: Sequence[Party], before: Before, ask: Ask, already_w: int) -> Response:
-    """Move the cheapest offers until the request is met. ``already_w``: what flows for the event whatever is decided,
-    less what is known not to come.
-
-    ``parties`` and ``offers`` are in the tree's order. The marginal vehicle absorbs the rounding to the least power.
-    """
-    powers, event = before.taken, ask.event
-    step = np.array([party.corridor.minimum_w for party in parties], dtype=np.int64)
+def movable(tree: SiteTree, parties: Sequence[Party], before: Before, ask: Ask) -> Movable:
+    """The offers that fit under the caps, the cheapest first. ``parties`` and ``offers`` are in the tree's order."""
+    taken, event = before.taken, ask.event
+    least_w = np.array([party.corridor.minimum_w for party in parties], dtype=np.int64)
     sign = 1 if event.direction is Direction.UP else -1
-    quantity, cost = _steps(parties, powers, ask.offers, event.direction)
-    rank = merit_order(cost, _ties(parties, event), ask.rivals)
+    quantity, cost = _steps(parties, taken, ask.offers, event.direction)
+    rank = merit_order(cost, _ties(parties, event, np.flatnonzero(quantity.sum(axis=1))), ask.rivals)
     room = _room(tree, parties, before, event.direction)
-    offered = _whole(within_caps(tree, quantity, rank, room), powers, step, sign)
-    used = cheapest(offered, rank, max(0, event.requested_w - already_w))
-    moved = powers + sign * used.sum(axis=1)
-    is_between = (moved > 0) & (moved < step) & (moved != powers)
-    moved = np.where(is_between, np.where(sign > 0, step, 0), moved)
-    return Response(moved, int(offered.sum()), bool((offered < quantity).any()))
+    steps = _whole(within_caps(tree, quantity, rank, room), taken, least_w, sign)
+    return Movable(taken, steps, rank, least_w, sign, bool((steps < quantity).any()))
 
 
 def _steps(
@@ -213,16 +216,29 @@ def _room(tree: SiteTree, parties: Sequence[Party], before: Before, direction: D
     return [node.export_limit_w + power for node, power in zip(tree.nodes, tree.sums(load), strict=True)]
 
 
-def _ties(parties: Sequence[Party], event: DrEvent) -> Ties:
-    used = [party.evse.last_used_at.timestamp() if party.evse.last_used_at else 0.0 for party in parties]
-    lots = [crc32(f"{event.id}|{party.evse.ref}".encode()) for party in parties]
-    return Ties(np.array(used), np.array([laxity_h(party) for party in parties]), np.array(lots, dtype=np.int64))
+def _ties(parties: Sequence[Party], event: DrEvent, places: Places) -> Ties:
+    """``places``: of those who offer something; the others need no order."""
+    offering = [parties[place] for place in places.tolist()]
+    last_used_s, laxity = np.zeros(len(parties)), np.zeros(len(parties))
+    lots = np.zeros(len(parties), dtype=np.int64)
+    last_used_s[places] = [_last_used_s(party.evse) for party in offering]
+    laxity[places] = [laxity_h(party) for party in offering]
+    lots[places] = [_lot(event, party.evse.ref) for party in offering]
+    return Ties(last_used_s, laxity, lots)
+
+
+def _last_used_s(evse: EvseState) -> float:
+    return evse.last_used_at.timestamp() if evse.last_used_at else 0.0
+
+
+def _lot(event: DrEvent, ref: EvseRef) -> int:
+    return crc32(f"{event.id}|{ref.station}/{ref.evse}".encode())
 
 
 def laxity_h(party: Party) -> float:
     """Hours to departure that are not needed for the required charge."""
     if party.evse.terms.departure_at is None:
         return NO_LIMIT_H
-    power = charge_power_w(party.evse)
-    need_h = party.corridor.need_wh / power if power else 0.0
-    return spare_hours(party.evse.terms, party.market) - need_h
+    limits = party.corridor.limits
+    need_h = limits.need_wh / limits.charge_w if limits.charge_w else 0.0
+    return limits.spare_h - need_h

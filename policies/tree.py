@@ -11,6 +11,7 @@ from csms.domain.snapshot import EvseState, Site
 
 Watts = NDArray[np.int64]
 """One power per EVSE, in the order of the tree."""
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +31,25 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class SiteTree:
     """``order``: for each place in the tree, the EVSE's index in the snapshot. ``nodes``: children before parents,
-    only those with an EVSE below. ``ancestors[place]``: indices of its nodes."""
+    only those with an EVSE below; ``starts`` and ``stops``: theirs. ``ancestors[place]``: indices of its nodes."""
 
     order: tuple[int, ...]
     nodes: tuple[Node, ...]
     ancestors: tuple[tuple[int, ...], ...]
+    starts: Places
+    stops: Places
+
+    def indices_below(self, root: Node) -> range:
+        """The nodes of the tree with this top, children before parents: they follow each other."""
+        top = first = self.ancestors[root.start][-1]
+        while first > 0 and self.nodes[first - 1].start >= root.start:
+            first -= 1
+        return range(first, top + 1)
 
     def below(self, root: Node) -> tuple[Node, ...]:
-        """A node with all below it, children before parents."""
-        return tuple(node for node in self.nodes if root.start <= node.start and node.stop <= root.stop)
+        """A top node with all below it, children before parents."""
+        indices = self.indices_below(root)
+        return self.nodes[indices.start : indices.stop]
 
     def root_of(self, node: Node) -> Node:
         """The node at the top of its tree."""
@@ -47,8 +58,7 @@ class SiteTree:
     def sums(self, powers: Watts) -> list[int]:
         """Power of each node with all below it."""
         until = np.concatenate([[0], np.cumsum(powers)])
-        starts, stops = [node.start for node in self.nodes], [node.stop for node in self.nodes]
-        sums: list[int] = (until[stops] - until[starts]).tolist() if self.nodes else []
+        sums: list[int] = (until[self.stops] - until[self.starts]).tolist()
         return sums
 
 
@@ -76,7 +86,13 @@ def site_tree(sites: Sequence[Site], evses: Sequence[EvseState]) -> SiteTree:
     nodes: list[Node] = []
     for root in children.get(None, []):
         _visit(root, by_id, children, members, (order, nodes))
-    return SiteTree(tuple(order), tuple(nodes), _ancestors(nodes, len(order)))
+    return SiteTree(
+        order=tuple(order),
+        nodes=tuple(nodes),
+        ancestors=_ancestors(nodes, len(order)),
+        starts=np.array([node.start for node in nodes], dtype=np.int64),
+        stops=np.array([node.stop for node in nodes], dtype=np.int64),
+    )
 
 
 def _visit(

@@ -208,7 +208,7 @@ def _rooms(  # noqa: PLR0913, PLR0917  all that the rooms are made from
     """The rooms that react, each with what it needs."""
     queue = SetpointQueue(ground, stations)
     snapshots = Snapshots(ground, shared.prices, shared.events, settings)
-    probing = Probing(ground, queue, stations)
+    probing = Probing(ground, queue, stations, settings.dispatch)
     validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
     return Rooms(
         intake=intake,

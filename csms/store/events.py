@@ -1,5 +1,6 @@
 """2.x TransactionEvents: stored once by (station, transaction, seqNo, own time), merged into transactions (V2G-56)."""
 
+from enum import IntEnum
 from functools import cache
 from typing import Any
 
@@ -16,8 +17,18 @@ from csms.store.values import micros
 _T = TRANSACTION.c
 
 
-def report(conn: Connection, fact: TransactionReported) -> bool:
-    """Store a 2.x event; whether it is new. Events may come in any order: the transaction is the union of them.
+class Taken(IntEnum):
+    """What an event adds. ``OVER``: it is new, but came after the end of its transaction; nothing runs by it."""
+
+    KNOWN = 0
+    NEW = 1
+    OVER = 2
+
+
+def report(conn: Connection, fact: TransactionReported) -> Taken:
+    """Store a 2.x event; whether it is new, and whether its transaction is over.
+
+    Events may come in any order: the transaction is the union of them.
 
     After a reset a station may give an id, or its numbers, anew: what has the number of an event that is stored but
     another phase or own time is another event. A start at another time than the one that is known begins the id's next
@@ -26,15 +37,15 @@ def report(conn: Connection, fact: TransactionReported) -> bool:
     row = _event_row(fact)
     stored = conn.execute(_same_number(row)).all()
     if any((one.phase, one.device_at) == (row["phase"], row["device_at"]) for one in stored):
-        return False
+        return Taken.KNOWN
     row["generation"] = generation = _generation_of(conn, fact)
     row["numbering"] = sum(one.generation == generation for one in stored)
     insert_new(conn, TRANSACTION_EVENT, row)
-    evse = _merge(conn, fact, generation)
+    evse, is_over = _merge(conn, fact, generation)
     rows_into(conn, METER_VALUE, reading_rows(fact.origin, evse, fact.transaction, fact.readings))
     if fact.phase is TransactionPhase.STARTED:
         presume_others_ended(conn, fact.origin.station, evse, fact.transaction, generation, micros(fact.at))
-    return True
+    return Taken.OVER if is_over and fact.phase is not TransactionPhase.ENDED else Taken.NEW
 
 
 def _same_number(row: dict[str, Any]) -> Executable:
@@ -78,14 +89,15 @@ def _event_row(fact: TransactionReported) -> dict[str, Any]:
     }
 
 
-def _merge(conn: Connection, fact: TransactionReported, generation: int) -> int:
-    """Union of the transaction and one event of it; the EVSE, as far as known."""
+def _merge(conn: Connection, fact: TransactionReported, generation: int) -> tuple[int, bool]:
+    """Union of the transaction and one event of it; the EVSE, as far as known, and whether its own end is."""
     stored = conn.execute(_merging(conn.dialect.name), _transaction_part(fact, generation)).one()
+    is_over = stored.ended_at is not None and not stored.provisional
     if stored.evse is None:
-        return UNKNOWN_EVSE
+        return UNKNOWN_EVSE, is_over
     if fact.evse is not None and stored.events > 1:
         _place_readings(conn, fact.evse, fact.transaction)
-    return int(stored.evse)
+    return int(stored.evse), is_over
 
 
 @cache
@@ -110,7 +122,7 @@ def _merging(dialect: str) -> Executable:
     }
     made: Executable = event.on_conflict_do_update(
         index_elements=["station", "transaction", "generation"], set_=merged
-    ).returning(_T.evse, _T.events)
+    ).returning(_T.evse, _T.events, _T.ended_at, _T.provisional)
     return made
 
 

@@ -6,20 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from csms.domain.facts import Origin, Reading
 from csms.domain.ids import PlugInId, StationId, TransactionId
 from csms.domain.permission import PermissionState
-from csms.store.readings import UNKNOWN_EVSE, reading_rows
-from csms.store.sql import insert_new, rows_into
+from csms.store.readings import UNKNOWN_EVSE
+from csms.store.sql import insert_new
 from csms.store.tables import ID_TOKEN, METER_VALUE, PLUG_IN, TRANSACTION, VEHICLE
 from csms.store.values import instant, micros
 
 _T = TRANSACTION.c
 _P = PLUG_IN.c
 _M = METER_VALUE.c
-
-ROUNDED_WH = 1.0
-"""Start and stop are told in whole Wh: so far they may lie beside the samples of the same register."""
 
 CLOCKS_DIFFER_US = 60_000_000
 """A plug-in that was seen to end this little after a transaction began may still be another's."""
@@ -34,25 +30,6 @@ def presume_others_ended(
     if evse != UNKNOWN_EVSE:
         over = update(TRANSACTION).where(here, func.coalesce(_T.started_at, 0) < at)
         conn.execute(over.values(ended_at=at, provisional=True, stopped_reason="presumed: another began here"))
-
-
-def keep_registers(conn: Connection, transaction: Row[Any], origin: Origin) -> None:
-    """meterStart and meterStop as readings, so that a short or offline transaction is settled like any other (F3).
-
-    Not where they are of another register than the samples, as their scale shows: beyond them on either side.
-    """
-    start, stop = transaction.meter_start_wh, transaction.meter_stop_wh
-    if start is None or stop is None or stop < start or transaction.started_at is None:
-        return
-    of_it = (_M.station == transaction.station) & (_M.evse == transaction.evse) & _M.import_wh.is_not(None)
-    during = (_M.at >= transaction.started_at) & (_M.at <= transaction.ended_at)
-    least, most = conn.execute(select(func.min(_M.import_wh), func.max(_M.import_wh)).where(of_it, during)).one()
-    if least is not None and not (start - ROUNDED_WH <= least and most <= stop + ROUNDED_WH):
-        return
-    begin = Reading(at=instant(transaction.started_at), context="Transaction.Begin", import_wh=float(start))
-    end = Reading(at=instant(transaction.ended_at), context="Transaction.End", import_wh=float(stop))
-    id_ = TransactionId(transaction.transaction)
-    rows_into(conn, METER_VALUE, reading_rows(origin, transaction.evse, id_, (begin, end)))
 
 
 def keep_past_plug_in(conn: Connection, station: StationId, transaction: str) -> tuple[datetime, datetime] | None:

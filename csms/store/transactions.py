@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select, update
 from csms.domain.errors import Conflict
 from csms.domain.facts import Origin, TransactionStarted, TransactionStopped
 from csms.domain.ids import EvseRef, TransactionId
-from csms.store.past import keep_registers, presume_others_ended
+from csms.store.past import presume_others_ended
 from csms.store.readings import reading_rows
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.sql import insert_new, rows_into
@@ -133,7 +133,7 @@ def _stop_known(conn: Connection, row: Row[Any], fact: TransactionStopped) -> Tr
 
 
 def close(conn: Connection, row: Row[Any], fact: TransactionStopped, *, provisional: bool) -> None:
-    """End a transaction by a stop, with the readings in it and those that its registers are."""
+    """End a transaction by a stop, with the readings in it. Its registers count too: see ``reads.metered`` (F3)."""
     ending = {
         "ended_at": micros(fact.at),
         "stop_stated": stated(fact),
@@ -142,11 +142,9 @@ def close(conn: Connection, row: Row[Any], fact: TransactionStopped, *, provisio
         "stopped_reason": fact.reason,
         "provisional": provisional,
     }
-    closed = update(TRANSACTION).where(_T.id == row.id).values(ending).returning(TRANSACTION)
-    known = conn.execute(closed).one()
+    conn.execute(update(TRANSACTION).where(_T.id == row.id).values(ending))
     transaction = TransactionId(row.transaction)
     rows_into(conn, METER_VALUE, reading_rows(fact.origin, row.evse, transaction, fact.readings))
-    keep_registers(conn, known, fact.origin)
 
 
 def _parked_before(conn: Connection, fact: TransactionStopped) -> Row[Any] | None:

@@ -10,7 +10,7 @@ from csms.domain.conditions import Conditions, Pattern, SlotMode, TimeSlot
 from csms.domain.ids import UserId
 from csms.store import reads
 from tests.browser.conftest import PHONE
-from tests.control.kit import CARD, World
+from tests.control.kit import World
 from tests.http.kit import link
 
 pytestmark = pytest.mark.browser
@@ -89,9 +89,9 @@ async def test_power_and_charge_follow_the_stream(page: Page, w: World) -> None:
     await asked(page, w)
     await page.get_by_test_id("answer-yes").click()
     await expect(page.get_by_test_id("live")).to_be_visible()
-    await w.take(w.event(0, token=CARD), w.metered(soc_percent=61.4, power_export_w=3210.0, power_import_w=0.0))
     (start,) = w.stations.of(StartTransaction)
-    await w.take(w.event(1, token=start.token, charging_state="Charging"))
+    await w.take(w.event(0, token=start.token, charging_state="Charging"))
+    await w.take(w.metered(soc_percent=61.4, power_export_w=3210.0, power_import_w=0.0))
     await expect(page.get_by_test_id("power")).to_contain_text("3.2 kW")
     await expect(page.get_by_test_id("doing")).to_have_text("Giving power to the grid")
     await expect(page.get_by_test_id("soc")).to_contain_text("61 %")

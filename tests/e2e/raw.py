@@ -76,6 +76,16 @@ class RawStation:
             body = {"evseId": connector, "connectorId": 1, "connectorStatus": status, "timestamp": now()}
         await self.tell("StatusNotification", body)
 
+    async def metered(self, power_w: int) -> None:
+        """Power into the vehicle at the first EVSE, now."""
+        sample = {"measurand": "Power.Active.Import", "context": "Sample.Periodic"}
+        if self.version == "1.6":
+            values = [{"timestamp": now(), "sampledValue": [sample | {"value": str(power_w), "unit": "W"}]}]
+            await self.tell("MeterValues", {"connectorId": 1, "meterValue": values})
+            return
+        values = [{"timestamp": now(), "sampledValue": [sample | {"value": power_w}]}]
+        await self.tell("MeterValues", {"evseId": 1, "meterValue": values})
+
     # --- what it heard
 
     async def until(self, holds: Callable[[], Any], what: str = "") -> Any:

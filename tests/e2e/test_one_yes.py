@@ -18,13 +18,13 @@ MINE = {"min_sell_per_kwh": "47", "required_soc_percent": 66.0}
 
 @contextmanager
 def written(url: str) -> Iterator[Connection]:
-    """A log of what is written to the patterns from now on, kept by triggers."""
+    """A log of the conditions that are written to the patterns from now on, kept by triggers."""
     engine = create_engine(url)
     try:
         with engine.connect() as conn:
             conn.execute(text("CREATE TABLE seen (conditions TEXT)"))
-            for verb in ("INSERT", "UPDATE"):
-                name = f"CREATE TRIGGER seen_{verb} AFTER {verb} ON pattern"
+            for verb, of in (("INSERT", ""), ("UPDATE", " OF conditions")):
+                name = f"CREATE TRIGGER seen_{verb} AFTER {verb}{of} ON pattern"
                 conn.execute(text(f"{name} BEGIN INSERT INTO seen VALUES (NEW.conditions); END"))
             conn.commit()
             yield conn

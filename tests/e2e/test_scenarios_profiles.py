@@ -10,6 +10,7 @@ from simulators.profiles import Purpose
 from simulators.station import Station
 from tests.e2e.conftest import ON_SQLITE, MakeWorld
 from tests.e2e.driver import Driver
+from tests.e2e.raw import RawStation, now
 from tests.e2e.world import AC, V2G, VERSIONS, World, asked, car, until
 
 CARD = "CARD-0001"
@@ -125,11 +126,11 @@ async def test_a_callerror_on_negatives_means_charging_control_only(world: World
     exported_wh = station.evse().meter.export_wh
 
     async def is_down() -> bool:
-        return (await world.evse(station.spec.id))["level"] == "no_discharge"
+        evse = await world.evse(station.spec.id)
+        return (evse["level"], evse["probe"]) == ("no_discharge", "failed")
 
-    await until(is_down, "one rung down")
+    await until(is_down, "one rung down, and the probe's verdict")
     await flows(station, 0)  # it still obeys a limit
-    assert (await world.evse(station.spec.id))["probe"] == "failed"
     assert station.evse().meter.export_wh == exported_wh
     negative = [c for c in asked(station, "SetChargingProfile") if limits(c)[0] < 0]
     assert len(negative) == 1, "what was refused is not repeated blindly"
@@ -190,7 +191,8 @@ async def check_ignoring(world: World, version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_station_that_rejects_profiles_or_does_not_answer_stays_usable(world: World, version: str) -> None:
-    """Scenario 21 (P0): TC_K_15; a rejected floor and setpoints without an answer stop neither session nor station."""
+    """Scenario 21 (P0): TC_K_15; a rejected floor and setpoints without an answer stop neither session nor station.
+    It is planned with what it is seen to take (F9)."""
     await world.idtoken(CARD)
     raw = await world.raw(version, boot=False)
     raw.answers["SetChargingProfile"] = lambda _: {"status": "Rejected"}
@@ -201,9 +203,10 @@ async def test_a_station_that_rejects_profiles_or_does_not_answer_stays_usable(w
     await raw.heard_call("SetChargingProfile", lambda call: place_of(call) == 1)
 
     async def is_down() -> bool:
-        return (await world.evse(raw.id))["level"] != "full"
+        await raw.metered(7000)
+        return (await world.evse(raw.id))["level"] == "uncontrolled"
 
-    await until(is_down, "a rung down")
+    await until(is_down, "the last rung")
     raw.answers["SetChargingProfile"] = lambda _: None
     told = raw.count("SetChargingProfile")
     await raw.until(lambda: raw.count("SetChargingProfile") > told, "another try")
@@ -211,8 +214,9 @@ async def test_a_station_that_rejects_profiles_or_does_not_answer_stays_usable(w
     assert len(await world.transactions(raw.id, active="true")) == 1
 
 
-async def begin(raw: Any) -> None:
-    at = "2026-03-01T12:00:00.000Z"
+async def begin(raw: RawStation) -> None:
+    """A start that is told at once: one from before the cable went in would be history."""
+    at = now()
     if raw.version == "1.6":
         start = {"connectorId": 1, "idTag": CARD, "meterStart": 1, "timestamp": at}
         await raw.tell("StartTransaction", start)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from csms.domain.facts import Reading
 from csms.domain.station import ProbeState
-from policies.compliance import Act, Compliance, Level, accepted, follows, is_evidence, observe, refused
+from policies.compliance import Act, Compliance, Level, accepted, cannot, follows, is_evidence, observe, refused
 from policies.probe import Step, begin, judge, next_step
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
@@ -70,6 +70,33 @@ def test_one_refusal_costs_nothing_and_three_in_a_row_cost_discharge() -> None:
     assert twice.level is Level.FULL
     assert refused(accepted(twice), 0.0, -3000).level is Level.FULL
     assert refused(twice, 0.0, -3000) == Compliance(level=Level.NO_DISCHARGE, failures=1)
+
+
+@pytest.mark.parametrize(
+    ("code", "desired_w", "is_final"),
+    [
+        ("PropertyConstraintViolation", -1000, True),
+        ("NotImplemented", -1000, True),
+        ("NotSupported", -1, True),
+        ("InternalError", -1000, False),
+        ("GenericError", -1000, False),
+        ("SecurityError", -1000, False),
+        ("PropertyConstraintViolation", 0, False),
+        ("NotSupported", 2000, False),
+    ],
+)
+def test_a_callerror_that_would_come_every_time_costs_discharge_at_once(
+    code: str, desired_w: int, is_final: bool
+) -> None:
+    """V2G-10, scenario 21: what the station cannot do is not asked of it again; a limit always is (A11)."""
+    assert cannot(code, desired_w) is is_final
+
+
+def test_a_final_no_costs_discharge_and_not_control() -> None:
+    """V2G-10: one rung, not two."""
+    assert refused(Compliance(), 7000.0, -1000, is_final=True) == Compliance(level=Level.NO_DISCHARGE, failures=1)
+    fixed = Compliance(level=Level.UNCONTROLLED, failures=2)
+    assert refused(fixed, 7000.0, -1000, is_final=True).level is Level.UNCONTROLLED
 
 
 def test_a_limit_that_is_refused_again_and_again_is_planned_with_what_is_seen_if_that_is_known() -> None:

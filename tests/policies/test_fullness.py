@@ -112,3 +112,11 @@ def test_the_counterfactual_only_ever_falls(full_wh: int, step_wh: int) -> None:
         assert (after.start, after.end) == (before.start, before.end)
     if full_wh:
         assert would_wh(cut) <= max(full_wh - 7000, 0) + step_wh + 5 or full_wh > 42_000
+
+
+def test_a_vehicle_is_not_full_because_its_station_fell_to_its_failsafe_limit() -> None:
+    """A2, A6: 0 W during an outage of an hour and more; the charging that its event stopped afterwards was not paid."""
+    told = [setpoint(0, 60, 7000), setpoint(130, 140, 7000), setpoint(140, 260, 0, "e"), setpoint(260, 480, 7000)]
+    spans = in_force(told, PLUG)
+    found = meter(lambda n: 7000 * (min(n, 60) + max(n - 260, 0)) / 60)
+    assert full_at(found, spans) is None

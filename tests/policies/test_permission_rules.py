@@ -34,6 +34,7 @@ def test_a_permitted_time_slot_answers_by_itself() -> None:
     """P9."""
     granted = on_plug_in(PLUG_IN, EVENING, NOW, 300)
     assert (granted.state, granted.channel) == (PermissionState.GRANTED, Channel.SLOT)
+    assert (granted.asked_at, granted.expires_at) == (None, None), "nobody was asked"
     assert granted.departure_at == datetime(2026, 7, 1, 22, 0, tzinfo=UTC)  # 07:00 in Tokyo
     outside = on_plug_in(PLUG_IN, EVENING, NOW - timedelta(minutes=1), 300)
     assert outside.state is PermissionState.ASKED

@@ -14,7 +14,7 @@ from csms.domain.decision import Decision, EventShare, Reason, Setpoint, Violati
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadDatabase
-from csms.domain.facts import Booted, Reading, StatusReported, TokenType, TransactionPhase
+from csms.domain.facts import Booted, StatusReported, TokenType, TransactionPhase
 from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId, StationId, TransactionId
 from csms.domain.people import IdTokenRecord
 from csms.domain.permission import Channel, Permission, PermissionState
@@ -309,6 +309,15 @@ def test_readings_of_a_window_come_with_the_registers_around_it(conn: Connection
     assert found[0].message_id == "m-5"
 
 
+def test_readings_since_gives_each_evse_its_own_from_its_own_instant_on(conn: Connection) -> None:
+    """After a restart the open plug-ins are counted from these, many EVSEs in one statement."""
+    stored = [reading(minute) for minute in (1, 5, 9, 30)]
+    take(conn, metered(*reversed(stored)), metered(reading(4), reading(8), evse=E2))
+    found = reads.readings_since(conn, {E1: at(5), E2: at(8), EvseRef(S, 9): at(0)})
+    assert found == {E1: stored[1:], E2: [reading(8)], EvseRef(S, 9): []}
+    assert reads.readings_since(conn, {}) == {}
+
+
 def test_transactions_come_in_pages_and_by_filter(conn: Connection) -> None:
     take(conn, started(), started("m-2", evse=EvseRef(S, 3)), started("m-3", evse=E2), stopped(2))
     take(conn, reported(0, evse=EvseRef(S, 4), phase=TransactionPhase.STARTED, transaction=TransactionId("x")))
@@ -332,8 +341,7 @@ def test_everything_open_makes_the_live_state(conn: Connection) -> None:
     assert [(known.evse, known.connector, known.status) for known in live.statuses] == [
         (E1, 1, ConnectorStatus.FINISHING)
     ]
-    stopped_at = Reading(at=at(60), context="Transaction.End", import_wh=8000.0)
-    assert live.readings == {E1: stopped_at}
+    assert live.readings == {E1: reading(2)}
     assert [record.id for record in live.transactions] == ["2"]
     assert [known.id for known in live.plug_ins] == [PLUG_IN]
     assert [known.id for known in live.setpoints] == ["s-2"]

@@ -157,6 +157,7 @@ class _Played:
             elif not self._is_away(visit) and not is_online:
                 self._control.stations.versions[id_] = Version.V21
                 self._control.system.rooms.intake.connected(id_, Version.V21)
+                self._control.system.live.stations[id_].is_settled = True
         await self._control.quiet()
 
     async def _told(self) -> Controlled:

@@ -80,3 +80,13 @@ def test_no_fuse_is_overloaded_by_the_server(pair: tuple[Controlled, Controlled]
 
 def booked(played: Controlled, kind: EntryKind) -> list[int]:
     return [entry.energy_wh for entry in played.entries if entry.kind is kind]
+
+
+async def test_what_only_a_coarse_register_shows_is_used_and_the_report_says_what_is_booked(tmp_path: Path) -> None:
+    """F9, A8, P19: 1 kWh steps and nothing else: 154 of 11,040 Wh, as it was taken for one that does not follow; and
+    10,251 in the report where 11,040 were paid, as one saw more readings than the other."""
+    coarse = MeterSpec(tells_soc=False, step_wh=1000.0, power=PowerTold.NOTHING)
+    vehicle = visit(charging_car(0.3), hours=HOURS, meter=coarse)
+    played = await controlled(tmp_path, case(vehicle, hours=HOURS, events=(down(60_000, 0.75, 2.25),)))
+    assert sum(booked(played, EntryKind.REWARD)) == pytest.approx(11_040, abs=500)
+    assert played.delivered_wh == sum(booked(played, EntryKind.REWARD))

@@ -14,6 +14,7 @@ from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ports import Stations
 from csms.settings import Dispatch as DispatchSettings
 from policies.compliance import Act, follows, is_evidence, observe, takes_all
+from policies.meter import power_since
 
 log = structlog.get_logger()
 
@@ -34,9 +35,14 @@ class ComplianceCheck:
     def sampled(self, change: changes.Sampled) -> None:
         """The meter was read."""
         evse, at = change.evse, change.reading.at
-        record, power_w = evse.told.setpoint, evse.power_at(at)
-        if record is None or power_w is None or not self._counts(evse, record, at):
+        record = evse.told.setpoint
+        if record is None or not self._counts(evse, record, at):
             return
+        since = (evse.told.same_since or record.acknowledged_at or at) + timedelta(seconds=self._settings.settle_s)
+        power = power_since(evse.metered, since, at)
+        if power is None:
+            return
+        power_w = round(power)
         self._note(evse, record, power_w)
         if evse.told.probe is not None:
             return
@@ -65,7 +71,7 @@ class ComplianceCheck:
     def _react(self, evse: EvseLive, record: SetpointRecord, act: Act) -> None:
         if act is Act.RESEND:
             log.info("setpoint.resent", evse=str(evse.ref), setpoint_w=record.desired_w)
-            self._queue.put(evse, replace(record, state=SetpointState.DESIRED))
+            self._queue.put(evse, _again(record))
         elif act is Act.READ_BACK:
             self._ground.spawn(self._read_back(evse, record))
         elif act is Act.DEGRADE:
@@ -76,6 +82,11 @@ class ComplianceCheck:
         command = ReadSchedule(evse=evse.ref, duration_s=READ_BACK_S, ratings=evse.evse.ratings)
         outcome = await self._stations.send(command)
         log.info("setpoint.read_back", evse=str(evse.ref), setpoint_w=record.desired_w, outcome=repr(outcome))
+
+
+def _again(record: SetpointRecord) -> SetpointRecord:
+    """The same setpoint as one of its own: what the first one commanded since its acknowledgement stays."""
+    return replace(record, id=f"{record.id}-again", state=SetpointState.DESIRED, acknowledged_at=None)
 
 
 def drawn_w(limit_w: int, power_w: int) -> int | None:

@@ -12,7 +12,7 @@ import structlog
 
 from csms.control.dispatch.compliance import drawn_w
 from csms.control.dispatch.due import Moment, is_due, is_new, may_grow
-from csms.control.dispatch.in_force import span_of
+from csms.control.dispatch.in_force import bring_back, span_of
 from csms.control.dispatch.order import Place, Room, Span
 from csms.control.dispatch.probing import Probing, broken_by, is_candidate
 from csms.control.dispatch.setpoint_queue import SetpointQueue
@@ -67,12 +67,18 @@ class Dispatch:
         self.decision: Decision | None = None
 
     async def load(self) -> None:
-        """Go on where the last decision was: the counterfactual of running events, and what was learnt of vehicles."""
+        """Go on where the last decision was: the counterfactual of running events, what was learnt of vehicles, and
+        what they may still obey."""
         self.snapshots.virtual = await self._store.read(reads.counterfactual)
         drawn = await self._store.read(reads.last_drawn)
         for _, evse in self._live.evses():
             if evse.cable.plugged is not None and (record := drawn.get(evse.cable.plugged.id)) is not None:
                 evse.told.drawn_w = drawn_w(record.desired_w, record.observed_w or 0)
+
+        for record in await self._store.read(partial(reads.setpoints, start=self._clock.now())):
+            found = self._live.find(record.evse)
+            if found is not None and found.run.transaction == record.transaction is not None:
+                bring_back(found.told, record)
 
     def wake(self, _change: changes.Change) -> None:
         """Something changed: decide soon."""

@@ -11,6 +11,8 @@ from csms.domain.station import SetpointDriver
 from csms.settings import Dispatch as DispatchSettings
 
 WORTH_SENDING_W = 50
+WORTH_SENDING_SHARE = 0.1
+"""Of a counterfactual that falls little by little, as a battery fills up."""
 RETRY_AFTER = timedelta(seconds=5)
 RETRY_AT_MOST = timedelta(minutes=15)
 _UNDONE = frozenset({SetpointState.REJECTED, SetpointState.UNANSWERED})
@@ -35,7 +37,14 @@ def is_due(told: Told, setpoint: Setpoint, transaction: TransactionId | None, mo
         return True
     if last.state in _UNDONE:
         return _since_sent(told, moment) >= retry_after(told.undone, moment.settings)
-    return _ends_otherwise(last, setpoint, moment)
+    return _ends_otherwise(last, setpoint, moment) or _would_be_otherwise(told, last, setpoint, moment)
+
+
+def _would_be_otherwise(told: Told, last: SetpointRecord, setpoint: Setpoint, moment: Moment) -> bool:
+    """Without the event another power would flow than its setpoint says: reports and money read it there (A12)."""
+    apart_w = abs(last.counterfactual_w - setpoint.counterfactual_w)
+    is_moved = apart_w >= max(WORTH_SENDING_W, WORTH_SENDING_SHARE * abs(last.counterfactual_w))
+    return setpoint.event is not None and is_moved and may_grow(told, moment)
 
 
 def may_grow(told: Told, moment: Moment) -> bool:

@@ -4,11 +4,13 @@ from functools import partial
 
 from csms.control.state import changes
 from csms.control.state.ground import Ground
-from csms.control.state.live import Counted, EvseLive
-from csms.domain.permission import PlugIn
+from csms.control.state.live import Counted
 from csms.domain.station import Ratings
 from csms.store import reads
 from policies.meter import Meter, count_all, counted
+
+AT_ONCE = 100
+"""EVSEs per read: a day's readings of so many fit into memory, and one statement names them all."""
 
 
 class Energy:
@@ -17,18 +19,16 @@ class Energy:
     def __init__(self, ground: Ground) -> None:
         self._store = ground.store
         self._live = ground.live
-        self._clock = ground.clock
 
     async def load(self) -> None:
-        """Count the stored readings of every open plug-in."""
-        for _, evse in tuple(self._live.evses()):
-            if evse.cable.plugged is not None:
-                await self._count_stored(evse, evse.cable.plugged)
-
-    async def _count_stored(self, evse: EvseLive, plugged: PlugIn) -> None:
-        since = partial(reads.readings, evse=evse.ref, start=plugged.plugged_at, end=self._clock.now())
-        inside = [one.reading for one in await self._store.read(since) if one.reading.at >= plugged.plugged_at]
-        evse.counted = Counted(plugged.id, count_all(inside, most_w(evse.evse.ratings)))
+        """Count the stored readings of every open plug-in, many EVSEs at a time."""
+        used = [(evse, plugged) for _, evse in self._live.evses() if (plugged := evse.cable.plugged) is not None]
+        for first in range(0, len(used), AT_ONCE):
+            some = used[first : first + AT_ONCE]
+            since = {evse.ref: plugged.plugged_at for evse, plugged in some}
+            stored = await self._store.read(partial(reads.readings_since, since=since))
+            for evse, plugged in some:
+                evse.counted = Counted(plugged.id, count_all(stored[evse.ref], most_w(evse.evse.ratings)))
 
     def sampled(self, change: changes.Sampled) -> None:
         """The meter was read."""

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from csms.control.dispatch.order import Span
 from csms.control.dispatch.snapshots import failsafe_w
-from csms.control.state.live import EvseLive, StationLive
+from csms.control.state.live import EvseLive, StationLive, Told
+from csms.domain.dispatch import SetpointRecord, SetpointState
 
 
 def span_of(station: StationLive, evse: EvseLive, now: datetime) -> Span:
@@ -19,3 +20,12 @@ def span_of(station: StationLive, evse: EvseLive, now: datetime) -> Span:
     if last is None or told.in_force is None or told.is_doubtful or last.expires_at <= now:
         return span.with_power(0).with_power(failsafe_w(station, evse))
     return span
+
+
+def bring_back(told: Told, record: SetpointRecord) -> None:
+    """After a restart: any setpoint that has not run out may be in force, but one that was refused."""
+    if record.state is SetpointState.REJECTED:
+        return
+    least_w, most_w = told.in_force or (record.desired_w, record.desired_w)
+    told.in_force = min(least_w, record.desired_w), max(most_w, record.desired_w)
+    told.in_force_until = max(told.in_force_until or record.expires_at, record.expires_at)

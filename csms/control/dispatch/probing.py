@@ -16,8 +16,10 @@ from csms.domain.facts import Reading
 from csms.domain.ports import Stations
 from csms.domain.snapshot import EvseState, Snapshot
 from csms.domain.station import ProbeState
+from csms.settings import Dispatch as DispatchSettings
 from csms.store import writes
 from policies import decide, probe
+from policies.compliance import is_evidence
 
 log = structlog.get_logger()
 
@@ -30,11 +32,12 @@ TRIED_AGAIN_AFTER = timedelta(days=1)
 class Probing:
     """Runs one probe per EVSE until it has an outcome; at most one at a time per station."""
 
-    def __init__(self, ground: Ground, queue: SetpointQueue, stations: Stations) -> None:
+    def __init__(self, ground: Ground, queue: SetpointQueue, stations: Stations, settings: DispatchSettings) -> None:
         self._ground = ground
         self._clock = ground.clock
         self._queue = queue
         self._stations = stations
+        self._settle = timedelta(seconds=settings.settle_s)
 
     def begin(
         self, station: StationLive, evse: EvseLive, state: EvseState, snapshot: Snapshot
@@ -68,7 +71,7 @@ class Probing:
     def send(self, evse: EvseLive, record: SetpointRecord) -> None:
         """The probe's setpoint is stored, then sent, if the probe is not over by then. 0 W comes first unless nothing
         flows: from rest any rise shows (F10)."""
-        if evse.told.probe is not None and not is_resting(evse, self._clock.now()):
+        if evse.told.probe is not None and not is_resting(evse, self._clock.now(), self._settle):
             evse.told.probe = replace(evse.told.probe, setpoint_w=0)
             record = replace(record, id=f"{record.id}-rest", desired_w=0)
         self._queue.put(evse, record)
@@ -105,23 +108,19 @@ class Probing:
 
     def _verdict(self, evse: EvseLive, begun: probe.Probe, reading: Reading | None) -> ProbeState:
         """UNTRIED: the vehicle has come to rest, and the probe proper may begin."""
-        if _is_refused(evse):
+        if _is_refused(evse, begun):
             return ProbeState.FAILED
         now = self._clock.now()
         if begun.setpoint_w < 0:
-            is_fresh = reading is not None and self._is_told(evse, reading.at)
+            told = _own(evse, begun)
+            is_fresh = reading is not None and told is not None and _is_after(reading.at, told)
             return probe.judge(begun, now, _with_power(evse, reading) if reading and is_fresh else None)
         if now >= begun.deadline_at:
             return ProbeState.FAILED
-        return ProbeState.UNTRIED if is_resting(evse, now) else ProbeState.RUNNING
-
-    def _is_told(self, evse: EvseLive, at: datetime) -> bool:
-        """The station had taken the negative value by then."""
-        record = evse.told.setpoint
-        return record is not None and record.acknowledged_at is not None and at >= record.acknowledged_at
+        return ProbeState.UNTRIED if is_resting(evse, now, self._settle) else ProbeState.RUNNING
 
     def _read_back_once(self, station: StationLive, evse: EvseLive, begun: probe.Probe) -> None:
-        record = evse.told.setpoint
+        record = _own(evse, begun)
         if record is None or evse.told.is_read_back or begun.setpoint_w >= 0 or record.acknowledged_at is None:
             return
         evse.told.is_read_back = True
@@ -172,13 +171,15 @@ def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ..
     return probe.broken_by(told, snapshot, decide(snapshot))
 
 
-def is_resting(evse: EvseLive, now: datetime) -> bool:
-    """Nothing flows, by a sample that was taken under what the station is told now: one from before may be of a vehicle
-    that has not begun yet."""
-    power, metered_at, sent_at = evse.power_at(now), evse.metered.metered_at, evse.told.sent_at
-    if power is None or metered_at is None or sent_at is None:
+def is_resting(evse: EvseLive, now: datetime, settle: timedelta) -> bool:
+    """Nothing flows, and nothing will: by a sample taken when a setpoint of 0 W had been acknowledged for so long that
+    the vehicle obeys it. One that is about to begin under a limit rests too, and its rise would look like "unlimited"
+    for ever (V2G-8)."""
+    power, metered_at, record = evse.power_at(now), evse.metered.metered_at, evse.told.setpoint
+    if power is None or metered_at is None or record is None or record.desired_w != 0 or evse.told.is_doubtful:
         return False
-    return metered_at >= sent_at and abs(power) <= probe.RISE_W
+    is_proof = is_evidence(metered_at, record.acknowledged_at, record.expires_at, settle)
+    return is_proof and abs(power) <= probe.RISE_W
 
 
 def composite_w(outcome: Outcome) -> float | None:
@@ -195,7 +196,20 @@ def _with_power(evse: EvseLive, reading: Reading) -> Reading:
     return replace(reading, power_import_w=max(power, 0), power_export_w=max(-power, 0))
 
 
-def _is_refused(evse: EvseLive) -> bool:
-    """The station said no to the probe's own setpoint: there is nothing to wait for."""
+def _own(evse: EvseLive, begun: probe.Probe) -> SetpointRecord | None:
+    """The probe's own setpoint, once it is the one in force: between the probe's beginning and its sending, the charge
+    from before still holds, and what flows under it is no verdict."""
     record = evse.told.setpoint
-    return record is not None and record.reasons == (Reason.PROBE,) and record.state is SetpointState.REJECTED
+    is_own = record is not None and record.reasons == (Reason.PROBE,) and record.desired_w == begun.setpoint_w
+    return record if is_own else None
+
+
+def _is_after(at: datetime, told: SetpointRecord) -> bool:
+    """The station had taken the value by then."""
+    return told.acknowledged_at is not None and at >= told.acknowledged_at
+
+
+def _is_refused(evse: EvseLive, begun: probe.Probe) -> bool:
+    """The station said no to the probe's own setpoint: there is nothing to wait for."""
+    record = _own(evse, begun)
+    return record is not None and record.state is SetpointState.REJECTED

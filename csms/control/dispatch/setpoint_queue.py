@@ -27,7 +27,7 @@ from csms.domain.ids import EvseRef, StationId
 from csms.domain.ports import Stations
 from csms.domain.station import SetpointDriver
 from csms.store import Write, writes
-from policies.compliance import accepted, refused
+from policies.compliance import accepted, cannot, refused
 
 log = structlog.get_logger()
 
@@ -49,8 +49,11 @@ class SetpointQueue:
         """Take a desired setpoint: it becomes the EVSE's, is stored, and then sent when the station is free."""
         told, now = evse.told, self._clock.now()
         span = span_of(self._live.stations[evse.ref.station], evse, now).with_power(record.desired_w)
+        if told.setpoint is None or told.setpoint.desired_w != record.desired_w:
+            told.same_since = None
         told.setpoint, told.sent_at, told.is_doubtful = record, now, False
         told.in_force = span.least_w, span.most_w
+        told.in_force_until = max(told.in_force_until or now, record.expires_at)
         work = partial(writes.save_setpoint, record=record)
         stored, lost = partial(self._stored, evse, record), partial(self._lost, evse, record)
         self._ground.store.writer.put(Write((), work, stored, lost))
@@ -117,11 +120,16 @@ class SetpointQueue:
         if is_done and not evse.told.is_doubtful:
             in_force = (newest.desired_w, record.desired_w)
             evse.told.in_force = min(in_force), max(in_force)
+            evse.told.in_force_until = max(newest.expires_at, record.expires_at)
         if newest.id != record.id or evse.told.is_doubtful:
             return
         evse.told.setpoint, evse.told.undone = told, 0 if is_done else evse.told.undone + 1
+        if is_done:
+            evse.told.same_since = evse.told.same_since or told.acknowledged_at
         if told.state is SetpointState.REJECTED and station.is_reachable:
-            evse.told.compliance = refused(evse.told.compliance, evse.power_at(self._clock.now()), record.desired_w)
+            is_final = isinstance(outcome, CallFailed) and cannot(outcome.code, record.desired_w)
+            power_w = evse.power_at(self._clock.now())
+            evse.told.compliance = refused(evse.told.compliance, power_w, record.desired_w, is_final=is_final)
             log.warning("setpoint.refused", evse=str(record.evse), setpoint_w=record.desired_w, reason=told.refusal)
 
 

@@ -163,15 +163,14 @@ def uncontrolled_w(station: StationLive, evse: EvseLive, now: datetime) -> int |
 
 def reserved_w(station: StationLive, evse: EvseLive, now: datetime) -> int:
     """What the fuses are kept free for at an EVSE out of reach, plugged in or not: the most it may draw, by its
-    failsafe limit, by the power it had, and by the setpoint it still has (A3)."""
+    failsafe limit, by the power it had, and by the setpoints it may still have: one that was never acknowledged takes
+    nothing from the one before (A3)."""
     if station.is_reachable:
         return 0
     limit_w = failsafe_w(station, evse)
     if evse.run.transaction is None:
         return limit_w
-    told = evse.told.setpoint
-    told_w = told.desired_w if told and told.transaction == evse.run.transaction and told.expires_at > now else 0
-    return max(limit_w, evse.last_power_w or 0, told_w)
+    return max(limit_w, evse.last_power_w or 0, evse.told.most_in_force_w(now))
 
 
 def failsafe_w(station: StationLive, evse: EvseLive) -> int:

@@ -150,12 +150,17 @@ def unplug(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
     yield changes.Unplugged(evse, ended)
 
 
+def held_at(known: StoredStatus) -> datetime:
+    """Since when a connector is known to be so: never later than it said so, whatever its clock."""
+    return known.at if known.received_at is None else min(known.at, known.received_at)
+
+
 def left(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
     """The vehicle left ``at``, as its transaction tells. A cable that went in since is the next vehicle's."""
     yield from unplug(evse, at)
-    newest = max(evse.cable.statuses.values(), key=lambda known: known.at, default=None)
-    if newest is not None and newest.at > at and newest.status in NEXT:
-        yield from plug_in(evse, newest.connector, newest.at)
+    newest = max(evse.cable.statuses.values(), key=held_at, default=None)
+    if newest is not None and held_at(newest) > at and newest.status in NEXT:
+        yield from plug_in(evse, newest.connector, held_at(newest))
 
 
 NEXT = IN_TRANSACTION | {ConnectorStatus.PREPARING, ConnectorStatus.OCCUPIED}

@@ -77,7 +77,14 @@ class ClockOffset:
         return said_at == self.last_said_at and first is not None and received_at - first >= STANDS_STILL
 
     def ours(self, said_at: datetime, received_at: datetime) -> datetime:
-        """The instant of a station's stamp by our clock; never later than it was received, once it is corrected."""
+        """The instant of a station's stamp by our clock; never later than it was received, once it is corrected.
+
+        A stamp of the very moment needs no correction: a clock that was ahead has been set since."""
+        late_s = (received_at - said_at).total_seconds()
+        if late_s > MAX_OFFSET_S:
+            return received_at
+        if self.offset_s < 0.0 and abs(late_s) <= QUANTUM_S:
+            return min(said_at, received_at)
         if self.offset_s != 0.0:
             corrected = said_at + timedelta(seconds=self.offset_s)
             return received_at if corrected - received_at > FUTURE else min(corrected, received_at)

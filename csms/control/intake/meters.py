@@ -13,6 +13,9 @@ from csms.domain.permission import PlugIn
 SOC_JUMP_PERCENT = 10.0
 """A state of charge that moves further than this between two samples a minute apart or less is wrong (V2G-33)."""
 
+STAMPS_DIFFER = timedelta(seconds=3)
+"""Values may be stamped this little before the status that tells of their cable: many stamp in whole seconds."""
+
 
 def sampled(evse: EvseLive, readings: tuple[Reading, ...], received_at: datetime) -> Iterator[changes.Change]:
     if readings:
@@ -27,10 +30,12 @@ def sampled(evse: EvseLive, readings: tuple[Reading, ...], received_at: datetime
 
 
 def _remember(evse: EvseLive, reading: Reading) -> bool:
-    """Make this the newest reading; False when a newer one is known."""
-    last = evse.meter.reading
+    """Make this the newest reading; False when a newer one is known, or it is of before the vehicle that is there."""
+    last, plugged = evse.meter.reading, evse.cable.plugged
     if last is not None and reading.at < last.at:
         return False
+    if plugged is not None and reading.at < plugged.plugged_at - STAMPS_DIFFER:
+        return False  # the vehicle's before
     evse.meter.reading = reading if last is None else _with_registers(reading, last)
     if evse.cable.available_since is not None and abs(reading.power_w or 0.0) > FLOWING_W:
         evse.cable.available_since = evse.cable.free_at = None

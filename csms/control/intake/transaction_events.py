@@ -6,6 +6,7 @@ from csms.control.intake import cables, meters, transactions
 from csms.control.state import changes
 from csms.control.state.live import EvseLive, Live, Queued, Run
 from csms.domain.facts import TransactionPhase, TransactionReported
+from csms.store.events import Taken
 
 _CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
 _CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
@@ -16,6 +17,10 @@ def reported(live: Live, fact: TransactionReported, committed: changes.Committed
     evse = live.discover(fact.evse) if fact.evse else transactions.evse_of(live, fact.origin.station, fact.transaction)
     if evse is None or not committed.result or _is_over(evse.run, fact):
         return
+    if committed.result is Taken.OVER:
+        return  # events come in any order: what has ended is not begun by what was said before
+    if fact.transaction == evse.run.ended:
+        evse.run.ended = None  # its id begins again: what is said of it from now on is of the new one
     if _began_anew(evse.run, fact):
         yield from transactions.end(evse, fact.at, None)
         evse.run.ended = None
@@ -40,9 +45,9 @@ def _began_anew(run: Run, fact: TransactionReported) -> bool:
 
 def _goes_on(evse: EvseLive, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
     start = transactions.said(fact.transaction, fact, committed)
-    is_start = fact.phase is TransactionPhase.STARTED and evse.run.transaction != fact.transaction
+    is_other = evse.run.transaction != fact.transaction
     is_history = transactions.is_history(evse, fact.at)
-    is_past = is_start and (is_history or transactions.may_be_over(evse, fact.at, fact.origin.received_at))
+    is_past = is_other and (is_history or transactions.may_be_over(evse, fact.at, fact.origin.received_at))
     if not fact.offline and not is_past:
         yield from _running(evse, fact, _with_queued(evse, start))
     elif fact.token is not None and evse.run.transaction is None and not is_history:
@@ -69,6 +74,13 @@ def _ended(evse: EvseLive, fact: TransactionReported) -> Iterator[changes.Change
         yield from cables.left(evse, fact.at)
 
 
+def _is_new_cable(evse: EvseLive, fact: TransactionReported) -> bool:
+    """A cable went in although one is in, and what ran in that one is over: its end with the cable was never told."""
+    is_start = fact.phase is TransactionPhase.STARTED and fact.trigger in _CABLE_IN
+    is_cycle = evse.answered is not None and evse.answered.cycled_at is not None  # the same vehicle, after a power cut
+    return is_start and not is_cycle and evse.run.transaction is None and evse.run.over_at is not None
+
+
 def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterator[changes.Change]:
     cable = fact.trigger in _CABLE_IN or fact.charging_state in _CONNECTED_STATES
     was_refused = evse.run.refused and evse.run.transaction == fact.transaction
@@ -76,7 +88,10 @@ def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterat
     refused = start.token is not None and not shown
     begins = fact.phase is TransactionPhase.STARTED or shown
     is_other = begins and fact.trigger not in _KEEPS_THE_USER and transactions.is_another_driver(evse, start)
-    if is_other:
+    attempt = evse.answered.start if evse.answered else None
+    started_by_us = attempt is not None and fact.remote_start_id == attempt.command.remote_start_id
+    is_next = not started_by_us and (transactions.is_next_vehicle(evse, start) or _is_new_cable(evse, fact))
+    if is_other or is_next:
         yield from transactions.make_room(evse, start)
         cable = True
     if evse.cable.plugged is None and cable:
@@ -84,8 +99,6 @@ def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterat
         yield from cables.plug_in(evse, fact.connector or 1, min(fact.at, fact.origin.received_at), by)
     if cable:
         evse.cable.available_since = evse.cable.free_at = None
-    attempt = evse.answered.start if evse.answered else None
-    started_by_us = attempt is not None and fact.remote_start_id == attempt.command.remote_start_id
     # A host may let everybody charge: then no token is asked for, and energy flows all the same.
     is_free = fact.charging_state == "Charging" and not (refused or was_refused)
     yield from transactions.begin(evse, fact.transaction, fact.at, authorized=shown or started_by_us or is_free)

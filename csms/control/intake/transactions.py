@@ -61,7 +61,7 @@ def said(
 
 def _start(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
     is_other = is_another_driver(evse, start)
-    if is_other:
+    if is_other or is_next_vehicle(evse, start):
         yield from make_room(evse, start)
     if evse.cable.plugged is None:
         yield from cables.plug_in(evse, 1, start.at, named(start, is_other=is_other))
@@ -82,8 +82,8 @@ def shown(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
 
 def is_history(evse: EvseLive, at: datetime) -> bool:
     """By the station's own clock the connector has become free since, or the next vehicle is there."""
-    newest = max(evse.cable.statuses.values(), key=lambda status: status.at, default=None)
-    if newest is not None and newest.status is ConnectorStatus.AVAILABLE and newest.at > at:
+    newest = max(evse.cable.statuses.values(), key=cables.held_at, default=None)
+    if newest is not None and newest.status is ConnectorStatus.AVAILABLE and cables.held_at(newest) > at:
         return True
     if evse.run.transaction is not None and evse.run.started_at is not None and evse.run.started_at > at:
         return True
@@ -111,11 +111,21 @@ def is_another_driver(evse: EvseLive, start: Queued) -> bool:
     return bool(run.tokens)
 
 
+def is_next_vehicle(evse: EvseLive, start: Queued) -> bool:
+    """Whether the connector was free before what begins now, though no status has told yet that it is busy again. A
+    start that we asked for is for the vehicle that is there."""
+    free_at, attempt = evse.cable.free_at, evse.answered.start if evse.answered else None
+    if evse.cable.plugged is None or free_at is None or start.transaction == evse.run.transaction:
+        return False
+    is_ours = attempt is not None and start.token is not None and attempt.command.token.key == start.token.key
+    return not is_ours and start.at - free_at >= cables.BOUNCES_WITHIN
+
+
 def make_room(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
     """The plug-in of the driver before ends. The transaction that goes on becomes the next one's."""
     if evse.run.transaction == start.transaction:
         evse.run = Run(ended=evse.run.ended, ended_at=evse.run.ended_at)
-    yield from cables.unplug(evse, start.at)
+    yield from cables.unplug(evse, min(evse.cable.free_at or start.at, start.at))
 
 
 def begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authorized: bool) -> Iterator[changes.Change]:

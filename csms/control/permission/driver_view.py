@@ -1,6 +1,7 @@
 """What a driver's terminal shows."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from csms.control.state.events import Events
@@ -32,7 +33,13 @@ class DriverState:
 
 
 def driver_state(
-    evse: EvseLive | None, tariff: Decimal | None, down: DrEvent | None, currency: str, *, event_active: bool
+    evse: EvseLive | None,
+    tariff: Decimal | None,
+    down: DrEvent | None,
+    currency: str,
+    now: datetime,
+    *,
+    event_active: bool,
 ) -> DriverState:
     """What a user's terminal shows; ``down``: the downward event that pays now, if one runs."""
     setpoint = evse.told.setpoint if evse else None
@@ -40,7 +47,7 @@ def driver_state(
     return DriverState(
         plug_in=evse.plug_in if evse else None,
         station_name=str(evse.ref.station) if evse else None,
-        power_w=evse.power_w if evse else None,
+        power_w=evse.power_at(now) if evse else None,
         soc_percent=evse.soc_percent if evse else None,
         setpoint_w=setpoint.desired_w if setpoint else None,
         reasons=setpoint.reasons if setpoint else (),
@@ -69,4 +76,4 @@ class DriverView:
         tariff = self._prices.now(area) if evse else None
         active = [event for event in self._events.open() if event.is_active(now) and event.covers(area)]
         down = next((event for event in active if event.direction is Direction.DOWN), None)
-        return driver_state(evse, tariff, down, self._currency, event_active=bool(active))
+        return driver_state(evse, tariff, down, self._currency, now, event_active=bool(active))

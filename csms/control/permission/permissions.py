@@ -81,10 +81,31 @@ class Permissions:
     def token_shown(self, change: changes.TokenShown) -> None:
         """A card that belongs to a user says whose vehicle this is; a stranger's says nothing at a private EVSE."""
         record, answer = self._tokens.find(change.token), change.evse.answered
+        if change.evse.run.authorized:
+            if answer is not None:
+                answer.card = None  # what began here says more than where a card may have been shown
+            self._was_elsewhere(change.evse, change.token.key)
         if record is None or record.user is None or answer is None or answer.user is not None:
             return
         if rights.may_use(self._live, change.evse, record.user):
+            answer.card = None if change.evse.run.authorized else change.token.key
             self._seek(change.evse, record.user, record.vehicle)
+
+    def _was_elsewhere(self, begun: EvseLive, card: str) -> None:
+        """A card that began a transaction here was not shown for the vehicle that waits at the next connector: its
+        plug-in is nobody's again, unless its user has said yes or no of it (B7)."""
+        station = self._live.stations[begun.ref.station]
+        for evse in station.evses.values():
+            answer, plug_in = evse.answered, evse.plug_in
+            if evse is begun or answer is None or plug_in is None or answer.card != card or evse.run.authorized:
+                continue
+            if answer.permission.channel is Channel.PAGE or answer.lock.locked():
+                continue
+            before, nobodys = answer.user, replace(plug_in, user=None)
+            answer.user = answer.vehicle = answer.card = answer.start = None
+            unasked = on_plug_in(nobodys, None, self._clock.now(), self._rules.question_timeout_s)
+            self._decide(evse, answer, unasked)
+            self._feed.changed(before)
 
     def _seek(self, evse: EvseLive, user: UserId, vehicle: VehicleId | None) -> None:
         """Nothing flows while the user is looked up who is about to be asked (P4)."""
@@ -276,6 +297,7 @@ class Permissions:
         self._note(evse)
         if answer is not None and evse.run.authorized:
             answer.start = answer.start_failed = answer.cycled_at = None
+            answer.start_tokens -= evse.run.tokens
             if not answer.lock.locked():
                 self._note_participation(evse, answer, self._clock.now())
 

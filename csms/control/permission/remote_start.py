@@ -53,6 +53,7 @@ class RemoteStarts:
         self._store = ground.store
         self._clock = ground.clock
         self._spawn = ground.spawn
+        self._put = ground.put
         self._tokens = tokens
         self._stations = stations
         self._rules = rules
@@ -88,6 +89,18 @@ class RemoteStarts:
         log.warning("start.failed", evse=str(evse.ref), reason=failure)
         self._feed.changed(answer.user)
 
+    def left(self, change: changes.Unplugged) -> None:
+        """A start that has not come about must not come about with the next vehicle: its token ends with the plug-in
+        (B1)."""
+        answer = change.evse.answer
+        if answer is None or answer.plug_in != change.plug_in.id:
+            return
+        for key in answer.start_tokens:
+            if (record := self._tokens.records.get(key)) is not None:
+                over = replace(record, expires_at=self._clock.now())
+                self._tokens.put(over)
+                self._put(writes.upsert_id_token, record=over)
+
     def booted(self, change: changes.StationBooted) -> None:
         """A station that starts anew may do what it did not do before, and has forgotten what it was told to start."""
         now = self._clock.now()
@@ -109,6 +122,7 @@ class RemoteStarts:
         )
         await self._store.writer.run(partial(writes.upsert_id_token, record=record))
         self._tokens.put(record)
+        answer.start_tokens.add(attempt.command.token.key)
         if not _is_current(evse, attempt):
             return  # the vehicle has left or runs already: this token must not start the next one
         outcome = await self._stations.send(attempt.command)

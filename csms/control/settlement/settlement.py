@@ -102,10 +102,11 @@ class Settlement:
     async def _at_start(self) -> SettledUntil:
         """As it was stored; before the first settlement everything since the first plug-in is due."""
         settled = await self._store.read(reads.settled_until)
+        first = await self._store.read(reads.first_plug_in)
         if settled is None:
-            first = await self._store.read(reads.first_plug_in)
             return SettledUntil(until=self._floor(first or self._clock.now() - self._grace))
-        self.reopen(settled.until - AGAIN_AT_START)
+        if first is not None:  # before it there is nothing to book
+            self.reopen(max(first, settled.until - AGAIN_AT_START))
         if times := await self._store.read(partial(reads.readings_after, reading_id=settled.reading_id)):
             self.note_readings(*times)
         return settled

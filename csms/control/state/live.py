@@ -102,6 +102,8 @@ class Answer:
     (P4).
 
     ``matching``: the user is being looked up. ``assumed``: nobody said that they stand here, it is the host's EVSE.
+    ``start_tokens``: keys of the tokens made for its starts of which no transaction has come yet.
+    ``card``: key of the token by which alone the user was taken to be here; 1.6 does not say where it was shown.
     ``lock``: held while what the user said is being stored; what follows from time alone waits for it.
     ``participating_since``: see PlugIn. ``start_failed``: why no further start is tried. ``cycled_at``: when the
     station lost its power in the middle of a transaction."""
@@ -114,8 +116,10 @@ class Answer:
     participating_since: datetime | None = None
     matching: bool = False
     assumed: bool = False
+    card: str | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     start: StartAttempt | None = None
+    start_tokens: set[str] = field(default_factory=set)
     start_failed: StartFailure | None = None
     cycled_at: datetime | None = None
 
@@ -134,14 +138,17 @@ class Told:
 
     ``is_doubtful``: the station was away since, and may have missed or forgotten it. ``in_force``: the least and the
     most of what may be in force, W: the newest acknowledged setpoint and all that was sent since; None = nothing of
-    ours. ``undone``: answers in a row that were none or a no. ``dynamic_transaction``: the one whose Dynamic profile is
-    installed. ``probed_at``: when the last probe ended. ``is_read_back``: what the station makes of the running probe
-    was asked."""
+    ours. ``in_force_until``: when the last of that has run out. ``undone``: answers in a row that were none or a no.
+    ``dynamic_transaction``: the one whose Dynamic profile is installed. ``probed_at``: when the last probe ended.
+    ``is_read_back``: what the station makes of the running probe was asked. ``same_since``: since when the power of
+    ``setpoint`` is acknowledged, over its renewals."""
 
     setpoint: SetpointRecord | None = None
     sent_at: datetime | None = None
+    same_since: datetime | None = None
     is_doubtful: bool = False
     in_force: tuple[int, int] | None = None
+    in_force_until: datetime | None = None
     undone: int = 0
     compliance: Compliance = Compliance()
     drawn_w: int | None = None
@@ -152,15 +159,21 @@ class Told:
     probed_at: datetime | None = None
     last_used_at: datetime | None = None
 
+    def most_in_force_w(self, now: datetime) -> int:
+        """The most that a setpoint which may be in force lets it draw; 0 when all have run out."""
+        is_over = self.in_force is None or self.in_force_until is None or self.in_force_until <= now
+        return 0 if is_over or self.in_force is None else max(self.in_force[1], 0)
+
     def forget_setpoint(self) -> None:
         """Whatever the station was told holds no more."""
-        self.setpoint = self.sent_at = self.dynamic_transaction = self.in_force = None
+        self.setpoint = self.sent_at = self.same_since = self.dynamic_transaction = None
+        self.in_force = self.in_force_until = None
         self.is_doubtful, self.undone = False, 0
         self.forget_probe()
 
     def doubt_setpoint(self) -> None:
         """It is told again; until then it may hold, or not. What was learnt of the vehicle holds (A2)."""
-        self.sent_at = self.dynamic_transaction = None
+        self.sent_at = self.same_since = self.dynamic_transaction = None
         self.is_doubtful, self.undone = True, 0
         self.forget_probe()
 
@@ -305,6 +318,7 @@ class Live:
     def __init__(self, on_discovered: Callable[[StationLive], None]) -> None:
         self.stations: dict[StationId, StationLive] = {}
         self._on_discovered = on_discovered
+        self._seen_at: dict[PlugInId, EvseRef] = {}
 
     def add(self, station: Station, quirks: Quirks) -> StationLive:
         """Put a station in, or renew what is known of it without touching what happens at its EVSEs."""
@@ -349,13 +363,24 @@ class Live:
         return next(found, None)
 
     def of_plug_in(self, id_: PlugInId) -> EvseLive | None:
-        return next((evse for _, evse in self.evses() if evse.cable.plugged and evse.cable.plugged.id == id_), None)
+        """Where it was seen last, if it is there now: only the EVSE itself says so, never the memory of it."""
+        ref = self._seen_at.get(id_)
+        known = self.find(ref) if ref is not None else None
+        if known is not None and known.cable.plugged is not None and known.cable.plugged.id == id_:
+            return known
+        self._seen_at = {plugged.id: evse.ref for _, evse in self.evses() if (plugged := evse.cable.plugged)}
+        ref = self._seen_at.get(id_)
+        return self.find(ref) if ref is not None else None
 
     def of_user(self, user: UserId) -> EvseLive | None:
         """Where the user's vehicle is plugged in; the newest plug-in when there are several."""
         found = [
             (evse.cable.plugged.plugged_at, evse)
-            for _, evse in self.evses()
-            if evse.cable.plugged is not None and evse.user == user
+            for station in self.stations.values()
+            for evse in station.evses.values()
+            if (answer := evse.answer) is not None  # first what few have: every phone's page asks this of all EVSEs
+            and answer.user == user
+            and evse.cable.plugged is not None
+            and answer.plug_in == evse.cable.plugged.id
         ]
         return max(found, key=lambda pair: pair[0])[1] if found else None

@@ -8,6 +8,7 @@ from csms.store.reads.intake import (
     open_transactions,
     quarantined_message,
     readings,
+    readings_since,
     transaction,
     transactions,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "quarantined_message",
     "readings",
     "readings_after",
+    "readings_since",
     "secret",
     "setpoints",
     "settled_until",

@@ -137,10 +137,13 @@ def add_terminal(conn: Connection, token_hash: str, user: UserId, at: datetime, 
 
 
 def revoke_terminal(conn: Connection, user: UserId, token_hash: str) -> bool:
-    """Whether the user had such a terminal; it is none any more."""
+    """Whether the user had such a terminal; it is none any more, and no code that it may have made opens anything."""
     c = TERMINAL.c
     gone = delete(TERMINAL).where(c.user == user, c.token_hash == token_hash)
-    return bool(conn.execute(gone).rowcount)
+    if not conn.execute(gone).rowcount:
+        return False
+    conn.execute(delete(LINK_CODE).where(LINK_CODE.c.user == user))
+    return True
 
 
 def add_link_code(

@@ -25,7 +25,8 @@ from csms.domain.facts import IdToken
 from csms.domain.ids import DrEventId, EvseRef, StationId, VehicleId
 from csms.domain.snapshot import Served
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
-from policies.compliance import Level
+from policies.compliance import Compliance, Level
+from policies.payment import in_force
 from tests.control.dispatch.dispatching import event, setpoint, shares, stored, tick
 from tests.control.kit import E1, E2, KEN, LOW, World, station, world
 
@@ -255,3 +256,52 @@ async def test_a_no_of_a_station_that_was_away_meanwhile_is_no_inability(w: Worl
     w.stations.gate.set()
     await w.quiet()
     assert (w.evse.told.compliance.refusals, w.evse.told.compliance.level) == (0, Level.FULL)
+
+
+async def test_a_setpoint_that_is_sent_again_takes_nothing_from_what_the_first_one_commanded(w: World) -> None:
+    """A12: its acknowledgement moved on, and what had been discharged by then was paid at the tariff."""
+    await w.resource()
+    await event(w)
+    await tick(w)
+    first = setpoint(w)
+    for _ in range(2):
+        w.clock.pass_(20)
+        await w.take(w.metered(power_export_w=3000.0))
+    again = setpoint(w)
+    assert (again.desired_w, again.state) == (-4000, SetpointState.ACKNOWLEDGED)
+    spans = in_force(await stored(w), w.plug_in.id)
+    assert [(span.record.id, span.start) for span in spans] == [
+        (first.id, first.acknowledged_at),
+        (again.id, w.clock.now()),
+    ]
+
+
+@pytest.mark.parametrize("step_wh", [100, 1000])
+async def test_a_coarse_register_s_slope_from_before_is_not_held_against_a_new_setpoint(w: World, step_wh: int) -> None:
+    """F9: an EVSE that stopped at once was taken for one that does not follow, for the rest of its plug-in."""
+    await w.resource(Conditions(required_soc_percent=30))
+    await tick(w)
+    for n in range(60):
+        w.clock.pass_(60)
+        await w.take(w.metered(import_wh=float(n * 7360 // 60 // step_wh * step_wh)))
+        await tick(w)
+    w.evse.told.compliance = Compliance(level=Level.NO_DISCHARGE)
+    await event(w, 20_000)
+    await tick(w)
+    for _ in range(10):
+        w.clock.pass_(60)
+        await w.take(w.metered(import_wh=float(59 * 7360 // 60 // step_wh * step_wh)))
+        await tick(w)
+    assert (setpoint(w).desired_w, w.evse.told.compliance.level) == (0, Level.NO_DISCHARGE)
+
+
+async def test_an_evse_that_goes_on_charging_is_found_out_by_its_coarse_register(w: World) -> None:
+    """F9: over the renewals of the same setpoint."""
+    await w.resource(Conditions(required_soc_percent=30))
+    w.evse.told.compliance = Compliance(level=Level.NO_DISCHARGE)
+    await event(w, 20_000)
+    for n in range(30):
+        await tick(w)
+        w.clock.pass_(60)
+        await w.take(w.metered(import_wh=float(n * 7360 // 60 // 100 * 100)))
+    assert w.evse.told.compliance.level is Level.UNCONTROLLED

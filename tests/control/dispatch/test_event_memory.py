@@ -10,6 +10,7 @@ import pytest
 
 from csms.control.dispatch import dispatch as room
 from csms.control.state import changes
+from csms.domain.commands import Offline
 from csms.domain.conditions import Conditions
 from csms.domain.decision import Decision, Reason
 from csms.domain.errors import BadRequest
@@ -254,3 +255,46 @@ async def test_an_event_that_starts_now_is_taken_though_the_clock_went_on_while_
     made = await event(w, starts_at=asked_at, created_at=asked_at)
     assert made.starts_at == w.clock.now()
     assert w.system.events.open() == [made]
+
+
+async def test_a_counterfactual_that_moves_is_stored_though_the_setpoint_stays_the_same(tmp_path: Path) -> None:
+    """A1, A12: it was renewed with the setpoint only, at half time: what had ended went on for up to 450 s."""
+    async with world(tmp_path, dispatch={"setpoint_validity_s": 900}) as w:
+        await w.person()
+        await w.resource(Conditions(required_soc_percent=30))
+        w.clock.pass_(60)
+        await w.take(w.metered(soc_percent=85.0, power_import_w=7360.0))
+        w.clock.pass_(60)
+        await w.take(w.metered(soc_percent=94.0, power_import_w=7360.0))
+        w.clock.pass_(60)
+        await w.take(w.metered(soc_percent=99.0, power_import_w=7360.0))
+        await event(w, 20_000)
+        seen = set()
+        for _ in range(60):
+            await tick(w, 10)
+            decision = w.system.rooms.dispatch.decision
+            assert decision is not None
+            seen.add(decision.setpoints[0].counterfactual_w)
+            assert setpoint(w).counterfactual_w == pytest.approx(
+                decision.setpoints[0].counterfactual_w, rel=0.12, abs=50
+            )
+        assert (max(seen) > 1500, min(seen)) == (True, 0)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_an_evse_out_of_reach_is_reserved_at_what_it_last_acknowledged(w: World, *, is_restarted: bool) -> None:
+    """A3, A10: 7,360 W were acknowledged, the line went before the 0 W that followed: its neighbours got the room."""
+    await w.resource(Conditions(required_soc_percent=30))
+    w.station.failsafe_limit_w = 0
+    await tick(w)
+    w.stations.answer = lambda _command: Offline()
+    await event(w, 7360)
+    await tick(w, 12)
+    del w.stations.versions[S]
+    w.system.rooms.intake.disconnected(S)
+    if is_restarted:
+        await w.restart()
+        w.station.failsafe_limit_w = 0
+    assert w.seen().reserved_w == 7360
+    w.clock.pass_(181)
+    assert w.seen().reserved_w == 0

@@ -35,11 +35,18 @@ DYNAMIC = Quirks(driver=SetpointDriver.OCPP21_DYNAMIC)
 # --- the probe ---
 
 
-async def probing(w: World, conditions: Conditions = LOW) -> None:
+async def resting(w: World, conditions: Conditions = LOW) -> None:
+    """Told 0 W, and the meter has shown since that nothing flows; nothing is proven yet."""
     await w.resource(conditions)
     await tick(w)
+    w.clock.pass_(10)
+    await w.take(w.metered(power_import_w=0.0))
     w.evse.told.probe_state = ProbeState.UNTRIED
-    await tick(w, 20)
+
+
+async def probing(w: World, conditions: Conditions = LOW) -> None:
+    await resting(w, conditions)
+    await tick(w, 10)
 
 
 async def test_discharge_is_proven_before_it_is_used(w: World) -> None:
@@ -184,9 +191,7 @@ async def test_an_unsafe_model_is_never_probed_again_even_through_another_driver
 
 async def test_a_probes_setpoint_is_stored_before_it_is_sent(w: World) -> None:
     """Must hold 4."""
-    await w.resource()
-    await tick(w)
-    w.evse.told.probe_state = ProbeState.UNTRIED
+    await resting(w)
     kept: list[SetpointState] = []
 
     def answer(command: Command) -> Accepted:
@@ -256,6 +261,8 @@ async def test_a_probe_is_paid_by_the_users_own_condition(w: World) -> None:
     await event(w, 100, price_per_kwh=Decimal(5), incentive_per_kwh=None)
     w.evse.told.probe_state = ProbeState.FAILED
     await tick(w)
+    w.clock.pass_(10)
+    await w.take(w.metered(power_import_w=0.0))
     w.evse.told.probe_state = ProbeState.UNTRIED
     assert await tick(w) == [-1000]
     assert (setpoint(w).price_per_kwh, setpoint(w).event) == (Decimal(31), None)
@@ -364,9 +371,7 @@ async def test_what_the_station_makes_of_the_negative_value_is_read_back(
 
 async def test_a_probe_is_judged_by_the_registers_where_no_power_is_told(w: World) -> None:
     """F9: 950 W out, by the export register alone."""
-    await w.resource()
-    await tick(w)
-    w.evse.told.probe_state = ProbeState.UNTRIED
+    await resting(w)
     assert await tick(w) == [-1000]
     out_wh = 1000.0
     for _ in range(5):
@@ -383,3 +388,38 @@ async def test_a_sample_from_before_the_station_took_the_negative_value_is_no_ve
     w.clock.pass_(4)
     await w.take(w.metered(power_import_w=7000.0))
     assert w.evse.told.probe_state is ProbeState.RUNNING
+
+
+async def test_what_flows_between_the_beginning_of_a_probe_and_its_sending_is_no_verdict(w: World) -> None:
+    """V2G-8: the charge from before still holds until then; judged by it, a healthy model was unsafe for ever."""
+    await w.resource(Conditions(required_soc_percent=30))
+    assert await tick(w) == [7360]
+    w.clock.pass_(10)
+    await w.take(w.metered(power_import_w=0.0))
+    w.evse.told.probe_state = ProbeState.UNTRIED
+    snapshot = w.system.rooms.dispatch.snapshots.snapshot()
+    record = w.system.rooms.probing.begin(w.station, w.evse, snapshot.evses[0], snapshot)
+    assert record is not None
+    w.clock.pass_(1)
+    await w.take(w.metered(power_import_w=7000.0))
+    await w.quiet()
+    assert w.evse.told.probe_state is ProbeState.RUNNING
+    assert w.stations.of(ReadSchedule) == []
+
+
+async def test_a_vehicle_that_has_not_begun_to_charge_yet_is_not_at_rest(w: World) -> None:
+    """V2G-8: told 7360 W it draws nothing for a moment; its rise, seen in a probe, was held against its model."""
+    await w.resource(Conditions(required_soc_percent=30))
+    assert await tick(w) == [7360]
+    w.clock.pass_(10)
+    await w.take(w.metered(power_import_w=0.0))
+    w.evse.told.probe_state = ProbeState.UNTRIED
+    assert await tick(w) == [0]
+    await w.take(w.metered(power_import_w=0.0))
+    assert await tick(w) == [], "the 0 W was taken just now"
+    w.clock.pass_(1)
+    await w.take(w.metered(power_import_w=7000.0))
+    assert w.evse.told.probe_state is ProbeState.RUNNING
+    w.clock.pass_(10)
+    await w.take(w.metered(power_import_w=0.0))
+    assert await tick(w) == [-1000]

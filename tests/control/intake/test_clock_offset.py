@@ -169,3 +169,48 @@ async def test_a_start_of_a_clock_that_was_never_set_is_one_however_often_it_com
     assert ids[0] == ids[1]
     rows = await w.store.read(lambda conn: conn.execute(select(TRANSACTION)).all())
     assert [(instant(row.started_at), row.start_stated) for row in rows] == [(START, "1970-01-01T00:00:09Z")]
+
+
+async def _nine_hours_ahead(w: World) -> None:
+    """A station that calls its local time UTC; by now its clock is known."""
+    ahead = timedelta(hours=9)
+    await w.take(w.status(ConnectorStatus.AVAILABLE, at=w.clock.now() + ahead))
+    for number in range(8):
+        w.clock.pass_(15)
+        await w.take(w.metered(at=w.clock.now() + ahead, import_wh=float(number)))
+
+
+@pytest.mark.parametrize("boots", [True, False])
+async def test_a_clock_that_was_ahead_and_is_set_right_dates_nothing_into_the_past(w: World, *, boots: bool) -> None:
+    """B3: the plug-in was dated nine hours ago, or not seen at all, and so were half an hour of readings."""
+    await _nine_hours_ahead(w)
+    w.clock.pass_(10)
+    await w.take(*([w.boot()] if boots else []), w.status(ConnectorStatus.PREPARING))
+    assert w.plug_in.plugged_at == w.clock.now()
+    await w.take(w.started())
+    for number in range(30):
+        at = w.clock.pass_(60)
+        await w.take(w.metered(transaction=w.evse.run.transaction, import_wh=100.0 * number))
+        assert w.evse.meter.reading is not None
+        assert w.evse.meter.reading.at == at
+
+
+async def test_a_clock_that_was_set_years_ago_dates_nothing(w: World) -> None:
+    """B3: what is further off than any clock that was set is dated by its arrival."""
+    behind = timedelta(days=900)
+    await w.take(w.status(ConnectorStatus.PREPARING, at=w.clock.now() - behind))
+    assert w.plug_in.plugged_at == w.clock.now()
+    await w.take(w.started(at=w.clock.pass_(5) - behind))
+    (record,) = await w.store.read(reads.transactions)
+    assert record.started_at == w.clock.now()
+
+
+async def test_a_start_is_no_history_to_a_status_from_the_future(w: World) -> None:
+    """A clock four minutes ahead: once that was known, a start was older than the Available before it, and lost."""
+    ahead = timedelta(minutes=4)
+    await w.take(w.status(ConnectorStatus.AVAILABLE, at=w.clock.now() + ahead))
+    for _ in range(6):
+        w.clock.pass_(15)
+        await w.take(w.metered(at=w.clock.now() + ahead, import_wh=1.0))
+    await w.take(w.started(at=w.clock.now() + ahead))
+    assert w.evse.run.transaction is not None

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from csms.domain.commands import StartTransaction
 from csms.domain.facts import IdToken, StatusReported
 from csms.domain.ids import EvseRef, UserId
 from csms.domain.people import IdTokenRecord
@@ -216,12 +217,12 @@ async def test_who_stops_with_a_card_of_the_group_takes_nothing_over(w: World) -
 
 
 async def test_at_a_private_evse_a_strangers_start_is_not_its_hosts(w: World) -> None:
-    """The host is expected there; a card says that it is somebody else."""
+    """The host is expected there; a card says that it is somebody else, who has no right there (B7)."""
     house = station(host=AOI)
     private = tuple(replace(evse, public=False) for evse in house.evses)
     w.system.live.add(replace(house, evses=private), w.quirks)
     await w.take(w.started(KENS))
-    assert w.evse.user == KEN
+    assert w.evse.user is None
 
 
 async def test_a_card_that_ends_a_session_takes_no_waiting_vehicle(w: World) -> None:
@@ -256,3 +257,108 @@ async def test_a_power_cycle_between_two_vehicles_hands_nothing_on(w: World) -> 
     (record,) = await w.store.read(reads.transactions)
     assert (record.id, record.ended_at, record.incomplete) == (tx, off, True)
     assert record.stopped_reason.startswith("presumed")
+
+
+@pytest.mark.parametrize("state", ["EVConnected", "Charging"])
+async def test_a_transaction_of_the_cable_after_available_is_the_next_vehicles(w: World, state: str) -> None:
+    """2.x tells the event before the status; within the debounce the next car ran under Aoi's yes."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    w.clock.pass_(600)
+    await w.take(w.ended(1, token=CARD, trigger="StopAuthorized", stopped_reason="Local"))
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    came = w.clock.pass_(5)
+    await w.take(w.event(0, "tx-2", trigger="CablePluggedIn", charging_state=state), w.status(ConnectorStatus.OCCUPIED))
+    assert w.evse.user is None
+    assert state_of(w) is PermissionState.UNASKED
+    assert w.plug_in.plugged_at == came
+
+
+async def test_a_cable_that_goes_in_after_a_transaction_is_the_next_vehicles_without_any_status(w: World) -> None:
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    w.clock.pass_(600)
+    await w.take(w.ended(1, trigger="ChargingStateChanged", stopped_reason="Local"))
+    w.clock.pass_(60)
+    await w.take(w.event(0, "tx-2", trigger="CablePluggedIn", charging_state="Charging"))
+    assert w.evse.user is None
+
+
+async def test_a_start_after_available_is_the_next_vehicles_though_its_status_comes_later(w: World) -> None:
+    """1.6: even with the same card, as with the one token of stations that let everybody charge."""
+    tx = await granted(w)
+    w.clock.pass_(600)
+    await w.take(w.stopped(tx), w.status(ConnectorStatus.AVAILABLE))
+    came = w.clock.pass_(8)
+    await w.take(w.started(meter_start_wh=1000))
+    assert w.plug_in.plugged_at == came
+    assert state_of(w) is PermissionState.ASKED
+
+
+async def test_a_start_that_has_not_come_about_never_starts_the_next_vehicle(w: World) -> None:
+    """1.6: RemoteStart is accepted, Aoi leaves, the station still waits for a cable: the next car ran on her token."""
+    await w.plug()
+    await w.say()
+    await w.system.reactions.sweep()
+    await w.quiet()
+    (command, *_) = w.stations.of(StartTransaction)
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    w.clock.pass_(6)
+    await w.take(w.status(ConnectorStatus.PREPARING), w.started(command.token))
+    assert_unasked(w)
+
+
+async def test_a_late_reading_of_the_vehicle_before_says_nothing_of_the_next(w: World) -> None:
+    """Its state of charge would be discharged to, its energy counted as added, its power shown."""
+    before = w.clock.now()
+    w.clock.pass_(1000)
+    await w.plug()
+    late = [before + timedelta(seconds=n) for n in (100, 900)]
+    await w.take(
+        w.metered(at=late[0], transaction="66", import_wh=1000.0, power_import_w=0.0),
+        w.metered(at=late[1], transaction="66", import_wh=2500.0, power_import_w=7000.0, soc_percent=90.0),
+    )
+    assert w.plug_in.soc_percent is None
+    assert w.evse.metered.added_wh == 0
+    assert not w.evse.power_w
+
+
+async def test_an_end_that_comes_before_its_start_leaves_nothing_running(w: World) -> None:
+    """A 2.x queue in the wrong order."""
+    begun = w.clock.now()
+    ended = w.clock.pass_(30)
+    await w.take(w.ended(5, trigger="EVDeparted", stopped_reason="EVDisconnected", at=ended))
+    await w.take(w.event(0, token=CARD, at=begun, charging_state="Charging"))
+    assert w.evse.run.transaction is None
+    assert w.evse.cable.plugged is None
+
+
+async def test_a_late_event_of_an_old_transaction_does_not_end_the_next_drivers(w: World) -> None:
+    """After a restart nothing but the store knows that it is over."""
+    await w.plug()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    during = w.clock.pass_(50)
+    w.clock.pass_(50)
+    await w.take(w.ended(2, trigger="EVDeparted", stopped_reason="EVDisconnected"), w.status(ConnectorStatus.AVAILABLE))
+    await w.restart()
+    w.clock.pass_(30)
+    await w.take(w.status(ConnectorStatus.OCCUPIED), w.event(0, "tx-2", token=KENS, charging_state="Charging"))
+    await w.take(w.event(1, at=during, charging_state="Charging"))
+    assert (w.evse.run.transaction, w.evse.user) == ("tx-2", KEN)
+    open_ones = [one.id for one in await w.store.read(reads.transactions) if one.ended_at is None]
+    assert open_ones == ["tx-2"]
+
+
+async def test_a_card_that_begins_at_the_next_connector_was_not_shown_for_the_one_that_waits(w: World) -> None:
+    """B7: 1.6 Authorize names no connector; Ken shows his card, and only then puts his cable in, beside a car that
+    waits."""
+    await w.take(w.status(ConnectorStatus.PREPARING, E1))
+    w.clock.pass_(40)
+    await w.take(w.authorize(KENS))
+    assert w.at(E1).user == KEN  # nobody else can be meant yet
+    w.clock.pass_(5)
+    await w.take(w.status(ConnectorStatus.PREPARING, E2), w.started(KENS, E2))
+    assert (w.at(E1).user, w.at(E2).user) == (None, KEN)
+    assert state_of(w, E1) is PermissionState.UNASKED

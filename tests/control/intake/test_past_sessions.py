@@ -21,7 +21,7 @@ async def spans(w: World) -> list[Span]:
 
 
 async def registers(w: World, until: datetime) -> list[tuple[datetime, float | None]]:
-    stored = await w.store.read(partial(reads.readings, evse=E1, start=START - timedelta(days=1), end=until))
+    stored = await w.store.read(partial(reads.metered, evse=E1, start=START - timedelta(days=1), end=until))
     return [(one.reading.at, one.reading.import_wh) for one in stored]
 
 
@@ -105,19 +105,6 @@ async def test_meter_start_and_stop_are_readings_of_a_short_session(w: World) ->
     over = w.clock.pass_(95)
     await w.take(w.stopped(w.evse.run.transaction, meter_stop_wh=117))
     assert await registers(w, over) == [(START, 0.0), (over, 117.0)]
-
-
-@pytest.mark.parametrize(("start_wh", "stop_wh"), [(0, 500), (9000, 9100), (1000, 1000)])
-async def test_registers_of_another_scale_than_the_samples_are_no_readings(
-    w: World, start_wh: int, stop_wh: int
-) -> None:
-    """Stations that count each session from 0 here, and the whole life there."""
-    await w.take(w.started(meter_start_wh=start_wh))
-    w.clock.pass_(60)
-    await w.take(w.metered(transaction=w.evse.run.transaction, import_wh=5000.0))
-    over = w.clock.pass_(60)
-    await w.take(w.stopped(w.evse.run.transaction, meter_stop_wh=stop_wh))
-    assert await registers(w, over) == [(START + timedelta(seconds=60), 5000.0)]
 
 
 async def test_a_stop_of_a_start_that_nobody_could_read_closes_no_other_connectors_transaction(w: World) -> None:

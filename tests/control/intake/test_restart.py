@@ -16,6 +16,7 @@ from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, ConnectorStatus, ProbeState, Version
 from csms.store import reads, writes
+from tests.control.dispatch.test_probing import probing
 from tests.control.kit import AOI, CARD, E1, LEAF, STRANGER, S, World, state_of
 
 
@@ -147,9 +148,7 @@ async def test_no_power_flows_after_a_restart_where_no_transaction_runs(w: World
 async def test_a_proven_discharge_is_proven_after_a_restart_for_the_same_firmware(w: World) -> None:
     """V2G-8."""
     await w.take(w.boot("1.0"))
-    await w.resource()
-    w.evse.told.probe_state = ProbeState.UNTRIED
-    await w.system.rooms.dispatch.tick()
+    await probing(w)
     assert w.evse.told.probe is not None
     w.clock.pass_(10)
     await w.take(w.metered(power_export_w=1000.0))
@@ -200,3 +199,16 @@ async def test_a_station_that_comes_back_in_another_version_keeps_its_plug_in(w:
     assert (w.station.version, w.station.station.version) == (Version.V16, Version.V16)
     assert w.plug_in.evse == E1
     assert w.plug_in.permission.state is PermissionState.GRANTED
+
+
+async def test_a_transaction_id_that_is_given_again_after_a_reset_is_authorized_like_the_first(w: World) -> None:
+    """B4: the second of the same id was started, and every later event of it was dropped as one of the first."""
+    for _ in range(2):
+        w.clock.pass_(60)
+        started = w.event(0, charging_state="EVConnected")
+        w.clock.pass_(5)
+        await w.take(started, w.event(1, token=CARD, charging_state="Charging"))
+        assert (w.evse.run.transaction, w.evse.run.authorized) == ("tx-1", True)
+        w.clock.pass_(5)
+        await w.take(w.ended(2, stopped_reason="Local"))
+        assert w.evse.run.transaction is None

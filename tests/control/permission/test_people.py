@@ -136,3 +136,14 @@ async def test_the_vehicle_of_the_last_plug_in_is_proposed_at_the_next(w: World)
         w.clock.pass_(60)
         await w.system.reactions.sweep()
         await w.quiet()
+
+
+async def test_a_code_that_a_revoked_terminal_made_links_nothing(w: World) -> None:
+    """A lost phone makes a code right before it is revoked; it was back on the account with it."""
+    people = w.system.people
+    made = await people.register("Mio", Vehicle(id=VehicleId(""), user=UserId(""), name="Ariya"), "en")
+    code = await people.new_code(made.user.id)
+    (lost,) = await people.terminals(made.user.id)
+    await people.revoke_terminal(made.user.id, lost.id)
+    with pytest.raises(NotFound):
+        await people.link_terminal(code.code, "thief's")

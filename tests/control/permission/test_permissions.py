@@ -240,14 +240,16 @@ async def test_a_change_of_mind_counts_at_once(w: World) -> None:
 
 
 async def test_a_user_without_a_vehicle_is_asked_and_only_charged(tmp_path: Path) -> None:
-    """P7: without a battery to speak of nothing is ever discharged."""
+    """P7: nobody said that it can give anything back."""
     async with world(tmp_path) as w:
         await w.person(KEN, None, CARD)
         await w.plug(KEN)
         await w.say()
         await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(soc_percent=90.0))
         seen = w.seen()
-        assert (seen.use, seen.battery) == (Use.RESOURCE, None)
+        assert seen.use is Use.RESOURCE
+        assert seen.battery is not None
+        assert seen.battery.max_discharge_w == 0
 
 
 async def test_an_evse_that_is_not_there_cannot_be_claimed(w: World) -> None:

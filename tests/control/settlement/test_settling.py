@@ -373,6 +373,24 @@ async def test_nothing_that_is_due_is_forgotten_over_a_restart(w: World) -> None
     assert await settled(w, 4 * 24 * 60 + 5) == [("correction", 1000, 60)]
 
 
+async def test_a_restart_settles_again_from_the_first_plug_in_on(w: World) -> None:
+    """A9: a day of intervals in which nothing was plugged in yet is no work."""
+    await hour(w, ALL)
+    await settled(w, 62)
+    asked: list[datetime] = []
+    settling = Settlement(w.system.ground, w.system.prices, w.settings)
+    settle = settling.settle
+
+    async def noted(start: datetime, end: datetime, places: Places) -> int:
+        asked.append(start)
+        return await settle(start, end, places)
+
+    settling.settle = noted  # type: ignore[method-assign]
+    await settling.run()
+    assert asked[-2:] == [START, HALF_PAST]
+    assert asked[0] >= START - w.settings.settlement.interval
+
+
 async def test_the_first_settlement_begins_with_the_first_plug_in(w: World) -> None:
     """A9: nothing is due before it, however old the database is."""
     settling = Settlement(w.system.ground, w.system.prices, w.settings)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +13,15 @@ from csms.control.dispatch.dispatch import is_forbidden_now
 from csms.control.dispatch.due import is_new
 from csms.control.dispatch.in_force import span_of
 from csms.control.dispatch.order import Place, Room, Span
-from csms.domain.commands import ApplySetpoint
+from csms.control.dispatch.snapshots import reserved_w
+from csms.control.state.live import EvseLive
+from csms.domain.commands import ApplySetpoint, Command, Outcome
 from csms.domain.decision import Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import DrEventId, SiteId, TransactionId
 from csms.domain.snapshot import Use
 from csms.domain.station import ProbeState, SetpointDriver
-from tests.control.kit import CARD, E1, START, World
+from tests.control.kit import ACCEPTED, CARD, E1, E2, START, World, station, until, world
 from tests.policies.fleets import site
 
 EVENT = DrEventId("dr")
@@ -136,3 +139,92 @@ async def test_a_probe_that_a_hard_rule_forbids_is_not_begun(
     await w.system.rooms.dispatch.tick()
     await w.quiet()
     assert (w.evse.told.probe is None) is is_broken
+
+
+async def test_a_lost_station_may_go_on_with_what_flowed(w: World) -> None:
+    """A3: 6 kW flowed under a limit that is not known any more; the failsafe limit is 2 kW."""
+    await w.plug()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(power_import_w=6000.0))
+    w.station.failsafe_limit_w = 2000
+    w.station.version = None
+    w.evse.told.forget_setpoint()
+    assert reserved_w(w.station, w.evse, w.clock.now()) == 6000
+
+
+async def test_an_answer_leaves_in_force_what_was_sent_after_it(w: World) -> None:
+    """A10: -3 kW was taken and 0 W is on its way: until it is taken too, both may be in force."""
+    await w.resource()
+    seen: list[tuple[int, int] | None] = []
+
+    def answer(command: Command) -> Outcome:
+        seen.append(w.evse.told.in_force)
+        return ACCEPTED
+
+    w.stations.answer = answer
+    w.stations.gate.clear()
+    for name, power_w in (("first", -3000), ("second", 0)):
+        valid = w.clock.now() + VALID
+        record = replace(RECORD, id=name, desired_w=power_w, transaction=w.evse.run.transaction, expires_at=valid)
+        w.system.rooms.dispatch.queue.put(w.evse, record)
+        await w.store.writer.run(lambda _conn: None)
+        await until(lambda: bool(w.stations.of(ApplySetpoint)))
+    w.stations.gate.set()
+    await w.quiet()
+    assert seen[-1] == (-3000, 0)
+    assert w.evse.told.in_force == (0, 0)
+
+
+async def observed(w: World, *, transaction: TransactionId | None = None, event: DrEventId | None = None) -> EvseLive:
+    """A setpoint of 5 kW was taken at nine; 2 kW flow from then on, and are sampled for two minutes."""
+    await w.plug()
+    await w.take(w.event(0, token=CARD, charging_state="Charging"))
+    of = transaction or w.evse.run.transaction
+    w.evse.told.setpoint = replace(
+        RECORD,
+        transaction=of,
+        event=event,
+        desired_w=5000,
+        acknowledged_at=w.clock.now(),
+        state=SetpointState.ACKNOWLEDGED,
+        expires_at=START + VALID,
+    )
+    for _ in range(12):
+        w.clock.pass_(10)
+        await w.take(w.metered(power_import_w=2000.0))
+    return w.evse
+
+
+async def test_a_sample_says_nothing_of_another_transactions_setpoint(w: World) -> None:
+    """F12."""
+    evse = await observed(w, transaction=TransactionId("tx-before"))
+    assert evse.told.setpoint is not None
+    assert (evse.told.setpoint.state, evse.told.setpoint.observed_w) == (SetpointState.ACKNOWLEDGED, None)
+
+
+@pytest.mark.parametrize(("event", "expected"), [(None, 2000), (EVENT, None)], ids=["no event", "an event"])
+async def test_what_a_vehicle_takes_is_learnt_outside_events_only(
+    w: World, event: DrEventId | None, expected: int | None
+) -> None:
+    """A2: within one it may take less for the event's sake."""
+    assert (await observed(w, event=event)).told.drawn_w == expected
+
+
+async def test_one_probe_runs_at_a_station_at_a_time(tmp_path: Path) -> None:
+    """V2G-8: two EVSEs of one station, both due; the second waits for the first one's verdict."""
+    async with world(tmp_path, station(evses=2)) as w:
+        await w.person()
+        await w.resource()
+        second = w.at(E2)
+        second.cable.plugged = replace(w.plug_in, evse=E2)
+        second.answer, second.run, second.meter, second.counted = (
+            w.evse.answer,
+            w.evse.run,
+            w.evse.meter,
+            w.evse.counted,
+        )
+        w.evse.told.probe_state = second.told.probe_state = ProbeState.UNTRIED
+        for _ in range(3):
+            await w.system.rooms.dispatch.tick()
+            await w.quiet()
+            w.clock.pass_(1)
+        assert [w.evse.told.probe, second.told.probe].count(None) == 1

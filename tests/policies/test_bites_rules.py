@@ -156,7 +156,7 @@ def test_a_neighbours_plain_charging_is_not_withheld_at_a_price_that_its_user_re
 
 
 def test_a_fuse_that_can_serve_nobody_in_time_is_no_decisions_fault() -> None:
-    """A7: 22 kWh lack behind 5 kW in two hours. Where it is 9.8, with the losses, it is the decision that gives nothing."""
+    """A7: 22 kWh lack behind 5 kW in two hours. Where it is 9.8, the decision gives nothing."""
     for lacks_wh, is_missed in ((10_000, False), (4_400, True)):
         terms = Terms(required_wh=20_000 + lacks_wh, departure_at=NOW + timedelta(hours=2))
         state = snapshot(*(resource(n, ratings=RATED, terms=terms) for n in (1, 2)), sites=(site(limit_w=5_000),))

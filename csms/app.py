@@ -60,10 +60,11 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await system.load()
         stack.push_async_callback(system.stop)
         system.run()
-        http = await serve_http(build(system, hub), settings.http.host, settings.http.port)
-        stack.push_async_callback(http.close)
         await hub.serve()
         stack.push_async_callback(hub.close)
+        # Last: whoever is told by /readyz that stations are served finds the port open.
+        http = await serve_http(build(system, hub), settings.http.host, settings.http.port)
+        stack.push_async_callback(http.close)
         yield Daemon(system, hub, hub.port, http.port)
 
 

@@ -19,11 +19,16 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 # The order of the tests, and what they draw at random: the same every time.
 SEED ?= 1
+# Of make kill.
+KILLS ?= 1000
+DATABASE ?= sqlite
 # Of make fuzz, per file with properties, and which files (default: all).
 FUZZ_MINUTES ?= 20
 FUZZ_FILES ?=
+# Of make bench, such as "--stations 500 --rounds 1".
+BENCH_ARGS ?=
 
-.PHONY: help install demo test fuzz mutants lint bench lock clean system peers
+.PHONY: help install demo test fuzz mutants kill lint bench lock clean system peers
 
 help:
 	@echo "make install  the csms command in .venv"
@@ -31,8 +36,9 @@ help:
 	@echo "make test   lint, types, import rules and every test"
 	@echo "make fuzz   property tests with new random examples, FUZZ_MINUTES=20 per file, FUZZ_FILES=..."
 	@echo "make mutants  break each rule in a copy and run the tests that name it; MUTANTS=... chooses by name"
+	@echo "make kill  kill the server KILLS=1000 times at random moments and look for what it confirmed; DATABASE=sqlite|postgres"
 	@echo "make lint   ruff, mypy and import-linter alone"
-	@echo "make bench  server cost per message beside a stock server, as JSON"
+	@echo "make bench  server cost per message beside a stock server and ocpp-rpc, as JSON; BENCH_ARGS=..."
 	@echo "make lock   resolve requirements.lock and package-lock.json anew"
 	@echo "make clean  remove everything that was installed or built"
 
@@ -50,14 +56,18 @@ fuzz: $(INSTALLED)
 mutants: $(INSTALLED)
 	$(BIN)/python -m tests.mutants --workers $(WORKERS) $(MUTANTS)
 
+kill: $(INSTALLED)
+	KILLS=$(KILLS) SEED=$(SEED) DATABASE=$(DATABASE) $(BIN)/python -m tests.faults.kill
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)
-	$(BIN)/python tests/bench/run.py
+bench: $(INSTALLED) system peers
+	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
+	$(BIN)/python tests/bench/fleet.py
 
 system:
 	@.ci/need node postgres chromium

@@ -1,4 +1,6 @@
-"""The command line. Errors of ours are one line on standard error and exit code 2, never a traceback."""
+"""The command line. Errors of ours are one line on standard error, never a traceback; exit code 2.
+
+Exit code 3: the server ended itself, as its writer or its lock on the database was gone; start it again."""
 
 import asyncio
 import json
@@ -6,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,21 +18,26 @@ from csms import app as daemon
 from csms import log, settings
 from csms.clock import SystemClock
 from csms.control.permission.people import hash_token
-from csms.control.stations.admission import hash_password
-from csms.domain.errors import CsmsError
+from csms.control.stations.credentials import KEY_NAME, Passwords, hash_password, key_of, new_password
+from csms.domain.errors import CsmsError, Halted
 from csms.domain.ids import EvseRef, SiteId, StationId
 from csms.domain.station import Evse, Ratings, Station
 from csms.edge.http.auth import Scope
 from csms.store import migrate as migrate_database
 from csms.store import open_store, writes
 
-cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+ABOUT = """Tidewatt: a central system for OCPP charging stations that charges and discharges vehicles for the grid.
+
+Begin with `csms demo`, which needs nothing; then edit config.toml and run `csms serve`."""
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=ABOUT)
 token_cli = typer.Typer(no_args_is_help=True, help="Tokens of the HTTP API.")
 station_cli = typer.Typer(no_args_is_help=True, help="Stations.")
 cli.add_typer(token_cli, name="token")
 cli.add_typer(station_cli, name="station")
 
-Config = Annotated[Path | None, typer.Option("--config", help="config.toml; without it the defaults hold")]
+CONFIG_HELP = "the settings; without it ./config.toml where there is one, else the defaults"
+Config = Annotated[Path | None, typer.Option("--config", help=CONFIG_HELP)]
 DEFAULT_CONFIG = Path("config.toml")
 
 
@@ -38,6 +46,22 @@ def load(config: Path | None) -> settings.Settings:
     if config is None and DEFAULT_CONFIG.exists():
         config = DEFAULT_CONFIG
     return settings.load(config)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(f"csms {version('tidewatt')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def root(
+    shows_version: Annotated[
+        bool, typer.Option("--version", help="print the version and end", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself; ABOUT is its help."""
 
 
 @cli.command()
@@ -92,12 +116,18 @@ def add_station(  # noqa: PLR0913, PLR0917  options of a command
     loaded = load(config)
     if site not in {entry.id for entry in loaded.site}:
         raise CsmsError(f"--site {site}: there is no [[site]] with this id in the configuration")
-    made = password or secrets.token_hex(10)
+    made = password or new_password()
     id_ = StationId(station)
     ratings = Ratings(max_charge_w=max_charge_w, max_discharge_w=max_discharge_w)
     numbered = tuple(Evse(ref=EvseRef(id_, n), site=SiteId(site), ratings=ratings) for n in range(1, evses + 1))
     record = Station(id=id_, site=SiteId(site), evses=numbered)
-    write_once(loaded, partial(writes.upsert_station, station=record, password_hash=hash_password(made)))
+    chosen = hash_password(password) if password else ""
+
+    def write(conn: Any) -> None:
+        key = key_of(writes.secret_once(conn, name=KEY_NAME, value=secrets.token_hex(32)))
+        writes.upsert_station(conn, record, chosen or Passwords(key).of_made(id_, made))
+
+    write_once(loaded, write)
     typer.echo(json.dumps({"id": station, "password": made}))
 
 
@@ -132,7 +162,7 @@ def main() -> None:
         cli()
     except CsmsError as error:
         sys.stderr.write(f"csms: {error}\n")
-        sys.exit(2)
+        sys.exit(3 if isinstance(error, Halted) else 2)
 
 
 if __name__ == "__main__":

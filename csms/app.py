@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from csms.edge.http.server import serve as serve_http
 from csms.edge.hub import Hub
 from csms.plugs import chosen
 from csms.settings import Settings
-from csms.store import open_store
+from csms.store import Store, open_store
 
 log = structlog.get_logger()
 
@@ -73,9 +74,14 @@ def quirks_lookup() -> QuirksFor:
     registry = handlers.load_registry()
 
     def quirks_for(version: Version | None, station: Station) -> Quirks:
-        return handlers.quirks_for(registry, version, station.vendor, station.model, station.firmware)
+        known = handlers.quirks_for(registry, version, station.vendor, station.model, station.firmware)
+        return handlers.overridden(known, station.own_ways)
 
     return quirks_for
+
+
+LOOP_WAITS_S = 0.001
+"""So long a decision's thread may keep the interpreter while the loop wants it; by default five times as long (C9)."""
 
 
 def spare_the_collector() -> None:
@@ -86,10 +92,11 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    sys.setswitchinterval(LOOP_WAITS_S)
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. Raises Halted when the store is dead."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -102,8 +109,20 @@ async def serve(settings: Settings) -> None:
             api=f"http://{settings.http.host}:{daemon.http_port}/api/v1",
             driver=f"http://{settings.http.host}:{daemon.http_port}/d/",
         )
-        await stop.wait()
+        await _until(stop, daemon.system.store)
         log.info("stopping")
+
+
+async def _until(stop: asyncio.Event, store: Store) -> None:
+    """Until the stop is asked for. Raises Halted when nothing is stored any more: half a server is worse than none."""
+    stopping, watching = asyncio.create_task(stop.wait()), asyncio.create_task(store.watch())
+    await asyncio.wait((stopping, watching), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if watching.done():
+        error = watching.result()
+        log.critical("halted", reason=str(error))
+        raise error
+    watching.cancel()
 
 
 def run(settings: Settings) -> None:

@@ -38,7 +38,11 @@ class _Section(BaseModel):
 
 
 class Ocpp(_Section):
-    """The stations' listener. ``auto_register``: unknown stations are let in and provisioned on the spot (lab use)."""
+    """The stations' listener. ``auto_register``: unknown stations are let in and provisioned on the spot (lab use).
+
+    ``handshakes_per_source``, ``handshakes_at_once``: connections that are not authenticated yet, of one address and in
+    all; ``connections_per_source``: all of one address (a whole fleet may come through one).
+    """
 
     host: str = "127.0.0.1"
     port: Port = 9000
@@ -49,7 +53,10 @@ class Ocpp(_Section):
     handshake_timeout_s: Seconds = 10.0
     ping_interval_s: Seconds = 25.0
     pong_timeout_s: Seconds = 20.0
-    max_frame_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 1024 * 1024
+    handshakes_per_source: Annotated[int, Field(ge=1)] = 5_000
+    handshakes_at_once: Annotated[int, Field(ge=1)] = 10_000
+    connections_per_source: Annotated[int, Field(ge=1)] = 20_000
+    max_frame_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 128 * 1024
     strict_formats: bool = False
 
 
@@ -160,7 +167,11 @@ class Log(_Section):
 
 
 class Security(_Section):
-    """``link_secret`` signs the EVSE links; empty = made at the first start and kept in the database."""
+    """``link_secret`` signs the EVSE links; empty = made at the first start and kept in the database.
+
+    ``failures_per_minute``: wrong logins of one address (stations) or caller (API); the right password gets in all the
+    same.
+    """
 
     link_secret: str = ""
     failures_per_minute: Annotated[int, Field(ge=1)] = 10

@@ -8,6 +8,7 @@ from csms.domain.commands import (
     ClearProfile,
     Command,
     Configure,
+    ReadConfiguration,
     ReadSchedule,
     ReadTransaction,
     Rejected,
@@ -24,13 +25,18 @@ _YES: Final = frozenset({"accepted", "scheduled", "rebootrequired"})
 """Scheduled: a 2.x Reset that waits for the end of a transaction. RebootRequired: set, in force after a reset."""
 
 
-def outcome(version: Version, command: Command, results: Sequence[Result]) -> Accepted | Rejected:
+def outcome(  # noqa: PLR0911  one case per kind of command
+    version: Version, command: Command, results: Sequence[Result]
+) -> Accepted | Rejected:
     """``results``: the CALLRESULT payloads, in the order of ``encode(version, command)``; a station that refused by
     CALLERROR has none. The first refusal decides, but for Configure, which names the refused keys in its details:
-    ``{"refused": [key, …], "reboot_required": [key, …]}``."""
+    ``{"refused": [key, …], "taken": [key, …], "reboot_required": [key, …], "unanswered": [key]}``; the last is the one
+    at which the station left."""
     match command:
         case Configure():
             return _configured(encode(version, command), results)
+        case ReadConfiguration() if results:
+            return _read_16(results[0]) if version is Version.V16 else _read_2(results[0])
         case ReadSchedule() if results and _said_yes(results[0]):
             return Accepted({"periods": _periods(results[0], command.ratings)})
         case ReadTransaction() if results:
@@ -38,7 +44,9 @@ def outcome(version: Version, command: Command, results: Sequence[Result]) -> Ac
             return Accepted({"ongoing": _flag(results[0].get("ongoingIndicator")), "queued": queued})
         case ClearProfile() if results and _status(results[0]).lower() == "unknown":
             return Accepted({"status": "Unknown"})  # nothing was installed: what was wanted (SteVe #963)
-        case StartTransaction() if results and _said_yes(results[0]) and "transactionId" in results[0]:
+        case StartTransaction() if (
+            results and _said_yes(results[0]) and isinstance(results[0].get("transactionId"), str | int)
+        ):
             return Accepted({"transaction": results[0]["transactionId"]})
         case _:
             return _first_refusal(results) or Accepted()
@@ -86,9 +94,32 @@ def _configured(calls: Sequence[WireCall], results: Sequence[Result]) -> Accepte
     return Accepted(
         {
             "refused": [key for key in keys if key not in taken],
+            "taken": [key for key in keys if key in taken],
             "reboot_required": [key for key in keys if (key, "rebootrequired") in answers],
+            "unanswered": [_key(call) for call in calls[len(results) : len(results) + 1]],
         }
     )
+
+
+def _read_16(result: Result) -> Accepted:
+    entries = [entry for entry in result.get("configurationKey") or () if isinstance(entry.get("value"), str)]
+    fixed = [entry["key"] for entry in result.get("configurationKey") or () if entry.get("readonly") is True]
+    unknown = [str(key) for key in result.get("unknownKey") or ()]
+    return Accepted({"values": {entry["key"]: entry["value"] for entry in entries}, "fixed": [*fixed, *unknown]})
+
+
+def _read_2(result: Result) -> Accepted:
+    """``attributeStatus`` Accepted has a value; UnknownComponent and UnknownVariable are lacking."""
+    told = [
+        (f"{entry['component']['name']}.{entry['variable']['name']}", entry)
+        for entry in result.get("getVariableResult") or ()
+    ]
+    values = {key: entry["attributeValue"] for key, entry in told if isinstance(entry.get("attributeValue"), str)}
+    return Accepted({"values": values, "fixed": [key for key, entry in told if _is_lacking(entry)]})
+
+
+def _is_lacking(entry: Result) -> bool:
+    return str(entry.get("attributeStatus", "")).startswith("Unknown")
 
 
 def _key(call: WireCall) -> str:

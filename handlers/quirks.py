@@ -69,6 +69,16 @@ def quirks_for(
     return defaults
 
 
+def overridden(quirks: Quirks, own: Mapping[str, Any]) -> Quirks:
+    """Quirks with what is known of one station beyond its model. ValueError names what cannot be one."""
+    if not own:
+        return quirks
+    try:
+        return replace(quirks, **{key: _READERS[key](value) for key, value in own.items()})
+    except KeyError as error:
+        raise ValueError(f"there is no quirk {error}") from error
+
+
 def _safest(version: Version | None) -> Quirks:
     """Charge only. 1.6 holds by starting nothing; 2.x by a transaction that is not authorized (reference §2.4)."""
     held = HoldMethod.NONE_START if version in (None, Version.V16) else HoldMethod.UNAUTHORIZED

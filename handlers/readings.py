@@ -10,7 +10,6 @@ from math import isfinite
 from typing import Any, Final
 
 from csms.domain.facts import Reading
-from handlers.layouts import collect_known
 from handlers.slots import DEFAULT_CONTEXT, FIELDS, POWERS_OF_TEN, Collected, Sample, Values, number_of, slot_for
 from handlers.times import stamp
 from handlers.wire import Context
@@ -28,9 +27,7 @@ def readings(meter_values: Iterable[Mapping[str, Any]], context: Context) -> tup
         samples = meter_value["sampledValue"]
         if samples:
             at, device_at = stamp(meter_value["timestamp"], context.received_at)
-            known = collect_known(samples)
-            groups = [known] if known is not None else _by_context(samples)
-            found += [_reading(group, at, device_at, signed_power=signed) for group in groups]
+            found += [completed(group, at, device_at, signed_power=signed) for group in _by_context(samples)]
     return tuple(found)
 
 
@@ -41,7 +38,8 @@ def _by_context(samples: Sequence[Sample]) -> list[Collected]:
     return [_collect(context, group) for context, group in groups.items()]
 
 
-def _reading(collected: Collected, at: datetime, device_at: datetime | None, *, signed_power: bool) -> Reading:
+def completed(collected: Collected, at: datetime, device_at: datetime | None, *, signed_power: bool) -> Reading:
+    """The reading of samples that were sorted in: totals from their parts, powers without a sign."""
     context, fields, extra, has_parts = collected
     if has_parts:
         _complete(fields, extra)

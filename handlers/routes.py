@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from csms.domain.station import Version
+from handlers import notices
 from handlers.v2 import decode as v2
 from handlers.v2 import needs
 from handlers.v2 import replies as v2_replies
@@ -23,6 +24,7 @@ _V16: Final = {
     "StartTransaction": Route(v16.start, v16_replies.start),
     "StatusNotification": Route(v16.status, acknowledge),
     "StopTransaction": Route(v16.stop, v16_replies.stop),
+    **notices.ROUTES_16,
 }
 
 _V201: Final = {
@@ -35,12 +37,17 @@ _V201: Final = {
     "NotifyEvent": Route(v2.events, acknowledge),
     "StatusNotification": Route(v2.status, acknowledge),
     "TransactionEvent": Route(v2.transaction_event, v2_replies.transaction_event),
+    **notices.ROUTES_201,
 }
 
-_V21: Final = _V201 | {
-    "Authorize": Route(v2.authorize, v21_replies.authorize),
-    "NotifyEVChargingNeeds": Route(needs.decode, v21_replies.charging_needs),
-}
+_V21: Final = (
+    _V201
+    | notices.ROUTES_21
+    | {
+        "Authorize": Route(v2.authorize, v21_replies.authorize),
+        "NotifyEVChargingNeeds": Route(needs.decode, v21_replies.charging_needs),
+    }
+)
 
 ROUTES: Final[Mapping[Version, Mapping[str, Route]]] = MappingProxyType(
     {
@@ -53,9 +60,14 @@ ROUTES: Final[Mapping[Version, Mapping[str, Route]]] = MappingProxyType(
 SEND_ROUTES: Final[Mapping[str, Route]] = MappingProxyType({})
 """2.1 SEND (unconfirmed) actions: none is opened by us, so none is expected."""
 
-MUST_CONFIRM: Final = frozenset(
-    {"StartTransaction", "StopTransaction", "MeterValues", "StatusNotification", "TransactionEvent", "NotifyEvent"}
-)
+MUST_CONFIRM: Final = notices.EMPTY_CONFIRMATION | {
+    "StartTransaction",
+    "StopTransaction",
+    "MeterValues",
+    "StatusNotification",
+    "TransactionEvent",
+    "NotifyEvent",
+}
 """Confirmed whatever they say: a CALLERROR makes a station repeat them for ever (field lesson 8, V2G-39)."""
 
 

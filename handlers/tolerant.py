@@ -118,9 +118,10 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 def _known(schema: Schema, value: dict[str, Any], walk: _Walk) -> Iterable[tuple[str, Any]]:
     """The entries that the schema knows, under its own spelling; nulls left out."""
     properties = schema.get("properties", {})
-    by_lower = {key.lower(): key for key in properties}
+    is_spelt = value.keys() <= properties.keys()
+    by_lower = {} if is_spelt else {key.lower(): key for key in properties}
     for sent, item in value.items():
-        key = sent if sent in properties else by_lower.get(sent.strip().lower(), sent)
+        key = sent if is_spelt or sent in properties else by_lower.get(sent.strip().lower(), sent)
         if key not in properties and schema.get("additionalProperties", True) is False:
             walk.note("extra_key")
         elif item is None:

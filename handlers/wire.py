@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from csms.domain.answers import Answer
 from csms.domain.facts import Origin, StationFact
@@ -10,6 +10,19 @@ from csms.domain.ids import EvseRef, StationId
 from csms.domain.station import Quirks, Version
 
 Payload = Mapping[str, Any]
+
+
+MOST_EVSES: Final = 9_999
+MOST_WHOLE: Final = 2**53
+"""Integers that every JSON parser and every database keep exactly. Registers in Wh are far below."""
+MOST_COUNT: Final = 2**31 - 1
+
+
+def within(name: str, number: int, least: int, most: int) -> int:
+    """The number. ValueError when it cannot be meant (C12)."""
+    if not least <= number <= most:
+        raise ValueError(f"{name} {number} is not within {least} and {most}")
+    return number
 
 
 class Context(NamedTuple):
@@ -24,7 +37,8 @@ class Context(NamedTuple):
         return Origin(station=self.station, message_id=message_id, received_at=self.received_at)
 
     def evse(self, number: int) -> EvseRef:
-        return EvseRef(self.station, number)
+        """ValueError for a number that no EVSE has; 0 is the station."""
+        return EvseRef(self.station, within("EVSE", number, 0, MOST_EVSES))
 
 
 class Route(NamedTuple):

@@ -93,15 +93,16 @@ def baseline(tree: SiteTree, members: Sequence[Party], turn: Sequence[int], ceil
 
 
 def _tiers(members: Sequence[Party], ceiling: Watts | None) -> tuple[Watts, ...]:
-    """W per place that are wanted, the most important first: the required charges, those of resources, all that were
+    """W per place that are wanted, the most important first: the required charges (before all those that can wait no
+    longer: what a fuse makes urgent for one is not taken from another's last chance), those of resources, all that were
     seen to be taken, all."""
     seen, required = _watts(map(_seen_w, members)), _watts(party.corridor.required_w for party in members)
-    wanted = _watts(party.corridor.wanted_w for party in members)
+    wanted, due = _watts(party.corridor.wanted_w for party in members), _watts(p.corridor.due_w for p in members)
     is_resource = np.array([party.evse.use is Use.RESOURCE for party in members], dtype=bool)
     seen_wanted = np.minimum(wanted, seen)
     tiers = (np.where(is_resource, seen_wanted, 0), seen_wanted, wanted)
     bounded = tiers if ceiling is None else tuple(np.minimum(tier, ceiling) for tier in tiers)
-    return (np.minimum(required, seen), *bounded)
+    return (np.minimum(due, seen), np.minimum(required, seen), *bounded)
 
 
 def _seen_w(party: Party) -> int:

@@ -5,13 +5,13 @@ made twice. Margins are preferences of the plan; the rules state the requirement
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from csms.domain.decision import Decision, Setpoint
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.ids import AreaId, SiteId
+from csms.domain.ids import AreaId, DrEventId, SiteId
 from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 
 _IN_USE = frozenset({Use.HELD, Use.PLAIN, Use.RESOURCE})
@@ -24,7 +24,8 @@ EMPTY_EFFICIENCY = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One EVSE and its setpoint. ``event``: the one it names, when that is in force there."""
+    """One EVSE and its setpoint. ``event``: the one it names first, when that is in force there; ``events``: by id, all
+    that it names and that are in force there."""
 
     evse: EvseState
     setpoint: Setpoint
@@ -32,6 +33,7 @@ class Case:
     horizon_h: float
     tariff_per_kwh: Decimal
     event: DrEvent | None
+    events: Mapping[DrEventId, DrEvent] = field(default_factory=dict)
 
     @property
     def power_w(self) -> int:
@@ -144,31 +146,62 @@ class Case:
         return max(0.0, (departure - self.now).total_seconds() / 3600) if departure else 0.0
 
     @property
+    def is_raised(self) -> bool:
+        """An upward event has asked for this charging."""
+        return self.event is not None and self.event.direction is Direction.UP
+
+    @property
     def sale_price(self) -> Decimal:
-        """What a discharged kWh is paid: the price frozen into the setpoint, else the tariff."""
+        """What a discharged kWh is paid: the price frozen into the setpoint, else the tariff; where events share the
+        setpoint, the least that any of the last watts is paid, as the vehicle stops charging first."""
         is_upward = self.event is not None and self.event.direction is Direction.UP
+        if self.setpoint.parts and not is_upward:
+            return min(self._prices_from_the_end(max(0, -self.power_w)), default=self.tariff_per_kwh)
         frozen = self.setpoint.price_per_kwh
         return self.tariff_per_kwh if frozen is None or is_upward else frozen
 
     @property
     def purchase_price(self) -> Decimal:
-        """What a charged kWh costs: an upward event's frozen price, else the tariff."""
+        """What a charged kWh costs: an upward event's frozen price, else the tariff; where events share the setpoint,
+        the dearest watt beyond what is still required."""
         is_upward = self.event is not None and self.event.direction is Direction.UP
+        if self.setpoint.parts and is_upward:
+            return self._dearest_beyond_required()
         frozen = self.setpoint.price_per_kwh
         return frozen if is_upward and frozen is not None else self.tariff_per_kwh
+
+    def _prices_from_the_end(self, power_w: int) -> list[Decimal]:
+        """Prices of the parts that hold the last so many watts."""
+        found: list[Decimal] = []
+        for part in reversed(self.setpoint.parts):
+            if power_w > 0:
+                found.append(part.price_per_kwh)
+            power_w -= part.power_w
+        return found
+
+    def _dearest_beyond_required(self) -> Decimal:
+        required_w = self.lacking_wh / self.horizon_h
+        dearest_first = sorted(self.setpoint.parts, key=lambda part: part.price_per_kwh, reverse=True)
+        for part in dearest_first:
+            required_w -= part.power_w
+            if required_w < -1:
+                return part.price_per_kwh
+        return dearest_first[-1].price_per_kwh
 
 
 def case_of(snapshot: Snapshot, evse: EvseState, setpoint: Setpoint, area: AreaId) -> Case:
     """The case of one EVSE."""
-    named = (event for event in snapshot.events if event.id == setpoint.event)
-    in_force = (event for event in named if event.is_active(snapshot.now) and event.covers(area))
+    names = setpoint.events
+    named = (event for event in snapshot.events if event.id in names) if names else iter(())
+    in_force = {event.id: event for event in named if event.is_active(snapshot.now) and event.covers(area)}
     return Case(
         evse=evse,
         setpoint=setpoint,
         now=snapshot.now,
         horizon_h=snapshot.horizon_s / 3600,
         tariff_per_kwh=snapshot.prices[area].at(snapshot.now),
-        event=next(in_force, None),
+        event=in_force.get(setpoint.event) if setpoint.event else None,
+        events=in_force,
     )
 
 

@@ -11,7 +11,7 @@ from math import ceil, floor
 from csms.domain.decision import Reason
 from csms.domain.snapshot import Battery, EvseState, Terms, Use
 from policies.limits import NO_VEHICLE, Limits, battery_of, limits_of
-from policies.pricing import Market, least_sell
+from policies.pricing import Market, hours_between, is_raise_within, least_sell
 
 LOOKAHEAD = timedelta(hours=24)
 """How far an entrusted vehicle looks for cheaper hours, whenever it leaves: its next stay may be as good."""
@@ -32,13 +32,15 @@ class Corridor:
     """Bounds of one EVSE's power without any DR event, and where in them it would be.
 
     ``least_w``: what flows whatever is asked (a station that cannot pause). ``required_w``: charging needed now to
-    reach the required charge in time. ``wanted_w``: charging wanted while the price is within the conditions, >= must.
+    reach the required charge in time; ``due_w``: without any margin, so that what is missed now is never made up for.
+    ``wanted_w``: charging wanted while the price is within the conditions, >= must.
     ``minimum_w``: the least power that is not zero. ``uncontrolled_w``: the station takes this, whatever it is told.
     ``limits``: of the EVSE and its vehicle, whatever the conditions.
     """
 
     least_w: int = 0
     required_w: int = 0
+    due_w: int = 0
     wanted_w: int = 0
     minimum_w: int = 0
     limits: Limits = NO_VEHICLE
@@ -61,6 +63,7 @@ def corridor(evse: EvseState, market: Market) -> Corridor:
     return Corridor(
         least_w=least_w,
         required_w=max(must, least_w),
+        due_w=due_w(evse, limits, market),
         wanted_w=max(wanted, must, least_w),
         minimum_w=max(1, limits.least_w),
         limits=limits,
@@ -73,6 +76,14 @@ def required_w(limits: Limits, market: Market) -> int:
     """Charging power needed during this horizon so that the required charge is reached before departure, if no fuse is
     in the way (see ``feasibility``)."""
     return stepped_w(limits, market, limits.need_wh - limits.charge_w * limits.spare_h)
+
+
+def due_w(evse: EvseState, limits: Limits, market: Market) -> int:
+    """Charging power during this horizon without which the required charge cannot be reached before departure."""
+    departure_at = evse.terms.departure_at
+    stay_h = 0.0 if departure_at is None else hours_between(market.now, departure_at)
+    later_wh = limits.charge_w * max(0.0, stay_h - market.horizon_h)
+    return stepped_w(limits, market, limits.need_wh - later_wh)
 
 
 def stepped_w(limits: Limits, market: Market, lacking_wh: float) -> int:
@@ -217,6 +228,8 @@ def raise_limit(evse: EvseState, limits: Limits, market: Market, price_per_kwh: 
     leave of a higher one too."""
     if evse.use is not Use.RESOURCE or not is_slot_open(evse.terms, market.now):
         return 0, RESTING.get(evse.use, Reason.NOT_PERMITTED)
+    if not is_raise_within(evse.terms, market.tariff_per_kwh, price_per_kwh):
+        return required_charge_w(limits, market), Reason.PRICE_ABOVE_MAX_BUY
     limit, reason = charge_limit(evse, limits, market, price_per_kwh)
     if evse.drawn_w is not None and evse.drawn_w < limit:
         limit, reason = evse.drawn_w, Reason.FULL

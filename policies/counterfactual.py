@@ -4,11 +4,13 @@ A state that the event has changed says nothing about what would have happened: 
 seem to have been stopped from charging. So each vehicle has a virtual twin (V2G, ADR 7).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 
+from csms.domain.dr import DrEvent
 from csms.domain.ids import AreaId, EvseRef, PlugInId
 from csms.domain.snapshot import EvseState, Snapshot, Use, Virtual
 from policies.limits import battery_of, charge_power_w
@@ -29,6 +31,16 @@ def frozen(snapshot: Snapshot, areas: frozenset[AreaId]) -> Mapping[EvseRef, Vir
         for evse in snapshot.evses
         if evse.plug_in is not None and evse.use is Use.RESOURCE and area_of[evse.site] in areas
     }
+
+
+def goes_on(virtual: Virtual, area: AreaId, events: Iterable[DrEvent], now: datetime) -> bool:
+    """Whether events of its area have run all the time from the last decision until now. Where none did for a while,
+    as while the server was away, a new event finds the vehicle as it really is."""
+    until = virtual.at
+    for event in sorted(events, key=lambda event: event.starts_at):
+        if event.covers(area) and event.starts_at <= until:
+            until = max(until, event.stops_at)
+    return until >= now
 
 
 def _now(snapshot: Snapshot, evse: EvseState, plug_in: PlugInId) -> Virtual:

@@ -58,7 +58,7 @@ def clamped(snapshot: Snapshot, decision: Decision) -> Decision:
     above = chains(snapshot.sites)
     powers = _with_charging(cases, above, {site.id: site.import_limit_w for site in snapshot.sites})
     powers = _with_discharging(cases, powers, above, {site.id: site.export_limit_w for site in snapshot.sites})
-    setpoints = (replace(case.setpoint, setpoint_w=power) for case, power in zip(cases, powers, strict=True))
+    setpoints = (case.setpoint.with_power(power) for case, power in zip(cases, powers, strict=True))
     return replace(decision, setpoints=tuple(setpoints))
 
 
@@ -73,7 +73,7 @@ def completed(snapshot: Snapshot, decision: Decision) -> Decision:
 
 def _ended(snapshot: Snapshot, setpoint: Setpoint) -> Setpoint:
     latest = snapshot.now + timedelta(seconds=snapshot.horizon_s)
-    stops = [event.stops_at for event in snapshot.events if event.id == setpoint.event]
+    stops = [event.stops_at for event in snapshot.events if event.id in setpoint.events]
     ends_at = min([latest, setpoint.expires_at, *stops])
     return replace(setpoint, expires_at=ends_at if ends_at > snapshot.now else latest)
 
@@ -83,9 +83,14 @@ def _within_rules(case: Case) -> Case:
     if not any(broken_rules(case)):
         return case
     plain = replace(
-        case.setpoint, setpoint_w=_needed_w(case), event=None, price_per_kwh=None, reasons=(Reason.FAILSAFE_LIMIT,)
+        case.setpoint,
+        setpoint_w=_needed_w(case),
+        event=None,
+        price_per_kwh=None,
+        parts=(),
+        reasons=(Reason.FAILSAFE_LIMIT,),
     )
-    return replace(case, setpoint=plain, event=None)
+    return replace(case, setpoint=plain, event=None, events={})
 
 
 def _needed_w(case: Case) -> int:

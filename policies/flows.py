@@ -15,10 +15,12 @@ from csms.domain.ids import DrEventId
 from csms.domain.metering import StoredReading, WindowEnergy
 from csms.domain.permission import Permission, PlugIn
 from csms.domain.tariff import PriceSeries
+from policies.commands import Command, Run, Tariffs, runs
+from policies.in_force import InForce
 from policies.metering import energy_in_window
-from policies.payment import Command, InForce, Run, Tariffs, runs
-from policies.permission import conditions_at, stretches
+from policies.permission import stretches
 from policies.registers import Span
+from policies.unconfirmed import Possible, Unconfirmed
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _REGISTERS = ("import_wh", "export_wh", "transaction")
@@ -26,19 +28,22 @@ _REGISTERS = ("import_wh", "export_wh", "transaction")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a market interval, [start, end), of one tariff. ``interval``: the whole of it."""
+    """A part of a market interval, [start, end), of one tariff. ``interval``: the whole of it. ``currency``: of the
+    tariff; None = the one that everything is settled in."""
 
     start: datetime
     end: datetime
     interval: Span
     tariff_per_kwh: Decimal
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """Energy of one plug-in in one piece of time. ``permitted``: the user's yes held in all of it, or in none.
 
-    ``command``: what an event or a probe commanded in all of it; None without a yes. A command is followed within one
+    ``command``: what an event or a probe commanded in all of it; None without a yes. ``unconfirmed``: what setpoints of
+    ours may have discharged beyond that. A command is followed within one
     market interval as a whole, so that a coarse register's steps do not decide.
     """
 
@@ -47,19 +52,22 @@ class Flow:
     tariff_per_kwh: Decimal
     permitted: bool
     command: Command | None = None
+    unconfirmed: Unconfirmed | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """All that is known of one plug-in. ``history``: see ``permission.stretches``. ``readings``: those of the intervals
-    looked at, with those around them. ``in_force``: its setpoints. ``events``: those that they name. ``max_w``: see
-    ``metering.energy_in_window``."""
+    looked at, with those around them. ``in_force``: its setpoints; ``possible``: what they may have discharged without
+    being in force. ``events``: those that they name. ``max_w``: see ``metering.energy_in_window``."""
 
     plug_in: PlugIn
     history: Sequence[Permission]
     readings: Sequence[StoredReading]
     max_w: int
     in_force: Sequence[InForce] = ()
+    possible: Sequence[Possible] = ()
     events: Mapping[DrEventId, DrEvent] = field(default_factory=dict)
 
 
@@ -103,15 +111,11 @@ def flows_of(known: Known, within: Sequence[Piece]) -> tuple[tuple[Piece, Flow],
             Span(piece.start, piece.end)
         )
         for part in stretches(known.history, here.start, here.end):
-            held = known.in_force if part.permitted else ()
-            conditions = conditions_at(known.history, part.start)
-            tariffs = Tariffs(
-                tariff_per_kwh=piece.tariff_per_kwh,
-                events=known.events,
-                min_sell_per_kwh=conditions.min_sell_per_kwh if conditions else None,
-            )
+            held, possible = (known.in_force, known.possible) if part.permitted else ((), ())
+            tariffs = Tariffs(tariff_per_kwh=piece.tariff_per_kwh, events=known.events, history=known.history)
             found += [
-                (piece, _flow(known, piece, part.permitted, run)) for run in runs(held, part.start, part.end, tariffs)
+                (piece, _flow(known, piece, part.permitted, run))
+                for run in runs(held, part.start, part.end, tariffs, possible)
             ]
     return tuple(found)
 
@@ -157,4 +161,6 @@ def _flow(known: Known, piece: Piece, permitted: bool, run: Run) -> Flow:  # noq
         tariff_per_kwh=piece.tariff_per_kwh,
         permitted=permitted,
         command=run.command,
+        unconfirmed=run.unconfirmed,
+        currency=piece.currency,
     )

@@ -103,9 +103,9 @@ def counted(meter: Meter, reading: Reading) -> Meter:
 
 
 def count_all(readings: Iterable[Reading], max_w: int = UNRATED_W) -> Meter:
-    """The meter after readings in any order: what a restart begins with."""
+    """The meter after readings in the order they came: what a restart begins with."""
     meter = Meter(max_w=max_w)
-    for reading in sorted(readings, key=lambda reading: reading.at):
+    for reading in readings:
         meter = counted(meter, reading)
     return meter
 
@@ -191,13 +191,28 @@ def power_w(meter: Meter, now: datetime, interval_s: float | None = None) -> flo
     None when nothing says it, or when the newest sample is older than 2.5 sample intervals (F9). ``interval_s``: the
     interval that was set; None = as the samples come.
     """
-    at = meter.metered_at
-    if at is None or (now - at).total_seconds() > STALE_INTERVALS * (interval_s or _interval_s(meter.recent)):
-        return None
+    shown = shown_power(meter, interval_s)
+    return shown.power_w if shown.until is not None and now <= shown.until else None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a meter shows: net power, W, + into the vehicle; None = nothing says it. ``until``: it is too old then; None
+    = it never said anything of energy."""
+
+    power_w: float | None
+    until: datetime | None
+
+
+def shown_power(meter: Meter, interval_s: float | None = None) -> Shown:
+    """What the meter's newest sample shows, whatever the time is; ``interval_s``: see ``power_w``."""
+    if meter.metered_at is None:
+        return Shown(None, None)
+    until = meter.metered_at + timedelta(seconds=STALE_INTERVALS * (interval_s or _interval_s(meter.recent)))
     by_power, by_register = _told_power_w(meter.recent), _register_power_w(meter)
     if by_power is None or _is_contradicted(meter, by_register):
-        return by_register
-    return by_power
+        return Shown(by_register, until)
+    return Shown(by_power, until)
 
 
 def power_since(meter: Meter, since: datetime, now: datetime) -> float | None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.snapshot import EvseState
-from policies.pricing import Market, break_even
+from policies.pricing import Market, asked_sell, break_even
 
 DEAREST = 1e9
 """In the place of a cost that is no number."""
@@ -30,7 +30,7 @@ def _discharge_cost(evse: EvseState, market: Market) -> float:
     if evse.battery is None:
         return 0.0
     replaced = break_even(market.tariff_per_kwh, evse.battery)
-    return float(max(replaced, evse.terms.min_sell_per_kwh or replaced))
+    return float(max(replaced, asked_sell(evse.terms, market.tariff_per_kwh) or replaced))
 
 
 def sorted_costs(costs: tuple[float, float]) -> tuple[float, float]:

@@ -18,13 +18,19 @@ _OPEN = frozenset({PermissionState.ASKED, PermissionState.EXPIRED})
 
 
 def on_plug_in(
-    plug_in: PlugIn, conditions: Conditions | None, now: datetime, timeout_s: float, pattern: str | None = None
+    plug_in: PlugIn,
+    conditions: Conditions | None,
+    now: datetime,
+    timeout_s: float,
+    pattern: str | None = None,
+    *,
+    slots_answer: bool = True,
 ) -> Permission:
     """The permission a plug-in begins with. ``conditions``: those the user keeps, None = none yet; ``pattern``: the
     name they are kept under.
 
     No user yet: UNASKED, and it lapses like a question, so that nobody is held for ever. Inside a permitted time slot:
-    GRANTED without a question (P9). Else ASKED.
+    GRANTED without a question (P9), unless ``slots_answer`` is off: whose plug-in it is was guessed. Else ASKED.
     """
     expires_at = now + timedelta(seconds=timeout_s)
     if plug_in.user is None:
@@ -35,7 +41,7 @@ def on_plug_in(
     if conditions is None:
         return asked
     asked = replace(asked, departure_at=_departure(conditions, plug_in.plugged_at, now))
-    begun = by_slot(asked, plug_in.plugged_at, now)
+    begun = by_slot(asked, plug_in.plugged_at, now) if slots_answer else asked
     return asked if begun is asked else replace(begun, asked_at=None, expires_at=None)
 
 
@@ -133,6 +139,7 @@ def terms_of(permission: Permission, capacity_wh: int, now: datetime) -> Terms:
         required,
         min_sell_per_kwh=conditions.min_sell_per_kwh,
         max_buy_per_kwh=conditions.max_buy_per_kwh,
+        min_incentive_per_kwh=conditions.min_incentive_per_kwh,
         entrust=mode is SlotMode.ENTRUST or (mode is SlotMode.CONDITIONS and conditions.entrust),
         charge=conditions.charge or mode is not SlotMode.CONDITIONS,
         discharge=conditions.discharge and mode is not SlotMode.CHARGE_ONLY and conditions.allows(now),

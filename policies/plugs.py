@@ -56,7 +56,8 @@ class Baseline(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledInterval:
-    """What one plug-in did in one settled interval. ``moved_wh``: paid by the event, metered, >= 0."""
+    """What one plug-in did for one event at one price in one market interval. ``moved_wh``: metered, at most what was
+    commanded, > 0: stopped or added charging, or discharge."""
 
     evse: EvseRef
     plug_in: PlugInId
@@ -66,18 +67,22 @@ class SettledInterval:
     end: datetime
     moved_wh: int
     price_per_kwh: Decimal
+    currency: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A benefit that follows from a settled interval: an amount, >= 0, in a unit such as "points"."""
+    """A benefit that follows from a settled interval: a whole amount, >= 0, of "points", "coupon:<kind>" or the minor
+    units of the currency. ``user`` None = the one of the interval; no other gets anything for it."""
 
     unit: str
     amount: int
+    user: UserId | None = None
 
 
 class Benefits(Protocol):
-    """What a settled interval earns besides its price."""
+    """What a settled interval earns besides its price; see ``policies.benefits`` for what is done with it. The same
+    interval earns the same each time: it is asked again when a late reading comes."""
 
     def __call__(self, settled: SettledInterval) -> tuple[Grant, ...]: ...
 
@@ -131,9 +136,3 @@ class Policies:
         """The incentive on top of the event's price. No plug takes from what an event has promised."""
         found = (plug.run(evse, event, now) for plug in self.adders)
         return sum((added for added in found if added.is_finite() and added > 0), Decimal(0))
-
-    def grants(self, settled: SettledInterval) -> tuple[Grant, ...]:
-        """All benefits of a settled interval; nothing for what was not metered."""
-        if settled.moved_wh <= 0:
-            return ()
-        return tuple(grant for plug in self.benefits for grant in plug.run(settled) if grant.amount > 0)

@@ -111,4 +111,17 @@ def break_even(tariff_per_kwh: Decimal, battery: Battery) -> Decimal:
 
 def least_sell(terms: Terms, tariff_per_kwh: Decimal, battery: Battery) -> Decimal | None:
     """The price below which the vehicle is never discharged (P5); for entrusted vehicles the break-even (P8)."""
-    return break_even(tariff_per_kwh, battery) if terms.entrust else terms.min_sell_per_kwh
+    return break_even(tariff_per_kwh, battery) if terms.entrust else asked_sell(terms, tariff_per_kwh)
+
+
+def asked_sell(terms: Terms, tariff_per_kwh: Decimal) -> Decimal | None:
+    """The user's minimum price, or the tariff with the user's minimum incentive where that is more."""
+    if terms.min_incentive_per_kwh is None:
+        return terms.min_sell_per_kwh
+    return max(tariff_per_kwh + terms.min_incentive_per_kwh, terms.min_sell_per_kwh or NOTHING)
+
+
+def is_raise_within(terms: Terms, tariff_per_kwh: Decimal, price_per_kwh: Decimal) -> bool:
+    """Charging that an event asks for is enough cheaper than the tariff (P6)."""
+    least = terms.min_incentive_per_kwh
+    return terms.entrust or least is None or tariff_per_kwh - price_per_kwh >= least

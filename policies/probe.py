@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 
 from csms.domain.decision import Decision, Reason, Setpoint, Violation
+from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.facts import Reading
 from csms.domain.ids import EvseRef, SiteId
 from csms.domain.snapshot import EvseState, Site, Snapshot, Use
 from csms.domain.station import ProbeState
+from policies.compliance import is_evidence
 from policies.constraints import violations
+from policies.pricing import asked_sell
 
 PROBE_W = 1000
 RESPONSE_TIME = timedelta(seconds=60)
@@ -46,12 +48,44 @@ def begin(now: datetime, import_before_w: float, max_discharge_w: int) -> Probe:
     )
 
 
-def judge(probe: Probe, now: datetime, reading: Reading | None) -> ProbeState:
-    """The verdict from the newest reading received since the probe began (None = none yet).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What is known of a running probe. ``told``: its own setpoint once that is the one in force; ``reading``: the
+    newest; ``power_w`` now, metered at ``metered_at``, by whatever the meter tells; ``last``: the setpoint in force,
+    whosever it is, None = doubtful."""
 
-    UNSAFE: import rose, stop at once. PASSED: at least half the power comes out and nothing goes in. FAILED: nothing
-    came out in 60 s, or no reading arrived in 120 s.
+    now: datetime
+    told: SetpointRecord | None = None
+    last: SetpointRecord | None = None
+    reading: Reading | None = None
+    power_w: float | None = None
+    metered_at: datetime | None = None
+
+
+def judge(probe: Probe, sight: Sight, settle: timedelta) -> ProbeState:
+    """A probe comes to rest at 0 W first (UNTRIED: it has, and the probe proper may begin), then discharges.
+
+    UNSAFE: import rose, stop at once. PASSED: at least half the power comes out and nothing goes in. FAILED: the
+    station said no, nothing came out in 60 s, or the time is over.
     """
+    if sight.told is not None and sight.told.state is SetpointState.REJECTED:
+        return ProbeState.FAILED
+    if probe.setpoint_w < 0:
+        return _of_discharge(probe, sight.now, _since_told(sight))
+    if sight.now >= probe.deadline_at:
+        return ProbeState.FAILED
+    return ProbeState.UNTRIED if is_resting(sight, settle) else ProbeState.RUNNING
+
+
+def _since_told(sight: Sight) -> Reading | None:
+    """What was sampled before the station had taken the value says nothing about it."""
+    told, reading = sight.told, sight.reading
+    if told is None or reading is None or told.acknowledged_at is None or reading.at < told.acknowledged_at:
+        return None
+    return reading
+
+
+def _of_discharge(probe: Probe, now: datetime, reading: Reading | None) -> ProbeState:
     if reading is None or reading.power_w is None:
         return ProbeState.FAILED if now >= probe.deadline_at else ProbeState.RUNNING
     if reading.power_w > probe.import_before_w + RISE_W:
@@ -61,38 +95,30 @@ def judge(probe: Probe, now: datetime, reading: Reading | None) -> ProbeState:
     return ProbeState.FAILED if now >= probe.started_at + RESPONSE_TIME else ProbeState.RUNNING
 
 
-class Step(StrEnum):
-    """What a probe does next. PAUSE: 0 W, until nothing flows. READ_BACK: ask the station what it makes of the negative
-    value. DISCHARGE: wait for power to come out. DONE: there is a verdict."""
-
-    PAUSE = "pause"
-    READ_BACK = "read_back"
-    DISCHARGE = "discharge"
-    DONE = "done"
-
-
-def next_step(probe: Probe, step: Step, now: datetime, reading: Reading | None, composite_w: float | None) -> Step:
-    """The step after one; each begins only when the one before it is proven. ``composite_w``: what the station says it
-    would let flow, None = it has not said. A station that reads a negative value as unlimited says so before any power
-    flows, and one that was at rest shows any rise (F10)."""
-    if now >= probe.deadline_at:
-        return Step.DONE
-    if step is Step.PAUSE:
-        is_resting = reading is not None and reading.power_w is not None and abs(reading.power_w) <= RISE_W
-        return Step.READ_BACK if is_resting else Step.PAUSE
-    if step is Step.READ_BACK and composite_w is not None:
-        return Step.DISCHARGE if is_schedule_safe(composite_w) else Step.DONE
-    return step
+def is_resting(sight: Sight, settle: timedelta) -> bool:
+    """Nothing flows, and nothing will: by a sample taken when a setpoint of 0 W had been acknowledged for so long that
+    the vehicle obeys it. One that is about to begin under a limit rests too, and its rise would look like "unlimited"
+    for ever (V2G-8)."""
+    last = sight.last
+    if sight.power_w is None or sight.metered_at is None or last is None or last.desired_w != 0:
+        return False
+    is_proof = is_evidence(sight.metered_at, last.acknowledged_at, last.expires_at, settle)
+    return is_proof and abs(sight.power_w) <= RISE_W
 
 
-def is_schedule_safe(composite_w: float) -> bool:
-    """The station means to charge with no more than a trifle under a negative setpoint."""
-    return composite_w <= RISE_W
+def is_to_be_read_back(probe: Probe, told: SetpointRecord | None) -> bool:
+    """The station has taken a negative value: it is asked at once what it makes of it (F10)."""
+    return probe.setpoint_w < 0 and told is not None and told.acknowledged_at is not None
+
+
+def is_schedule_safe(composite_w: float | None) -> bool:
+    """The station means to charge with no more than a trifle under a negative setpoint, or does not say."""
+    return composite_w is None or composite_w <= RISE_W
 
 
 def price_per_kwh(state: EvseState, tariff_per_kwh: Decimal) -> Decimal:
     """What a probe's energy is paid: the tariff, or the user's own minimum where that is more (P5, A11)."""
-    return max(tariff_per_kwh, state.terms.min_sell_per_kwh or tariff_per_kwh)
+    return max(tariff_per_kwh, asked_sell(state.terms, tariff_per_kwh) or tariff_per_kwh)
 
 
 def may_probe(state: EvseState, snapshot: Snapshot) -> bool:

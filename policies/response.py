@@ -146,26 +146,53 @@ def _least(power_w: int, bound_w: int | None) -> int:
     return power_w if bound_w is None else min(power_w, bound_w)
 
 
-def wanted_by(offers: Sequence[Sequence[Offer]], places: int) -> Steps:
-    """(places, 3): how many of these events could use each step; within a vehicle a later step counts as the earlier.
-    ``offers``: per event, in the tree's order. What nobody else can use is used first."""
-    if not offers:
-        return np.zeros((places, 3), dtype=np.int64)
-    given = [np.array([offer.quantity_w for offer in one], dtype=np.int64).reshape(-1, 2) > 0 for one in offers]
-    count = np.array(given, dtype=np.int64).sum(axis=0)
-    return np.maximum.accumulate(np.column_stack([count[:, 0], count]), axis=1)
+def rivals_of(offers: Sequence[Sequence[Offer]]) -> list[Steps]:
+    """Per event (places, 3): how many events after it could use each step; within a vehicle a later step counts as the
+    earlier. ``offers``: per event, in the tree's order. What nobody else can use is used first."""
+    count = np.zeros((len(offers[0]), 2), dtype=np.int64)
+    found: list[Steps] = []
+    for own in reversed(offers):
+        found.append(np.maximum.accumulate(np.column_stack([count[:, 0], count]), axis=1))
+        count = count + (_quantities(own) > 0)
+    return found[::-1]
+
+
+def _quantities(offers: Sequence[Offer]) -> Steps:
+    return np.array([offer.quantity_w for offer in offers], dtype=np.int64).reshape(-1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Bids:
+    """What is offered for one event as (places, 3) W, see ``_steps``, in the order of ``rank``."""
+
+    quantity: Steps
+    rank: Steps
+
+
+def bids_of(parties: Sequence[Party], taken: Watts, ask: Ask) -> Bids:
+    """The offers for an event in merit order. ``parties`` and ``offers`` are in the tree's order."""
+    quantity, cost = _steps(parties, taken, ask.offers, ask.event.direction)
+    ties = _ties(parties, ask.event, np.flatnonzero(quantity.sum(axis=1)))
+    return Bids(quantity, merit_order(cost, ties, ask.rivals))
 
 
 def movable(tree: SiteTree, parties: Sequence[Party], before: Before, ask: Ask) -> Movable:
-    """The offers that fit under the caps, the cheapest first. ``parties`` and ``offers`` are in the tree's order."""
-    taken, event = before.taken, ask.event
-    least_w = np.array([party.corridor.minimum_w for party in parties], dtype=np.int64)
-    sign = 1 if event.direction is Direction.UP else -1
-    quantity, cost = _steps(parties, taken, ask.offers, event.direction)
-    rank = merit_order(cost, _ties(parties, event, np.flatnonzero(quantity.sum(axis=1))), ask.rivals)
-    room = _room(tree, parties, before, event.direction)
-    steps = _whole(within_caps(tree, quantity, rank, room), taken, least_w, sign)
-    return Movable(taken, steps, rank, least_w, sign, bool((steps < quantity).any()))
+    """The offers that fit under the caps, the cheapest first."""
+    taken, sign = before.taken, sign_of(ask.event.direction)
+    bids, least_w = bids_of(parties, taken, ask), least_powers(parties)
+    room = rooms(tree, parties, before, ask.event.direction)
+    steps = _whole(within_caps(tree, bids.quantity, bids.rank, room), taken, least_w, sign)
+    return Movable(taken, steps, bids.rank, least_w, sign, bool((steps < bids.quantity).any()))
+
+
+def sign_of(direction: Direction) -> int:
+    """1 = more flows into the vehicles."""
+    return 1 if direction is Direction.UP else -1
+
+
+def least_powers(parties: Sequence[Party]) -> Watts:
+    """Per place, the least power that is not zero."""
+    return np.array([party.corridor.minimum_w for party in parties], dtype=np.int64)
 
 
 def _steps(
@@ -175,7 +202,7 @@ def _steps(
 
     Stopping a charging that is not metered leaves what a site feeds in as it is.
     """
-    given = np.array([offer.quantity_w for offer in offers], dtype=np.int64).reshape(-1, 2)
+    given = _quantities(offers)
     cost = np.array([offer.cost for offer in offers], dtype=np.float64).reshape(-1, 2)
     unsure = np.zeros_like(powers)
     if direction is Direction.DOWN:
@@ -202,7 +229,7 @@ def _whole(offered: Steps, powers: Watts, step: Watts, sign: int) -> Steps:
     return whole
 
 
-def _room(tree: SiteTree, parties: Sequence[Party], before: Before, direction: Direction) -> list[int]:
+def rooms(tree: SiteTree, parties: Sequence[Party], before: Before, direction: Direction) -> list[int]:
     """W each node's power can still move. Neither a fuse nor an export limit relies on what may stop by itself: a
     discharge that makes room for charging, a charging that is not metered, a station that does not follow, a vehicle
     that takes less than it is given."""

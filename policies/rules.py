@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 
-from csms.domain.dr import Direction
+from csms.domain.dr import Direction, DrEvent
 from csms.domain.snapshot import Use
 from policies.cases import Case
 
@@ -80,7 +80,9 @@ def _least_sell(case: Case) -> Decimal | None:
     both ways (P8)."""
     battery = case.evse.battery
     if not case.evse.terms.entrust or battery is None:
-        return case.evse.terms.min_sell_per_kwh
+        gain = case.evse.terms.min_incentive_per_kwh
+        asked = [case.evse.terms.min_sell_per_kwh, gain if gain is None else case.tariff_per_kwh + gain]
+        return max((price for price in asked if price is not None), default=None)
     kept = battery.charge_efficiency * battery.discharge_efficiency
     return Decimal(max(0.0, float(case.tariff_per_kwh)) / kept).quantize(Decimal("0.000001"), rounding="ROUND_FLOOR")
 
@@ -89,8 +91,11 @@ def _charge_above_max_buy(case: Case) -> str | None:
     terms, price = case.evse.terms, case.purchase_price
     if case.evse.use not in {Use.RESOURCE, Use.PLAIN} or terms.entrust or case.power_w <= case.unavoidable_w:
         return None
-    is_dear = terms.max_buy_per_kwh is not None and price > terms.max_buy_per_kwh
-    return f"costs {price}, at most {terms.max_buy_per_kwh} per kWh" if is_dear and _exceeds_required(case) else None
+    limits = [] if terms.max_buy_per_kwh is None else [terms.max_buy_per_kwh]
+    if case.is_raised and terms.min_incentive_per_kwh is not None:
+        limits.append(case.tariff_per_kwh - terms.min_incentive_per_kwh)
+    most = min(limits, default=price)
+    return f"costs {price}, at most {most} per kWh" if price > most and _exceeds_required(case) else None
 
 
 def _event_without_permission(case: Case) -> str | None:
@@ -99,15 +104,33 @@ def _event_without_permission(case: Case) -> str | None:
 
 
 def _event_not_in_force(case: Case) -> str | None:
-    is_over = case.setpoint.event is not None and case.event is None
-    return f"event {case.setpoint.event} is not in force here" if is_over else None
+    over = [name for name in case.setpoint.events if name not in case.events]
+    return f"event {over[0]} is not in force here" if over else None
+
+
+def _watt_of_no_event(case: Case) -> str | None:
+    """Where events share a setpoint, each watt that was moved belongs to one of them, all in one direction."""
+    parts = case.setpoint.parts
+    if not parts:
+        return None
+    moved_w, named_w = case.power_w - case.setpoint.counterfactual_w, sum(part.power_w for part in parts)
+    ways = {case.events[part.event].direction for part in parts if part.event in case.events}
+    expected_w = named_w if Direction.UP in ways else -named_w
+    is_whole = moved_w == expected_w and len(ways) == 1 and all(part.power_w > 0 for part in parts)
+    return None if is_whole else f"{moved_w} W moved, {expected_w} W by {len(parts)} parts"
 
 
 def _price_worse_than_promised(case: Case) -> str | None:
-    """What the event pays at least, or costs at most; an upward price is never above the tariff (P11)."""
-    event, price = case.event, case.setpoint.price_per_kwh
-    if event is None:
-        return None
+    """What each event pays at least, or costs at most; an upward price is never above the tariff (P11)."""
+    own = {case.event.id: case.setpoint.price_per_kwh} if case.event else {}
+    frozen = {part.event: part.price_per_kwh for part in case.setpoint.parts}
+    texts = (
+        _worse_than(case, case.events[name], price) for name, price in (own | frozen).items() if name in case.events
+    )
+    return next((text for text in texts if text), None)
+
+
+def _worse_than(case: Case, event: DrEvent, price: Decimal | None) -> str | None:
     given = case.tariff_per_kwh if price is None else price
     promised = event.unit_price(case.tariff_per_kwh)
     if event.direction is Direction.UP:
@@ -148,9 +171,7 @@ def _pause_ends_transaction(case: Case) -> str | None:
 
 
 def _expiry_too_long(case: Case) -> str | None:
-    ends = [case.now + timedelta(hours=case.horizon_h)]
-    if case.event is not None:
-        ends.append(case.event.stops_at)
+    ends = [case.now + timedelta(hours=case.horizon_h), *(event.stops_at for event in case.events.values())]
     expires_at = case.setpoint.expires_at
     return f"in force until {expires_at}, at most {min(ends)}" if not case.now < expires_at <= min(ends) else None
 
@@ -167,6 +188,7 @@ RULES: Mapping[str, Callable[[Case], str | None]] = {
     "charge_above_max_buy": _charge_above_max_buy,
     "event_without_permission": _event_without_permission,
     "event_not_in_force": _event_not_in_force,
+    "watt_of_no_event": _watt_of_no_event,
     "price_worse_than_promised": _price_worse_than_promised,
     "discharge_outside_slot": _discharge_outside_slot,
     "soc_unknown_discharge": _soc_unknown_discharge,

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.ids import AreaId, EvseRef
+from csms.domain.ids import AreaId, DrEventId, EvseRef
 from csms.domain.snapshot import Snapshot, Use, Virtual
 from policies.baseline import baseline, parties, party_of, shared, turn_of
 from policies.counterfactual import virtual_state, would_take
@@ -62,7 +63,12 @@ def _with_power(state: Virtual, power_w: int) -> Virtual:
 def active_events(snapshot: Snapshot) -> tuple[DrEvent, ...]:
     """The events in force now, the most important first, then the first created."""
     active = (event for event in snapshot.events if event.is_active(snapshot.now))
-    return tuple(sorted(active, key=lambda event: (event.priority, event.created_at, event.id)))
+    return tuple(sorted(active, key=importance))
+
+
+def importance(event: DrEvent) -> tuple[int, datetime, DrEventId]:
+    """The smaller, the more important: priority, then age (OpenADR 3; ties by id, so that they are the same always)."""
+    return event.priority, event.created_at, event.id
 
 
 def scene_of(snapshot: Snapshot, policies: Policies) -> Scene:

@@ -34,9 +34,11 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a price followed from. Entries of one cause under other terms than today's are taken back as they were
-    booked, so that energy times price is the amount in each and the ledger of an event is what the event paid."""
+    """Whose it is, and what a price followed from. Entries of one cause under other terms than today's are taken back
+    as they were booked, so that energy times price is the amount in each, the ledger of an event is what the event
+    paid, and what was booked to one who was only taken for the driver is the driver's, once (S2)."""
 
+    user: UserId
     event: DrEventId | None
     price_per_kwh: Decimal
     currency: str
@@ -55,7 +57,7 @@ class Line:
         return f"{self.flow.plug_in.id}:{self.flow.energy.start.astimezone(UTC).isoformat()}:{self.owed.part}"
 
     def terms(self, currency: str) -> Terms:
-        return Terms(self.owed.event, self.owed.price_per_kwh, currency)
+        return Terms(self.user, self.owed.event, self.owed.price_per_kwh, self.flow.currency or currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,9 @@ def ledger_entries(
     """The entries that make the ledger say what was metered; () when it does already.
 
     ``flows``: all of one market interval. ``booked``: all entries whose period begins in the interval, by cause, in
-    order. What differs from the booked is posted as a CORRECTION; a cause that no flow has any more is taken back.
-    Nobody is paid for what was not metered: MISSING gives no entry. Rounding is done over all of one plug-in, and
-    touches no other (A14).
+    order. ``currency``: of flows that name none. What differs from the booked is posted as a CORRECTION; a cause that
+    no flow has any more is taken back. Nobody is paid for what was not metered: MISSING gives no entry. Rounding is
+    done over all of one plug-in, and touches no other (A14).
     """
     due = {each.line.cause: each for each in _due(flows, currency)}
     causes = sorted(due.keys() | booked.keys())
@@ -91,19 +93,19 @@ def ledger_entries(
 
 
 def _due(flows: Sequence[Flow], currency: str) -> Iterable[Due]:
-    by_plug_in: dict[tuple[PlugInId, EntryKind], list[Line]] = {}
+    by_plug_in: dict[tuple[PlugInId, EntryKind, str], list[Line]] = {}
     for flow in flows:
         for line in _lines(flow):
-            by_plug_in.setdefault((flow.plug_in.id, line.owed.kind), []).append(line)
-    for lines in by_plug_in.values():
-        yield from _rounded(lines, currency)
+            by_plug_in.setdefault((flow.plug_in.id, line.owed.kind, flow.currency or currency), []).append(line)
+    for (_, _, money), lines in by_plug_in.items():
+        yield from _rounded(lines, money)
 
 
 def _lines(flow: Flow) -> list[Line]:
     user = flow.plug_in.user
     if user is None or flow.energy.quality is Quality.MISSING:
         return []
-    return [Line(flow, user, part) for part in owed(flow.energy, flow.tariff_per_kwh, flow.command)]
+    return [Line(flow, user, part) for part in owed(flow.energy, flow.tariff_per_kwh, flow.command, flow.unconfirmed)]
 
 
 def _rounded(lines: Sequence[Line], currency: str) -> Iterable[Due]:
@@ -129,7 +131,7 @@ def _set_right(due: Due | None, booked: Sequence[LedgerEntry], now: datetime) ->
 
 
 def _terms_of(entry: LedgerEntry) -> Terms:
-    return Terms(entry.event, entry.price_per_kwh, entry.currency)
+    return Terms(entry.user, entry.event, entry.price_per_kwh, entry.currency)
 
 
 def booked_sum(entries: Sequence[LedgerEntry]) -> Sum:
@@ -160,13 +162,11 @@ def _taken_back(entries: Sequence[LedgerEntry], now: datetime) -> list[LedgerEnt
 def _difference(
     due: Due, same: Sequence[LedgerEntry], booked: Sequence[LedgerEntry], now: datetime
 ) -> list[LedgerEntry]:
-    """The entry that brings those of the same terms to what is owed; what was booked stays with whom it was booked to.
-    ``booked``: all of the cause."""
+    """The entry that brings those of the same terms to what is owed. ``booked``: all of the cause."""
     change = due.sum.less(booked_sum(same))
     if change == Sum():
         return []
     line, energy = due.line, due.line.flow.energy
-    user = booked[0].user if booked else line.user
     entry = LedgerEntry(
         cause=line.cause,
         revision=0,
@@ -174,7 +174,7 @@ def _difference(
         posted_at=now,
         period_start=energy.start,
         period_end=energy.end,
-        user=user,
+        user=line.user,
         vehicle=line.flow.plug_in.vehicle,
         evse=energy.evse,
         plug_in=line.flow.plug_in.id,
@@ -182,7 +182,7 @@ def _difference(
         energy_wh=change.energy_wh,
         price_per_kwh=due.terms.price_per_kwh,
         currency=due.terms.currency,
-        postings=_postings(user, ACCOUNTS[line.owed.kind], change.amount_minor),
+        postings=_postings(line.user, ACCOUNTS[line.owed.kind], change.amount_minor),
         evidence=_evidence(line.flow),
     )
     return [entry]
@@ -204,10 +204,13 @@ def _evidence(flow: Flow) -> dict[str, object]:
         "quality": str(energy.quality),
         "permitted": flow.permitted,
     }
+    if flow.unconfirmed is not None:
+        found |= {"unconfirmed": list(flow.unconfirmed.setpoints), "unconfirmed_wh": str(flow.unconfirmed.energy_wh)}
     if command is None:
         return found
     return found | {
         "setpoints": list(command.setpoints),
         "counterfactual_wh": str(command.counterfactual_wh),
         "commanded_wh": str(command.commanded_wh),
+        **({"shared_wh": {claim.event: str(claim.commanded_wh) for claim in command.claims}} if command.claims else {}),
     }

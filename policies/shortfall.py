@@ -11,7 +11,7 @@ def misses(evse: EvseState, event: DrEvent) -> bool:
     An UP event's setpoint is a limit to the vehicle, and kept; but what it does not take does not come either.
     """
     served = evse.served
-    if served is None or served.event != event.id:
+    if served is None or event.id not in (served.event, *served.also):
         return False
     return _moved_w(served.asked_w, served.given_w, event) > tolerance_w(served.asked_w)
 
@@ -28,8 +28,12 @@ def missing_w(evse: EvseState, power_w: int, asked_w: int, event: DrEvent) -> in
     """How much will not come, by what was seen, of moving a vehicle from ``power_w`` to ``asked_w`` for the event."""
     if evse.served is None or not misses(evse, event):
         return 0
-    given = max(0, _moved_w(evse.served.given_w, power_w, event))
-    return max(0, _moved_w(asked_w, power_w, event) - given)
+    return max(0, _moved_w(asked_w, power_w, event) - given_w(evse, power_w, event))
+
+
+def given_w(evse: EvseState, power_w: int, event: DrEvent) -> int:
+    """W >= 0 that a vehicle was seen to move from ``power_w`` in the event's direction."""
+    return 0 if evse.served is None else max(0, _moved_w(evse.served.given_w, power_w, event))
 
 
 def _moved_w(to_w: int, from_w: int, event: DrEvent) -> int:

@@ -18,6 +18,11 @@ def charging_needs(hardware: Hardware, evse: Evse, ev: Ev, *, is_v21: bool) -> P
     return {"evseId": evse.number, "chargingNeeds": needs}
 
 
+def speaks_20(needs: Payload) -> bool:
+    """Whether this vehicle's session is ISO 15118-20: only that has a control mode."""
+    return "controlMode" in needs["chargingNeeds"]
+
+
 def _to_go_wh(ev: Ev, soc: float) -> float:
     return round(soc * ev.battery.capacity_wh - ev.battery.energy_wh, 1)
 

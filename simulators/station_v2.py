@@ -6,7 +6,7 @@ from simulators.dialect import answered_by, deadline
 from simulators.hardware import Evse, Grant, Hardware, Payload, Session, charging_state
 from simulators.metering import meter_value_v2
 from simulators.models import FIRMWARE, V21, VENDOR
-from simulators.needs import charging_needs
+from simulators.needs import charging_needs, speaks_20
 from simulators.rpc import Reply
 from simulators.smart_charging import set_profile
 from simulators.station_v2_calls import Calls2
@@ -128,14 +128,17 @@ class Dialect2:
         return session
 
     def _tell_needs(self, evse: Evse) -> None:
-        """NotifyEVChargingNeeds of a vehicle that can discharge (K15, Q01); Rejected ends the transaction in 2.1."""
+        """NotifyEVChargingNeeds of a vehicle that can discharge (K15, Q01).
+
+        Rejected refuses its energy transfer type, and ends the transaction, in ISO 15118-20 only; in 15118-2 it says
+        that there is no schedule (K15.FR.04, K19.FR.04, V2G-13)."""
         if not self._hardware.spec.model.discharges or evse.ev is None:
             return
         session, needs = evse.session, charging_needs(self._hardware, evse, evse.ev, is_v21=self.is_v21)
 
         def answered(result: Payload | None) -> None:
-            refused = result is not None and result["status"] == "Rejected"
-            if refused and self.is_v21 and evse.session is session and session is not None:
+            refused = result is not None and result["status"] == "Rejected" and speaks_20(needs)
+            if refused and evse.session is session and session is not None:
                 self.end(evse, "AbnormalCondition", "ReqEnergyTransferRejected")
 
         self._hardware.tell("NotifyEVChargingNeeds", needs, done=answered)

@@ -3,6 +3,7 @@
 import socket
 import sqlite3
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,17 @@ def test_it_starts_answers_and_stops_on_each_engine(server_on_each: Server) -> N
         assert api.get("/api/openapi.json").json()["info"]["title"]
         assert api.get("/api/v1/stations").json()["items"] == []
     assert httpx.get(f"{server_on_each.http_url}/api/v1/stations").status_code == 401
+
+
+def test_the_program_says_what_it_is_and_which_version(tmp_path: Path) -> None:
+    """E6: the help opened with a note to its programmers, and ``--config`` said what was not so."""
+    server = Server(tmp_path, f"sqlite:///{tmp_path / 'test.db'}")
+    shown = server.command("--version").stdout
+    assert shown.strip() == f"csms {version('tidewatt')}"
+    text = " ".join(server.command("--help").stdout.split())
+    assert "OCPP" in text
+    assert "traceback" not in text
+    assert "./config.toml" in server.command("serve", "--help").stdout
 
 
 def _refusal(server: Server) -> str:

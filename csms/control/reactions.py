@@ -12,6 +12,7 @@ from csms.control.dispatch.dispatch import Dispatch
 from csms.control.dispatch.energy import Energy
 from csms.control.dispatch.probing import Probing
 from csms.control.intake.intake import Intake
+from csms.control.permission.matching import Matching
 from csms.control.permission.permissions import Permissions
 from csms.control.permission.remote_start import RemoteStarts
 from csms.control.settlement.settlement import Settlement
@@ -19,7 +20,8 @@ from csms.control.state import changes
 from csms.control.state.feed import Feed
 from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
-from csms.control.stations.setup import StationSetup
+from csms.control.state.pace import Pace
+from csms.control.stations.setup import MISSED_SAMPLES, StationSetup
 from csms.settings import Settings
 from csms.store import writes
 
@@ -39,6 +41,7 @@ class Rooms:
 
     intake: Intake
     setup: StationSetup
+    matching: Matching
     permissions: Permissions
     remote_starts: RemoteStarts
     dispatch: Dispatch
@@ -62,6 +65,7 @@ class Reactions:
         wake = r.dispatch.wake
         return {
             changes.Sampled: (r.energy.sampled, r.probing.sampled, r.compliance.sampled, self._tell),
+            changes.ReadLate: (r.energy.late,),
             changes.EnergyKnown: (r.settlement.learn,),
             changes.StationConnected: (r.dispatch.renew, r.setup.returned, _log_online, wake),
             changes.StationLost: (_log_offline, wake),
@@ -71,16 +75,18 @@ class Reactions:
             changes.StationBooted: (r.dispatch.renew, r.setup.booted, r.remote_starts.booted),
             changes.EvseDiscovered: (self._keep_station, r.setup.level),
             changes.FleetChanged: (r.setup.level,),
-            changes.PluggedIn: (r.permissions.plugged_in, self._sweep_soon, wake),
+            changes.PluggedIn: (self._seat, r.energy.late, r.matching.plugged_in, self._sweep_soon, wake),
             changes.Unplugged: (
                 r.dispatch.left,
                 r.remote_starts.left,
+                r.matching.gone,
                 r.permissions.ended,
                 r.intake.endings.left,
                 r.settlement.ended,
                 wake,
             ),
-            changes.TokenShown: (r.permissions.token_shown,),
+            changes.TokenShown: (r.matching.token_shown,),
+            changes.CardShown: (r.matching.card_shown,),
             changes.ForeignSeen: (r.intake.endings.consider_foreign,),
             changes.Presumed: (r.intake.endings.keep_presumed,),
             changes.Denied: (r.intake.endings.denied,),
@@ -90,8 +96,8 @@ class Reactions:
             changes.TransactionOver: (r.dispatch.stopped, r.permissions.transaction_over, wake, self._tell),
             changes.Matched: (r.settlement.matched,),
             changes.Decided: (self._sweep_soon, wake),
-            changes.EventChanged: (r.settlement.event_changed, wake, self._tell_all),
-            changes.PricesPublished: (r.settlement.priced, wake),
+            changes.EventChanged: (r.settlement.event_changed, r.dispatch.reconsider, self._tell_all),
+            changes.PricesPublished: (r.settlement.priced, r.dispatch.reconsider),
             changes.PowerLost: (wake,),
         }
 
@@ -116,6 +122,9 @@ class Reactions:
         log.info("evse.discovered", station=change.station.station.id, evses=sorted(change.station.evses))
         self._ground.put(writes.upsert_station, station=change.station.station, password_hash=None)
 
+    def _seat(self, change: changes.PluggedIn) -> None:
+        self._ground.live.seat(change.evse)
+
     def _sweep_soon(self, change: changes.PluggedIn | changes.Decided) -> None:
         self._ground.spawn(self._sweep_one(change.evse))
 
@@ -125,10 +134,14 @@ class Reactions:
 
     async def sweep(self) -> None:
         """What follows from time alone: questions lapse, starts are repeated, probes and presumed ends run out."""
-        now = self._ground.clock.now()
-        due = [place for place in self._ground.live.evses() if place[1].may_be_due]
-        for station, evse in due:
-            self._sweep(station, evse, now)
+        now, pace = self._ground.clock.now(), Pace()
+        heard_after = now - timedelta(seconds=MISSED_SAMPLES * self._settings.metering.sample_interval_s)
+        for station in list(self._ground.live.stations.values()):
+            for evse in list(station.evses.values()):
+                if evse.may_be_due and not evse.rests(heard_after):
+                    self._sweep(station, evse, now)
+            if pace.is_over:
+                await pace.breathe()
 
     def _sweep(self, station: StationLive, evse: EvseLive, now: datetime) -> None:
         rooms = self._rooms

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,6 +16,8 @@ from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots, sites_of
 from csms.control.intake.intake import Intake
 from csms.control.permission.driver_view import DriverView
+from csms.control.permission.kept import Savings
+from csms.control.permission.matching import Matching
 from csms.control.permission.people import Links, People, link_secret
 from csms.control.permission.permissions import Permissions
 from csms.control.permission.remote_start import RemoteStarts
@@ -31,10 +34,12 @@ from csms.control.state.prices import Prices
 from csms.control.state.restore import restore
 from csms.control.state.tasks import Tasks
 from csms.control.stations.admission import Admission
+from csms.control.stations.credentials import Passwords, server_key
 from csms.control.stations.heartbeats import Heartbeats
 from csms.control.stations.registry import Registry
 from csms.control.stations.setup import QuirksFor, StationSetup
 from csms.control.timetable import Timetable
+from csms.domain.errors import CsmsError
 from csms.domain.ids import SiteId
 from csms.domain.ports import Clock, Stations
 from csms.settings import Settings
@@ -98,15 +103,19 @@ class System:
             self.live.add(station, self.quirks_for(station.version, station))
         for id_, limit_w in (await store.read(reads.failsafe_limits)).items():
             self.live.stations[id_].failsafe_limit_w = limit_w
+        await self.admission.load()
+        for id_, set_up_as in (await store.read(reads.set_ups)).items():
+            self.live.stations[id_].set_up_as = set_up_as
         self.tokens.load(await store.read(reads.id_tokens))
         await self.prices.load()
         state = await store.read(partial(reads.live_state, now=now))
         owned = [plug_in.vehicle for plug_in in state.plug_ins if plug_in.vehicle is not None]
         vehicles = await store.read(partial(reads.vehicles_by_id, ids=owned))
-        restore(self.live, state, vehicles, self.tokens.accepts, now)
+        restore(self.live, state, vehicles, self.tokens, now)
         self.events.load(state.events)
         await self.rooms.energy.load()
         await self.rooms.dispatch.load()
+        await self.rooms.settlement.load()
         await self.rooms.intake.load()
         await self.rooms.intake.endings.catch_up()
 
@@ -129,7 +138,8 @@ class System:
         """End every task; what was taken in is still written by the store's own close."""
         self.timetable.stop()
         await self.tasks.stop()
-        await self.heartbeats.flush()
+        with suppress(CsmsError):  # when they were heard last is lost with a database that takes nothing
+            await self.heartbeats.flush()
 
     async def _purge_tokens(self) -> None:
         self.tokens.purge(self.clock.now())
@@ -152,12 +162,13 @@ async def build(
     def emit(change: changes.Change) -> None:
         reactions.react(change)  # made last, below: nothing changes while the parts are made
 
-    live = Live(lambda station: emit(changes.EvseDiscovered(station)))
+    live = Live(lambda station: emit(changes.EvseDiscovered(station)), approves=settings.ocpp.auto_register)
     ground = Ground(store, live, clock, tasks.spawn, call_later, emit)
     prices = Prices(settings, ground)
     events = Events(ground, prices.areas)
     intake = Intake(ground, tokens, settings.ocpp.heartbeat_interval_s)
-    admission = Admission(ground, settings.ocpp, settings.security)
+    passwords = Passwords(await server_key(store))
+    admission = Admission(ground, settings.ocpp, settings.security, passwords)
     stations = connect(admission, intake)
     shared = Shared(tokens=tokens, feed=feed, prices=prices, events=events)
     rooms = _rooms(settings, ground, shared, intake, stations, quirks_for, policies)
@@ -174,10 +185,12 @@ async def build(
         stations=stations,
         admission=admission,
         heartbeats=Heartbeats(ground),
-        registry=Registry(ground, stations, admission, quirks_for, (SiteId(site.id) for site in settings.site)),
-        people=People(ground, feed),
+        registry=Registry(
+            ground, stations, admission, passwords, quirks_for, (SiteId(each.id) for each in settings.site)
+        ),
+        people=People(ground, tokens, feed),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
-        driver_view=DriverView(ground, events, prices, settings),
+        driver_view=DriverView(ground, events, prices, settings, rooms.matching),
         reports=Reports(ground, events, rooms.settlement),
         rooms=rooms,
         reactions=reactions,
@@ -210,14 +223,16 @@ def _rooms(  # noqa: PLR0913, PLR0917  all that the rooms are made from
     snapshots = Snapshots(ground, shared.prices, shared.events, settings)
     probing = Probing(ground, queue, stations, settings.dispatch)
     validity = timedelta(seconds=settings.dispatch.setpoint_validity_s)
+    savings = Savings()
     return Rooms(
         intake=intake,
         setup=StationSetup(ground, stations, sites_of(settings), settings.metering.sample_interval_s, quirks_for),
-        permissions=Permissions(ground, shared.tokens, shared.feed, settings.permission),
+        matching=Matching(ground, shared.tokens, shared.feed, settings.permission, savings),
+        permissions=Permissions(ground, shared.feed, settings.permission, savings),
         remote_starts=RemoteStarts(ground, shared.tokens, stations, settings.permission, validity, shared.feed),
         dispatch=Dispatch(ground, snapshots, queue, probing, settings.dispatch, policies),
         energy=Energy(ground),
         compliance=ComplianceCheck(ground, queue, stations, settings.dispatch),
         probing=probing,
-        settlement=Settlement(ground, shared.prices, settings),
+        settlement=Settlement(ground, shared.prices, settings, policies.benefits),
     )

@@ -117,14 +117,29 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Configure:
-    """Bring metering and the transaction start point to what settlement and permission need (V2G-25, reference §4).
+class ReadConfiguration:
+    """What a station has set of all that ``Configure`` may change (field lesson 22: read first).
 
-    Encodes to several calls: one key a time, short values (field lesson 22).
+    Accepted.details: {"values": {key: value}, "fixed": [keys that it lacks, or lets nobody write]}.
+    """
+
+    station: StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configure:
+    """Bring metering to what settlement needs (V2G-25, reference §4).
+
+    Encodes to several calls: one key a time, short values (field lesson 22); none for what ``known`` (key to value, as
+    ``ReadConfiguration`` gave it) serves as it is, nor for a key to ``avoid``. ``starts_at_cable``: a 2.x transaction
+    is to begin with the cable; else its start point is the owner's.
     """
 
     station: StationId
     sample_interval_s: int
+    known: Mapping[str, str] = field(default_factory=dict)
+    avoid: frozenset[str] = frozenset()
+    starts_at_cable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +160,7 @@ Command = (
     | StopTransaction
     | ReadTransaction
     | Trigger
+    | ReadConfiguration
     | Configure
     | Reset
 )
@@ -188,9 +204,10 @@ Outcome = Accepted | Rejected | CallFailed | TimedOut | Offline
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """A raw answer to a call made by hand."""
+    """A raw answer. ``fault``: how it does not fit its schema, "" = it does; it may be of use all the same."""
 
     payload: Mapping[str, Any]
+    fault: str = ""
 
 
 CallOutcome = CallResult | CallFailed | TimedOut | Offline
@@ -199,7 +216,7 @@ CallOutcome = CallResult | CallFailed | TimedOut | Offline
 def station_of(command: Command) -> StationId:
     """The station a command goes to."""
     match command:
-        case StopTransaction() | ReadTransaction() | Configure() | Reset():
+        case StopTransaction() | ReadTransaction() | ReadConfiguration() | Configure() | Reset():
             return command.station
         case _:
             return command.evse.station

@@ -61,6 +61,9 @@ class TimeSlot:
 class Conditions:
     """One user's conditions. Prices are in major currency units per kWh; None = no such limit.
 
+    ``min_incentive_per_kwh``: what must be gained against the tariff of the time: a discharge pays at least that much
+    more, charging that an event asks for costs at least that much less (P5, P6).
+
     ``required_soc_percent`` holds by ``depart_at`` (a time of day in ``zone``): charged up to it whatever the price,
     never discharged below it. ``required_kwh``: the same as energy to be added since the plug-in, AC side, where the
     state of charge is not known; it then stands instead of the percentage. ``entrust``: the aggregator decides prices
@@ -69,6 +72,7 @@ class Conditions:
 
     min_sell_per_kwh: Decimal | None = None
     max_buy_per_kwh: Decimal | None = None
+    min_incentive_per_kwh: Decimal | None = None
     required_soc_percent: float = 50.0
     required_kwh: Decimal | None = None
     depart_at: time | None = None
@@ -77,6 +81,12 @@ class Conditions:
     charge: bool = True
     discharge: bool = True
     slots: tuple[TimeSlot, ...] = ()
+
+    def least_sell_per_kwh(self, tariff_per_kwh: Decimal) -> Decimal | None:
+        """What a discharged kWh must pay at this tariff; None = no limit."""
+        incentive = self.min_incentive_per_kwh
+        asked = (self.min_sell_per_kwh, None if incentive is None else tariff_per_kwh + incentive)
+        return max((price for price in asked if price is not None), default=None)
 
     def departure_after(self, plugged_at: datetime) -> datetime | None:
         """First ``depart_at`` after the plug-in."""

@@ -1,6 +1,6 @@
 """What was decided, with the reasons. Requirement: every decision can be explained (mission, must hold 4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -37,12 +37,39 @@ class Reason(StrEnum):
     PROBE = "probe"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one of several DR events moves of one setpoint: W > 0 in its direction, at its frozen unit price (P11)."""
+
+    event: DrEventId
+    power_w: int
+    price_per_kwh: Decimal
+
+
+Parts = tuple[Part, ...]
+
+
+def parts_within(parts: Parts, power_w: int) -> Parts:
+    """The same parts where this much is moved in all: of less, the last to be moved is given up first; more is the
+    first one's."""
+    found: list[Part] = []
+    more_w = max(0, power_w - sum(part.power_w for part in parts))
+    for part in parts:
+        kept = min(part.power_w + more_w, power_w - sum(each.power_w for each in found))
+        more_w = 0
+        if kept > 0:
+            found.append(replace(part, power_w=kept))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setpoint:
     """Power wanted at one EVSE, W, + into the vehicle. ``counterfactual_w``: what would flow without any DR event.
 
-    ``event``: the DR event that moved it from there. ``price_per_kwh``: the unit price of what that event moves, frozen
-    now (P11); None = the tariff.
+    ``event``: the DR event that moved it from there, the most important one of several. ``price_per_kwh``: the unit
+    price of what that event moves, frozen now (P11); None = the tariff. ``parts``: where several events moved it, what
+    each did, from the counterfactual on, so that discharging comes last; () = ``event`` moved all of it. Each watt
+    belongs to one event.
     """
 
     evse: EvseRef
@@ -52,6 +79,25 @@ class Setpoint:
     reasons: tuple[Reason, ...] = ()
     event: DrEventId | None = None
     price_per_kwh: Decimal | None = None
+    parts: Parts = ()
+
+    @property
+    def events(self) -> tuple[DrEventId, ...]:
+        """All that moved it, the most important one first."""
+        return events_of(self.event, self.parts)
+
+    def with_power(self, power_w: int) -> "Setpoint":
+        """The same, moved to another power."""
+        if not self.parts:
+            return replace(self, setpoint_w=power_w)
+        sign = 1 if self.setpoint_w > self.counterfactual_w else -1
+        kept = parts_within(self.parts, sign * (power_w - self.counterfactual_w))
+        return replace(self, setpoint_w=power_w, parts=kept)
+
+
+def events_of(event: DrEventId | None, parts: Parts) -> tuple[DrEventId, ...]:
+    """The events of a setpoint, each once, the most important one first."""
+    return () if event is None else tuple(dict.fromkeys([event, *(part.event for part in parts)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

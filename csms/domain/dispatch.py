@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from csms.domain.decision import Reason
+from csms.domain.decision import Parts, Reason, events_of
 from csms.domain.ids import DrEventId, EvseRef, PlugInId, TransactionId
 from csms.domain.station import SetpointDriver
 
@@ -25,7 +25,7 @@ class SetpointState(StrEnum):
 class SetpointRecord:
     """One setpoint sent to one EVSE, with the why. ``observed_w`` is metered net power, + into the vehicle.
 
-    ``price_per_kwh``: see ``decision.Setpoint``.
+    ``price_per_kwh`` and ``parts``: see ``decision.Setpoint``.
     """
 
     id: str
@@ -45,6 +45,12 @@ class SetpointRecord:
     observed_w: int | None = None
     observed_at: datetime | None = None
     price_per_kwh: Decimal | None = None
+    parts: Parts = ()
+
+    @property
+    def events(self) -> tuple[DrEventId, ...]:
+        """All that moved it, the most important one first."""
+        return events_of(self.event, self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

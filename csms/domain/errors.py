@@ -4,6 +4,8 @@ CsmsError
 ├── BadSettings        exit code 2
 ├── BadDatabase        exit code 2
 ├── PortBusy           exit code 2
+├── Halted             exit code 3
+├── Unavailable        503
 ├── NotFound           404
 ├── Forbidden          403
 ├── Conflict           409
@@ -14,11 +16,12 @@ CsmsError
 
 
 class CsmsError(Exception):
-    """Something went wrong in the central system."""
+    """Something went wrong in the central system. ``reason``: a word for programs; a page has its own sentence."""
 
-    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, field: str | None = None, reason: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
         self.field = field
+        self.reason = reason
 
 
 class BadSettings(CsmsError):
@@ -31,6 +34,14 @@ class BadDatabase(CsmsError):
 
 class PortBusy(CsmsError):
     """The port is in use by another program; choose another in the configuration."""
+
+
+class Halted(CsmsError):
+    """The server ended itself: a part that nothing works without is gone; start it again."""
+
+
+class Unavailable(CsmsError):
+    """The database does not take writes now; try again soon."""
 
 
 class NotFound(CsmsError):

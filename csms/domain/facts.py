@@ -118,10 +118,11 @@ class StatusReported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusesReported:
-    """Several statuses in one NotifyEvent (2.x)."""
+    """Several statuses in one NotifyEvent (2.x). ``others``: its events that are none, as they came: alarms too."""
 
     origin: Origin
     statuses: tuple[StatusReported, ...]
+    others: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ class TransactionPhase(StrEnum):
     ENDED = "Ended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class TransactionReported:
     """2.x TransactionEvent. Natural key: (station, transaction, seq_no, its own time): ids and numbers begin again
     after a reset. ``offline`` = history: no reaction."""
@@ -233,6 +234,38 @@ class DataSent:
     data: str
 
 
+class NoticeKind(StrEnum):
+    """What a notice is about."""
+
+    CHARGING_LIMIT = "charging_limit"
+    CHARGING_LIMIT_CLEARED = "charging_limit_cleared"
+    CHARGING_NEEDS = "charging_needs"
+    CHARGING_PROFILES = "charging_profiles"
+    CUSTOMER_INFORMATION = "customer_information"
+    DIAGNOSTICS_STATUS = "diagnostics_status"
+    DISPLAY_MESSAGES = "display_messages"
+    EV_CHARGING_SCHEDULE = "ev_charging_schedule"
+    EVENTS = "events"
+    FIRMWARE_STATUS = "firmware_status"
+    LOG_STATUS = "log_status"
+    MONITORING_REPORT = "monitoring_report"
+    PRIORITY_CHARGING = "priority_charging"
+    PUBLISH_FIRMWARE_STATUS = "publish_firmware_status"
+    REPORT = "report"
+    RESERVATION_UPDATE = "reservation_update"
+    SECURITY_EVENT = "security_event"
+    VENDOR_DATA = "vendor_data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """What a station told for people to read; nothing follows from it. ``content``: as it came (C6, C13)."""
+
+    origin: Origin
+    kind: NoticeKind
+    content: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unintelligible:
     """A message that must be confirmed but could not be understood: stored raw, quarantined (V2G-39)."""
@@ -257,5 +290,6 @@ StationFact = (
     | Metered
     | NeedsReported
     | DataSent
+    | Noticed
     | Unintelligible
 )

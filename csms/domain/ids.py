@@ -14,9 +14,12 @@ TransactionId = NewType("TransactionId", str)
 """As the station spells it; 1.6 integers are written in decimal."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(slots=True, order=True, unsafe_hash=True)
 class EvseRef:
-    """One EVSE of one station. OCPP 1.6 connector N is EVSE N; EVSE 0 is the station itself."""
+    """One EVSE of one station. OCPP 1.6 connector N is EVSE N; EVSE 0 is the station itself.
+
+    Never changed: not frozen for what that costs in every message (csms.domain.frequent).
+    """
 
     station: StationId
     evse: int

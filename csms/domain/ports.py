@@ -1,7 +1,7 @@
 """Where the rooms meet: handlers and the control never import each other, they share these Protocols."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,11 +20,13 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """The station may connect. ``quirks`` of its last known model; ``boot_state`` of its last boot."""
+    """The station may connect. ``quirks`` of its last known model; ``boot_state`` of its last boot; ``own_ways``: what
+    is known of this one beyond any model."""
 
     station: StationId
     quirks: Quirks
     boot_state: BootState
+    own_ways: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,9 @@ class Refused:
 class Admission(Protocol):
     """Who may connect; asked before the 101 (design §2)."""
 
-    async def admit(self, station: str, user: str | None, password: bytes | None) -> Admitted | Refused:
-        """``user`` and ``password`` come from Basic auth, raw; None when absent."""
+    async def admit(self, station: str, user: str | None, password: bytes | None, source: str) -> Admitted | Refused:
+        """``user`` and ``password`` come from Basic auth, raw; None when absent. ``source``: the address it calls
+        from."""
         ...
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from csms.domain.dr import DrEvent
-from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId
+from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId, UserId
 from csms.domain.station import Ratings
 from csms.domain.tariff import PriceSeries
 
@@ -66,6 +66,7 @@ class Terms:
 
     min_sell_per_kwh: Decimal | None = None
     max_buy_per_kwh: Decimal | None = None
+    min_incentive_per_kwh: Decimal | None = None
     required_wh: float = 0.0
     required_added_wh: float = 0.0
     departure_at: datetime | None = None
@@ -77,11 +78,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What an EVSE was asked for a DR event and was then seen to do, W, + into the vehicle."""
+    """What an EVSE was asked for a DR event and was then seen to do, W, + into the vehicle. ``also``: the other events
+    that share it."""
 
     event: DrEventId
     asked_w: int
     given_w: int
+    also: tuple[DrEventId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,8 @@ class EvseState:
     vehicle took of a limit that left it more, outside any DR event; None = all that it was given, or not known.
     ``served``: of the setpoint in force, once it was metered. ``added_wh``: energy since the plug-in by the register,
     import less export, AC side. ``reserved_w``: the most it may draw whatever it is told, as it is out of reach or does
-    not follow; the fuses are kept free for it, plugged in or not.
+    not follow; the fuses are kept free for it, plugged in or not. ``user``: whose plug-in it is, None = not known yet;
+    an adder may give more to some (P11).
     """
 
     ref: EvseRef
@@ -102,6 +106,7 @@ class EvseState:
     ratings: Ratings
     use: Use = Use.IDLE
     plug_in: PlugInId | None = None
+    user: UserId | None = None
     battery: Battery | None = None
     terms: Terms = Terms()
     can_discharge: bool = False

@@ -1,8 +1,10 @@
 """A station, its EVSEs and what is known of their ways. OCPP 1.6 §7, 2.0.1 part 2 §3; G4, V2G-21."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from csms.domain.ids import EvseRef, SiteId, StationId, UserId
 
@@ -137,6 +139,7 @@ class Evse:
 
     ``on_refusal``, ``on_no_answer``: what its host gives without a permission, "charge" or "nothing"; None = the
     server's setting (P4). ``allowed``: users who may use a private EVSE besides its owner, the station's host.
+    ``approved``: False for one that its station showed unasked, until the operator says that it is there.
     """
 
     ref: EvseRef
@@ -147,11 +150,15 @@ class Evse:
     on_refusal: str | None = None
     on_no_answer: str | None = None
     allowed: tuple[UserId, ...] = ()
+    approved: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
     """A provisioned station. ``version`` is that of the last connection, None before the first.
+
+    ``quirks``: fields of Quirks as its operator wrote them (F13), ``learnt``: as it has shown them (F11); both in plain
+    JSON, and stronger than the registry's record of its model; the operator has the last word.
 
     ``registration`` is what its next BootNotification is answered: accepted, pending or rejected (scenario 3).
     """
@@ -168,6 +175,13 @@ class Station:
     serial: str = ""
     firmware: str = ""
     last_heard_at: datetime | None = None
+    quirks: Mapping[str, Any] = field(default_factory=dict)
+    learnt: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def own_ways(self) -> Mapping[str, Any]:
+        """What is known of this one beyond its model."""
+        return {**self.learnt, **self.quirks}
 
 
 class ProbeState(StrEnum):

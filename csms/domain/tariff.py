@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -51,11 +51,58 @@ class Tariff:
         first = start.astimezone(zone).date() - timedelta(days=1)
         dates = [first + timedelta(days=n) for n in range(days + 2)]
         steps = [
-            PriceStep(datetime.combine(date, period.start, zone), period.price_per_kwh)
+            PriceStep(datetime.combine(date, period.start, zone).astimezone(UTC), period.price_per_kwh)
             for date in dates
             for period in sorted(self.periods, key=lambda p: p.start)
         ]
-        return PriceSeries(currency=self.currency, steps=tuple(steps))
+        return PriceSeries(currency=self.currency, steps=_in_order(steps))
+
+
+def _in_order(steps: Sequence[PriceStep]) -> tuple[PriceStep, ...]:
+    """Without those that a later one overtakes: a period that starts in the hour which a change of DST leaves out."""
+    kept: list[PriceStep] = []
+    for step in reversed(steps):
+        if not kept or step.starts_at < kept[-1].starts_at:
+            kept.append(step)
+    return tuple(reversed(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class TariffHistory:
+    """The tariffs of one area with the time when each became known, in that order; never empty. A tariff holds until
+    the next one became known, the first one before too: a change never reaches back."""
+
+    known: tuple[tuple[datetime, Tariff], ...]
+
+    def with_(self, at: datetime, tariff: Tariff) -> "TariffHistory":
+        """One more, from ``at`` on; or, where the clock went back, from the newest one's time on."""
+        return TariffHistory((*self.known, (max(at, self.known[-1][0]), tariff)))
+
+    @property
+    def newest(self) -> Tariff:
+        return self.known[-1][1]
+
+    def at(self, instant: datetime) -> Tariff:
+        """The tariff that holds."""
+        index = bisect_right(self.known, instant, key=lambda known: known[0]) - 1
+        return self.known[max(index, 0)][1]
+
+    def series(self, start: datetime, days: int = 2) -> PriceSeries:
+        """As ``Tariff.series``, each tariff within its time; in the currency that holds at ``start``."""
+        steps: list[PriceStep] = []
+        long_ago = start - timedelta(days=3)
+        ends = [*(since for since, _ in self.known[1:]), None]
+        for n, ((since, tariff), end) in enumerate(zip(self.known, ends, strict=True)):
+            if end is not None and end < long_ago:
+                continue
+            whole = tariff.series(start, days).steps
+            first = whole[0].starts_at if n == 0 else max(since, whole[0].starts_at)
+            if end is None or first < end:
+                before = [step for step in whole if step.starts_at <= first]
+                steps.append(PriceStep(first, before[-1].price_per_kwh))
+                later = (step for step in whole if step.starts_at > first)
+                steps += [step for step in later if end is None or step.starts_at < end]
+        return PriceSeries(currency=self.at(start).currency, steps=tuple(steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from csms.domain.ports import Clock, Intake
 from csms.domain.station import BootState, Version
 from csms.edge.schemas import Schemas
-from csms.edge.translation import Translation
+from csms.edge.translation import QuickReader, Translation
 
 if TYPE_CHECKING:
     from csms.edge.session import Session
@@ -42,5 +42,6 @@ class Desk:
     clock: Clock
     translation: Translation
     schemas: Mapping[Version, Schemas]
+    readers: Mapping[Version, QuickReader]
     registry: Sequence[Any]
     released: Callable[["Session"], None]

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from csms.domain.station import Version
+from csms.edge.nesting import is_too_deep
 
 CALL, CALL_RESULT, CALL_ERROR, CALL_RESULT_ERROR, SEND = 2, 3, 4, 5, 6
 
@@ -20,6 +21,8 @@ MAX_ID_LENGTH: Final = 255
 """The standard says 36; stations with longer ones exist and are answered."""
 
 MAX_DESCRIPTION_LENGTH: Final = 255
+
+_NUL: Final = rb"\u0000"
 
 _HEAD = re.compile(rb'\s*\[\s*(\d)\s*,\s*"([^"\\\x00-\x1f]{0,255})"\s*(?:,\s*"(\w{1,60})"\s*,)?')
 
@@ -89,12 +92,16 @@ class UnknownType(NamedTuple):
 Frame = Call | CallResult | CallError | CallResultError | Send | Broken | Misshapen | UnknownType
 
 
-def read(raw: bytes | bytearray | memoryview, version: Version) -> Frame:
+def read(raw: bytes, version: Version) -> Frame:
     """Read one WebSocket message. Never raises, whatever the bytes."""
+    if is_too_deep(raw):
+        return _salvage(raw[:512])
+    if _NUL in raw:  # no database keeps it, and no station means it (C5)
+        raw = raw.replace(_NUL, rb"\ufffd")
     try:
         parts = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return _salvage(bytes(raw[:512]))
+        return _salvage(raw[:512])
     if type(parts) is not list or not parts:
         return Misshapen(0, UNREADABLE_ID, "a frame is a JSON array with at least 3 elements")
     kind = parts[0]

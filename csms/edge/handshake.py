@@ -29,16 +29,20 @@ def identity_of(target: str) -> str | None:
     return identity if usable else None
 
 
-def basic_credentials(header: str | None) -> tuple[str, bytes] | None:
+def basic_credentials(header: str | None, identity: str = "") -> tuple[str, bytes] | None:
     """User and raw password of an Authorization header; None when it is absent or no readable Basic.
 
-    Split at the first colon. The password stays bytes: 1.6 stations send their raw key there (V2G-43).
+    Split after the identity, which may hold colons itself, else at the first colon. The password stays bytes:
+    1.6 stations send their raw key there (V2G-43).
     """
     scheme, _, encoded = (header or "").strip().partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
         decoded = base64.b64decode(encoded.strip().encode("ascii"), validate=True)
+        own = identity.encode() + b":"
+        if identity and decoded.startswith(own):
+            return identity, decoded[len(own) :]
         user, colon, password = decoded.partition(b":")
         return (user.decode("utf-8"), password) if colon else None
     except (binascii.Error, UnicodeError):

@@ -5,13 +5,14 @@ import errno
 import logging
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any, Final
 
 import handlers
 from csms.domain.commands import (
+    ApplySetpoint,
     CallFailed,
     CallOutcome,
     CallResult,
@@ -20,20 +21,24 @@ from csms.domain.commands import (
     Offline,
     Outcome,
     Rejected,
+    UpdateSetpoint,
     station_of,
 )
 from csms.domain.errors import BadRequest, BadSettings, PortBusy
 from csms.domain.ids import StationId
 from csms.domain.ports import Admission, Admitted, Clock, Intake
 from csms.domain.station import Version
-from csms.edge.calls import Outgoing
+from csms.edge.calls import Outgoing, Urgency
 from csms.edge.desk import Desk
+from csms.edge.doors import Doors
 from csms.edge.framelog import Direction
 from csms.edge.ocppj import Connection
 from csms.edge.peer import Counters, Peer
 from csms.edge.schemas import Schemas
 from csms.edge.session import Session
-from csms.edge.translation import Translation
+from csms.edge.translation import Translation, WireCall
+from csms.edge.turns import Turns
+from csms.edge.verdicts import REFUSED, verdict
 from csms.settings import Ocpp
 
 _log = logging.getLogger(__name__)
@@ -45,8 +50,6 @@ RESUME_CHECK_S: Final = 0.02
 """While the write queue is full: how often it is looked at."""
 
 CLOSE_WAIT_S: Final = 2.0
-
-_REFUSED: Final[Mapping[str, Any]] = {"status": "Rejected"}
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> PortBusy | BadSettings:
@@ -70,10 +73,16 @@ class Hub:
         self.admission = admission
         self._intake = intake
         schemas = {v: Schemas(v, strict_formats=settings.strict_formats) for v in Version}
-        self._desk = Desk(intake, clock, translation, schemas, translation.load_registry(), self._released)
+        readers = {} if settings.strict_formats else {v: translation.reader(v) for v in Version}  # they read no formats
+        registry = translation.load_registry()
+        self._desk = Desk(intake, clock, translation, schemas, readers, registry, self._released)
         self._peers: dict[StationId, Peer] = {}
         self._connections: set[Connection] = set()
+        self._doors = Doors(
+            settings.handshakes_per_source, settings.handshakes_at_once, settings.connections_per_source
+        )
         self._paused: set[Connection] = set()
+        self._turns = Turns(lambda seconds, work: asyncio.get_running_loop().call_later(seconds, work))
         self._server: asyncio.Server | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
         self._resume_timer: asyncio.TimerHandle | None = None
@@ -141,15 +150,18 @@ class Hub:
 
     def joined(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self._doors.arrived(connection)
 
     def left(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._doors.left(connection)
         self._paused.discard(connection)
         if not self._connections and self._all_gone is not None:
             self._all_gone.set()
 
     def opened(self, connection: Connection, admitted: Admitted, version: Version) -> Session:
         """The newest authenticated socket takes the station over (V2G-50)."""
+        self._doors.let_in(connection)
         peer = self._peers.get(admitted.station)
         if peer is None:
             peer = self._peers[admitted.station] = Peer(admitted.station)
@@ -171,6 +183,10 @@ class Hub:
             return
         peer.session = None
         self._intake.disconnected(peer.station)
+
+    def wait_turn(self, connection: Connection) -> None:
+        """It has sent more than a slice, and goes on when the others had theirs."""
+        self._turns.join(connection)
 
     def throttle(self, connection: Connection) -> None:
         """Stop reading this connection while the write queue is full."""
@@ -209,22 +225,30 @@ class Hub:
             if fault := schemas.request_fault(call.action, call.payload):
                 _log.error("our %s does not fit its schema: %s", call.action, fault)
                 return Rejected(f"{call.action} was not sent: {fault}")
-        return await self._run(session, command, [self._outgoing(call.action, call.payload) for call in calls])
+        return await self._run(session, command, calls)
 
-    async def _run(self, session: Session, command: Command, calls: list[Outgoing]) -> Outcome:
-        payloads: list[Mapping[str, Any]] = []
+    async def _run(self, session: Session, command: Command, calls: Sequence[WireCall]) -> Outcome:
+        answers: list[CallResult] = []
         for call in calls:
-            outcome = await session.call(call, self.settings.call_timeout_s)
-            if isinstance(outcome, CallResult):
-                payloads.append(outcome.payload)
-            elif isinstance(outcome, CallFailed) and isinstance(command, Configure):
-                payloads.append(_REFUSED)  # one key the station does not know says nothing of the others
-            else:
+            outgoing = self._setting(session, command, call)
+            outcome = await session.call(outgoing, self.settings.call_timeout_s)
+            if isinstance(outcome, CallFailed) and isinstance(command, Configure):
+                outcome = REFUSED  # one key the station does not know says nothing of the others
+            if not isinstance(outcome, CallResult):
+                if isinstance(command, Configure):
+                    break  # it may have rebooted at this key (lesson 22): what was answered and what was not is told
                 return outcome
-        try:
-            return self._desk.translation.outcome(session.version, command, payloads)
-        except (ValueError, LookupError, TypeError) as error:
-            return Rejected(f"the answer cannot be understood: {error}")
+            answers.append(outcome)
+        return verdict(self._desk.translation, session.version, command, answers)
+
+    def _setting(self, session: Session, command: Command, call: WireCall) -> Outgoing:
+        """A call that knows whose power it sets, and whether it lowers it."""
+        message_id = self._next_id()
+        if not isinstance(command, ApplySetpoint | UpdateSetpoint):
+            return Outgoing(message_id, call.action, call.payload)
+        evse = command.evse.evse
+        lowers = session.asks_less(evse, command.setpoint_w)
+        return Outgoing(message_id, call.action, call.payload, Urgency.STOP if lowers else Urgency.START, evse)
 
     async def call(self, station: StationId, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
         session = self._session(station)
@@ -233,16 +257,18 @@ class Hub:
         schemas = self._desk.schemas[session.version]
         if not schemas.knows(action):
             raise BadRequest(f"OCPP {session.version.number} has no action {action!r}", field="action")
+        if action in self._desk.translation.FROM_STATION:
+            raise BadRequest(f"{action} is sent by stations, not to them", field="action")
         if fault := schemas.request_fault(action, payload):
             raise BadRequest(str(fault), field=f"payload.{fault.field}".rstrip("."))
-        return await session.call(self._outgoing(action, payload), timeout_s)
+        return await session.call(Outgoing(self._next_id(), action, payload), timeout_s)
 
     def _session(self, station: StationId) -> Session | None:
         peer = self._peers.get(station)
         return peer.session if peer else None
 
-    def _outgoing(self, action: str, payload: Mapping[str, Any]) -> Outgoing:
-        return Outgoing(f"{self._id_prefix}-{next(self._numbers)}", action, payload)
+    def _next_id(self) -> str:
+        return f"{self._id_prefix}-{next(self._numbers)}"
 
     # For people
 

@@ -18,12 +18,16 @@ from csms.domain.station import Version
 from csms.edge import reception
 from csms.edge.quickframes import text_frame, whole_text
 from csms.edge.session import Session
+from csms.edge.turns import SLICE_BYTES
 from csms.settings import Ocpp
 
 MAX_UNSENT_BYTES: Final = 1024 * 1024
 """A station that reads so slowly that more than this waits to be sent is dropped."""
 
 CLOSE_TIMEOUT_S: Final = 5.0
+
+MAX_REQUEST_BYTES: Final = 16 * 1024
+"""Of the opening handshake, by somebody whom nobody knows yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +50,10 @@ class Host(Protocol):
         """The station is who it says: the session that takes its frames from now on."""
         ...
 
+    def wait_turn(self, connection: "Connection") -> None:
+        """It has sent more than a slice: ``take_turn`` is called when the others had theirs."""
+        ...
+
     def throttle(self, connection: "Connection") -> None:
         """Called after each read: pauses the connection when no more may be read now."""
         ...
@@ -56,17 +64,22 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_admitting",
+        "_behind",
         "_heard_at",
         "_host",
-        "_is_plain",
+        "_is_reading",
         "_loop",
         "_parts",
         "_pinged_at",
+        "_plain_bytes",
+        "_request_bytes",
         "_session",
         "_timer",
         "_transport",
         "_websocket",
+        "_window_bits",
         "is_paused",
+        "source",
     )
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,22 +91,50 @@ class Connection(asyncio.Protocol):
         self._admitting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._parts: bytearray | None = None
-        self._is_plain = False
+        self._request_bytes = 0
+        self._plain_bytes = self._window_bits = -1
         self._heard_at = loop.time()
         self._pinged_at: float | None = None
+        self._behind = bytearray()
+        self._is_reading = True
         self.is_paused = False
+        self.source = ""
 
     # The event loop's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
+        self.source = str((transport.get_extra_info("peername") or ("",))[0])
         self._timer = self._loop.call_later(self._host.settings.handshake_timeout_s, self.drop)
         self._host.joined(self)
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self._loop.time()
         self._pinged_at = None
+        if len(data) <= SLICE_BYTES and not self._behind:
+            self._read(data)
+            return
+        is_new = not self._behind
+        self._behind += data
+        self._regulate()
+        if is_new:
+            self._host.wait_turn(self)
+
+    def take_turn(self) -> bool:
+        """Read a slice of what is behind, or the one message that it is. Whether there is more, and it may be read."""
+        behind = self._behind
+        if self._transport is None:
+            behind.clear()
+        if behind and not self.is_paused:
+            is_one = len(behind) < 1 << 17 and self._whole_text(bytes(behind)) is not None
+            data = bytes(behind if is_one else behind[:SLICE_BYTES])
+            del behind[: len(data)]
+            self._read(data)
+            self._regulate()
+        return bool(behind) and not self.is_paused
+
+    def _read(self, data: bytes) -> None:
         text = self._whole_text(data)
         if text is None:
             self._parse(data)
@@ -106,13 +147,18 @@ class Connection(asyncio.Protocol):
     def _whole_text(self, data: bytes) -> bytes | None:
         """The text in ``data`` when it is one whole message and the parser holds nothing that comes before it."""
         websocket = self._websocket
-        is_between = self._is_plain and self._parts is None and not websocket.reader.buffer
+        is_between = self._window_bits >= 0 and self._parts is None and not websocket.reader.buffer
         if not is_between or websocket.state is not State.OPEN:
             return None
-        return whole_text(data, self._host.settings.max_frame_bytes)
+        return whole_text(data, self._host.settings.max_frame_bytes, self._window_bits)
 
     def _parse(self, data: bytes) -> None:
         websocket = self._websocket
+        if websocket.state is State.CONNECTING:
+            self._request_bytes += len(data)
+            if self._request_bytes > MAX_REQUEST_BYTES:
+                self.drop()
+                return
         websocket.receive_data(data)
         for event in websocket.events_received():
             if self._session is not None:
@@ -150,7 +196,7 @@ class Connection(asyncio.Protocol):
         websocket = self._websocket
         if websocket.state is not State.OPEN:
             return
-        frame = text_frame(text) if self._is_plain and not websocket.writes else None
+        frame = text_frame(text) if len(text) <= self._plain_bytes and not websocket.writes else None
         if frame is not None and self._transport is not None:
             self._transport.write(frame)
         else:
@@ -173,7 +219,7 @@ class Connection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Called every few seconds: ping a silent station, drop one that does not answer. Any byte counts as life."""
-        if self._session is None or self.is_paused or self._websocket.state is not State.OPEN:
+        if self._session is None or not self._is_reading or self._websocket.state is not State.OPEN:
             return
         if self._pinged_at is not None:
             if now - self._pinged_at >= self._host.settings.pong_timeout_s:
@@ -187,14 +233,27 @@ class Connection(asyncio.Protocol):
         """Stop reading: what the station sends waits in its own socket."""
         if self._transport is not None and not self.is_paused:
             self.is_paused = True
-            self._transport.pause_reading()
+            self._regulate()
 
     def resume(self) -> None:
         """Read again."""
         if self._transport is not None and self.is_paused:
             self.is_paused = False
             self._pinged_at = None
+            self._regulate()
+            if self._behind:
+                self._host.wait_turn(self)
+
+    def _regulate(self) -> None:
+        """Nothing is read while something waits to be handled."""
+        is_wanted = not self.is_paused and not self._behind
+        if self._transport is None or is_wanted is self._is_reading:
+            return
+        self._is_reading = is_wanted
+        if is_wanted:
             self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
 
     def _leave_session(self) -> None:
         session, self._session = self._session, None
@@ -212,7 +271,7 @@ class Connection(asyncio.Protocol):
 
     async def _admit(self, request: Request, response: Response) -> None:
         try:
-            admitted = await reception.judge(request, self._host.admission)
+            admitted = await reception.judge(request, self._host.admission, self.source)
             self._admitting = None
             if isinstance(admitted, Refused):
                 self._respond(reception.refusal(self._websocket, admitted.http_status))
@@ -231,7 +290,7 @@ class Connection(asyncio.Protocol):
             return
         self._set_timer(None)
         self._forget_handshake()
-        self._is_plain = not self._websocket.extensions
+        self._plain_bytes, self._window_bits = reception.compression(self._websocket)
         self._session = self._host.opened(self, admitted, version)
 
     def _respond(self, response: Response) -> None:

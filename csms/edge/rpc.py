@@ -98,7 +98,7 @@ class Rpc:
         """Forget our open CALL: its answer, should it come, is late and will be dropped."""
         self._open_id = None
 
-    def receive(self, raw: bytes | bytearray | memoryview) -> Action:
+    def receive(self, raw: bytes) -> Action:
         """Take one frame in. Never raises."""
         frame = frames.read(raw, self.version)
         if type(frame) is frames.Call:

@@ -99,11 +99,20 @@ class Schemas:
         return jsonschema_rs.Draft4Validator(schemas.read(self._version, name), validate_formats=self._strict_formats)
 
 
-def _fault_of(validator: jsonschema_rs.Draft4Validator, payload: Any, codes: Codes) -> Fault:
-    error = next(iter(validator.iter_errors(payload)))
+def _fault_of(validator: jsonschema_rs.Draft4Validator, payload: Any, codes: Codes) -> Fault | None:
+    """The first thing that is wrong; to look for all of them takes a second for a large message (C3)."""
+    try:
+        validator.validate(payload)
+    except jsonschema_rs.ValidationError as error:
+        return _fault(error, codes)
+    return None
+
+
+def _fault(error: jsonschema_rs.ValidationError, codes: Codes) -> Fault:
     keyword = error.kind.name
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path).lstrip(".")
-    code = getattr(codes, _KEYWORD_CODE.get(keyword, "format"))
+    is_whole = keyword == "type" and not path  # no object at all: the message is misshapen, not one of its fields (C12)
+    code = codes.format if is_whole else getattr(codes, _KEYWORD_CODE.get(keyword, "format"))
     details = error.kind.as_dict()
     if keyword == "required":
         return Fault(code, f"{path}.{details['property']}".lstrip("."), "is required")

@@ -29,24 +29,41 @@ NOTHING: Final[Mapping[str, Any]] = {}
 ANSWERED_PLAINLY: Final = frozenset({Metered, StatusReported})
 """Facts whose reply reads nothing of the request: of hundreds that wait for a commit no parsed payload is held."""
 
-MAX_RAW_CHARACTERS: Final = 65_536
+MAX_RAW_CHARACTERS: Final = 131_072
 """A message that is quarantined is kept up to here."""
 
 
 class Session:
     """A station's live conversation over one connection, in the version it negotiated."""
 
-    __slots__ = ("_boot_state", "_calls", "_desk", "_is_over", "_peer", "_quirks", "_routes", "_rpc", "_wire", "epoch")
+    __slots__ = (
+        "_asked_w",
+        "_boot_state",
+        "_calls",
+        "_desk",
+        "_is_over",
+        "_own_ways",
+        "_peer",
+        "_quirks",
+        "_read_quickly",
+        "_routes",
+        "_rpc",
+        "_wire",
+        "epoch",
+    )
 
     def __init__(self, desk: Desk, peer: Peer, wire: Wire, admitted: Admitted, version: Version) -> None:
         self._desk = desk
         self._peer = peer
         self._wire = wire
         self._quirks: Quirks = admitted.quirks
+        self._own_ways = admitted.own_ways
         self._boot_state = admitted.boot_state
         self._rpc = rpc.Rpc(version, desk.schemas[version])
         self._routes = desk.translation.ROUTES[version]
+        self._read_quickly = desk.readers.get(version)
         self._calls = Calls(self._rpc, self._send)
+        self._asked_w: dict[int, int] | None = None
         self._is_over = False
         self.epoch = peer.epoch
 
@@ -66,6 +83,8 @@ class Session:
             return
         now = self._desk.clock.now()
         self._peer.frames_in += 1
+        if self._take_quickly(raw, now):
+            return
         action = self._rpc.receive(raw)
         try:
             if type(action) is rpc.Request:
@@ -77,6 +96,34 @@ class Session:
         except Exception:
             # Ours, not the station's: no answer, so that it sends again what was not stored.
             _log.exception("a frame of station %s could not be handled", self._peer.station)
+
+    def _take_quickly(self, raw: bytes, now: datetime) -> bool:
+        """Take a frame that the quick way reads, and False for any other: nothing has happened then."""
+        read = self._read_quickly
+        if read is None or self._boot_state is not BootState.ACCEPTED:
+            return False
+        peer = self._peer
+        try:
+            found = read(raw, self._desk.translation.Context(peer.station, self._rpc.version, self._quirks, now))
+        except Exception:
+            _log.exception("a frame of station %s could not be read quickly", peer.station)
+            return False
+        if found is None:
+            return False
+        message_id, action, fact = found
+        peer.log(now, "in", raw, action)
+        try:
+            self._desk.intake.receive(fact, partial(self._answer_quickly, message_id, action))
+        except Exception:
+            _log.exception("a frame of station %s could not be handled", peer.station)
+        return True
+
+    def _answer_quickly(self, message_id: bytes, action: str, answer: Answer) -> None:
+        """Most answers say nothing; any other is spelt as that of its route."""
+        if type(answer) is not Acknowledged:
+            self._answer(self._routes[action], message_id.decode(), action, NOTHING, answer)
+        elif not self._is_over:
+            self._send(b'[3,"%b",{}]' % message_id, action)
 
     def _on_rare(self, action: rpc.Action, raw: bytes, now: datetime) -> None:
         match action:
@@ -115,9 +162,12 @@ class Session:
 
     def _mended(self, request: rpc.Request) -> rpc.Request:
         """The request after the tolerant reader, with what is still wrong with it."""
-        if not isinstance(request.payload, dict):
+        said = {} if request.payload is None else request.payload
+        if not isinstance(said, dict):
             return request
-        payload, names = self._desk.translation.tolerate(self.version, request.action, request.payload)
+        payload, names = self._desk.translation.tolerate(self.version, request.action, said)
+        if request.payload is None:
+            self._peer.count_coercion("null_payload")
         for name in names:
             self._peer.count_coercion(name)
         fault = self._rpc.schemas.request_fault(request.action, payload)
@@ -145,7 +195,8 @@ class Session:
     def _learn_quirks(self, boot: Booted) -> None:
         """The station says what model it is: what follows is read as that model means it (V2G-21)."""
         desk = self._desk
-        self._quirks = desk.translation.quirks_for(desk.registry, self.version, boot.vendor, boot.model, boot.firmware)
+        known = desk.translation.quirks_for(desk.registry, self.version, boot.vendor, boot.model, boot.firmware)
+        self._quirks = desk.translation.overridden(known, self._own_ways)
 
     def _answer(self, route: Route, message_id: str, action: str, payload: Mapping[str, Any], answer: Answer) -> None:
         if type(answer) is BootAnswer:
@@ -224,13 +275,20 @@ class Session:
         """One of our calls, after those before it."""
         return await self._calls.call(outgoing, timeout_s)
 
+    def asks_less(self, evse: int, setpoint_w: int) -> bool:
+        """Whether this is no more power for the EVSE than it was asked for last; remembers it."""
+        asked_w = self._asked_w = self._asked_w or {}
+        before_w = asked_w.get(evse)
+        asked_w[evse] = setpoint_w
+        return setpoint_w <= 0 or (before_w is not None and setpoint_w <= before_w)
+
     def _on_result(self, result: rpc.Result) -> None:
         if result.reply is not None:
             self._send_error(result.reply)
         if result.fault is not None:
             self._peer.count_coercion("answer_beside_schema")
         if isinstance(result.payload, dict):
-            self._calls.answered(CallResult(result.payload))
+            self._calls.answered(CallResult(result.payload, str(result.fault or "")))
         else:
             self._calls.answered(CallFailed(self._rpc.codes.format, "The answer's payload is no object"))
 

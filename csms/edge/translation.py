@@ -19,6 +19,13 @@ class Route(Protocol):
     def reply(self) -> Callable[[Answer, Mapping[str, Any]], dict[str, Any]]: ...
 
 
+QuickReader = Callable[[bytes, Any], tuple[bytes, str, StationFact] | None]
+"""Frame and context → (id as it stands in the frame, action, fact), or None: read it the general way, from the start.
+
+The payload fits its schema then, formats aside. The reply to an ``Acknowledged`` is empty.
+"""
+
+
 class WireCall(Protocol):
     """One CALL of a command."""
 
@@ -39,13 +46,22 @@ class Translation(Protocol):
     def MUST_CONFIRM(self) -> frozenset[str]: ...  # noqa: N802
 
     @property
+    def FROM_STATION(self) -> frozenset[str]: ...  # noqa: N802
+
+    @property
     def Context(self) -> Callable[..., Any]: ...  # noqa: N802
+
+    @property
+    def reader(self) -> Callable[[Version], QuickReader]: ...
 
     @property
     def load_registry(self) -> Callable[[], Sequence[Any]]: ...
 
     @property
     def quirks_for(self) -> Callable[[Sequence[Any], Version | None, str, str, str], Quirks]: ...
+
+    @property
+    def overridden(self) -> Callable[[Quirks, Mapping[str, Any]], Quirks]: ...
 
     @property
     def quarantine_reply(self) -> Callable[[Version, str], dict[str, Any]]: ...

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from csms.store.database import as_domain_error, is_transient
+from csms.store.faults import Blame, as_domain_error, blame_for
 from csms.store.sql import rows_into
 from csms.store.tables import METADATA, QUARANTINE
+from csms.store.together import Together
 from csms.store.values import plain_json, text_digest
 
 
@@ -23,8 +24,9 @@ class Write:
 
     ``rows``: (table name, row with every column but the row id); a row whose natural key exists is skipped. ``work``
     runs after them in a savepoint of its own; it may run again before its commit and must change nothing but the
-    database. ``done`` gets its result, on the event loop, after the commit. When rows or work cannot be stored ``done``
-    is never called: the item goes to the quarantine (if ``keep``), then ``failed`` gets the reason, on the loop too.
+    database. ``done`` gets its result, on the event loop, after the commit. When rows or work can never be stored, an
+    item to ``keep`` goes to the quarantine, and ``failed`` gets the reason, on the loop too, once that is committed.
+    One not to keep (somebody waits for it) is also given up when the database takes no writes: ``failed`` then.
     """
 
     rows: tuple[tuple[str, dict[str, Any]], ...] = ()
@@ -47,39 +49,102 @@ _STORED = Outcome()
 def commit_batch(conn: Connection, writes: Sequence[Write]) -> list[Outcome]:
     """Store all in one transaction. A work's own failure is its outcome; any other error undoes all and is raised.
 
-    Rows wait to be inserted together until a work comes: no row and no work overtakes an earlier item's.
+    Rows wait to be inserted together until a work comes, and works that are done together wait until another one comes,
+    or more of the same station: nothing overtakes what its station said before, no row and no work an earlier work.
     """
-    outcomes = []
-    waiting: dict[str, list[dict[str, Any]]] = {}
     with conn.begin():
-        for write in writes:
-            for table, row in write.rows:
-                waiting.setdefault(table, []).append(row)
-            if write.work is None:
-                outcomes.append(_STORED)
-                continue
-            _insert(conn, waiting)
-            outcomes.append(_run(conn, write, write.work))
-        _insert(conn, waiting)
-    return outcomes
+        batch = _Batch(conn, [_STORED] * len(writes))
+        for at, write in enumerate(writes):
+            batch.take(at, write)
+        batch.flush()
+    return batch.outcomes
 
 
-def _insert(conn: Connection, waiting: dict[str, list[dict[str, Any]]]) -> None:
-    for table, rows in waiting.items():
-        rows_into(conn, METADATA.tables[table], rows)
-    waiting.clear()
+class _Batch:
+    """What of one commit waits to be stored with others."""
+
+    def __init__(self, conn: Connection, outcomes: list[Outcome]) -> None:
+        self.outcomes = outcomes
+        self._conn = conn
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._together: dict[str, tuple[int, Write]] = {}
+        self._many: Callable[..., Any] | None = None
+
+    def take(self, at: int, write: Write) -> None:
+        """The next write, whose outcome is the one ``at``."""
+        together = self._together
+        if together and write.rows and any(row.get("station") in together for _, row in write.rows):
+            self.flush()
+        for table, row in write.rows:
+            self._rows.setdefault(table, []).append(row)
+        if isinstance(write.work, Together):
+            work, station = write.work, write.work.item.origin.station
+            if station in together or work.many is not self._many:
+                self.flush()
+            self._many = work.many
+            together[station] = at, write
+        elif write.work is not None:
+            self.flush()
+            self.outcomes[at] = _guarded(self._conn, write, write.work)
+
+    def flush(self) -> None:
+        """Store what waits."""
+        for table, rows in self._rows.items():
+            rows_into(self._conn, METADATA.tables[table], rows)
+        self._rows.clear()
+        waiting = list(self._together.values())
+        self._together.clear()
+        if waiting:
+            for (at, _), outcome in zip(waiting, _run_together(self._conn, [one for _, one in waiting]), strict=True):
+                self.outcomes[at] = outcome
 
 
-def _run(conn: Connection, write: Write, work: Callable[[Connection], Any]) -> Outcome:
+def _run_together(conn: Connection, writes: list[Write]) -> list[Outcome]:
+    """All in one savepoint; if that fails each in its own, so that only what cannot be stored is left out."""
+    works: list[Any] = [write.work for write in writes]
+    savepoint = conn.begin_nested()
     try:
-        with conn.begin_nested():
-            return Outcome(work(conn))
+        results = works[0].many(conn, [work.item for work in works])
     except Exception as error:
-        if is_transient(error):
+        if blame_for(error) is not Blame.WRITE:
             raise
+        savepoint.rollback()
+        return [_guarded(conn, write, work) for write, work in zip(writes, works, strict=True)]
+    savepoint.commit()
+    return [Outcome(result) for result in results]
+
+
+def commit_singly(conn: Connection, writes: Sequence[Write]) -> list[Outcome]:
+    """Store all in one transaction, each in a savepoint: what can never be stored is quarantined in its place.
+
+    For a batch that ``commit_batch`` could not store. An error that is not a write's own undoes all and is raised.
+    """
+    with conn.begin():
+        return [_guarded(conn, write, _whole(write)) for write in writes]
+
+
+def _whole(write: Write) -> Callable[[Connection], Any]:
+    def store(conn: Connection) -> Any:
+        for table, row in write.rows:
+            rows_into(conn, METADATA.tables[table], [row])
+        return None if write.work is None else write.work(conn)
+
+    return store
+
+
+def _guarded(conn: Connection, write: Write, work: Callable[[Connection], Any]) -> Outcome:
+    savepoint = conn.begin_nested()
+    try:
+        result = work(conn)
+    except Exception as error:
+        if blame_for(error) is not Blame.WRITE:
+            raise
+        savepoint.rollback()
         if write.keep:
-            _quarantine(conn, write, error)
+            rows_into(conn, QUARANTINE, [quarantine_row(write, error)])
         return rejection(error)
+    savepoint.commit()  # outside: what fails here says nothing of the write
+    return Outcome(result)
 
 
 def rejection(error: Exception) -> Outcome:
@@ -87,16 +152,17 @@ def rejection(error: Exception) -> Outcome:
     return Outcome(error=as_domain_error(error, "write") if isinstance(error, SQLAlchemyError) else error)
 
 
-def quarantine(conn: Connection, write: Write, error: Exception) -> None:
+def quarantine(conn: Connection, row: dict[str, Any]) -> None:
     """Keep what could not be stored, in a transaction of its own."""
     with conn.begin():
-        _quarantine(conn, write, error)
+        rows_into(conn, QUARANTINE, [row])
 
 
-def _quarantine(conn: Connection, write: Write, error: Exception) -> None:
+def quarantine_row(write: Write, error: Exception) -> dict[str, Any]:
+    """What is kept of a write that cannot be stored, as text that every engine takes."""
     row = write.rows[0][1] if write.rows else {}
     raw = _printable(_said(write))
-    kept = {
+    return {
         "station": _printable(str(row.get("station", ""))),
         "message_id": _printable(str(row.get("message_id", ""))),
         "received_at": None,
@@ -107,7 +173,6 @@ def _quarantine(conn: Connection, write: Write, error: Exception) -> None:
         "fields": "{}",
         "digest": text_digest(raw),
     }
-    rows_into(conn, QUARANTINE, [kept])
 
 
 def _said(write: Write) -> str:

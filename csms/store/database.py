@@ -1,29 +1,27 @@
-"""Engines, locks and errors of the two databases: SQLite (WAL, synchronous=FULL) and PostgreSQL (psycopg 3)."""
+"""Engines of the two databases: SQLite (WAL, synchronous=FULL) and PostgreSQL (psycopg 3)."""
 
-import fcntl
-import os
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from csms.domain.errors import BadDatabase, Conflict, CsmsError
+from csms.domain.errors import BadDatabase
+from csms.store.faults import as_domain_error
 
 BUSY_TIMEOUT_S: Final = 2.0
 """How long SQLite waits for another process's write before it says "locked"; the writer then tries again."""
 CONNECT_TIMEOUT_S: Final = 5
 READERS: Final = 4
+QUICK_READERS: Final = 2
 WRITE_CACHE_KIB: Final = 16_384
 CHECKPOINT_PAGES: Final = 8_000
 """The index pages at which the stations' newest rows go in stay in the cache (2 MB by default hold 500), and are copied
 from the log into the database once in 32 MB of it instead of once in 4."""
-_SERVER_LOCK: Final = 0x7469646577617474
-"""Key of the PostgreSQL advisory lock that one server holds (the ASCII of "tidewatt")."""
+SURE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""libpq: a server that has vanished without a word is given up after 20 to 25 s instead of after hours."""
 
 
 def parse_url(url: str) -> URL:
@@ -49,7 +47,7 @@ def writing_engine(url: URL) -> Engine:
 
 def reading_engine(url: URL) -> Engine:
     """A small pool of connections that cannot write."""
-    return _engine(url, begin="BEGIN", readers=READERS)
+    return _engine(url, begin="BEGIN", readers=READERS + QUICK_READERS)
 
 
 def _engine(url: URL, *, begin: str, readers: int | None) -> Engine:
@@ -62,7 +60,9 @@ def _engine(url: URL, *, begin: str, readers: int | None) -> Engine:
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, **pool)
         _prepare_sqlite(engine, begin, query_only=readers is not None)
         return engine
-    engine = create_engine(url, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}, pool_pre_ping=True, **pool)
+    engine = create_engine(url, connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **SURE}, pool_pre_ping=True, **pool)
+    if readers is None:
+        _prepare_postgres(engine)
     return engine if readers is None else engine.execution_options(postgresql_readonly=True)
 
 
@@ -85,38 +85,19 @@ def _prepare_sqlite(engine: Engine, begin: str, *, query_only: bool) -> None:
         conn.exec_driver_sql(begin)
 
 
-def is_transient(error: BaseException) -> bool:
-    """The same write may succeed later: lock held elsewhere, connection lost, disk full, deadlock."""
-    if not isinstance(error, DBAPIError):
-        return False
-    if error.connection_invalidated or isinstance(error, InterfaceError):
-        return True
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in _PASSING_CODES
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return state[:2] in _PASSING_STATES
-    return isinstance(error, OperationalError)
+def _prepare_postgres(engine: Engine) -> None:
+    """A commit means that it is on the disk, whatever the server's or the role's default says."""
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(_SYNCHRONOUS)
+        connection.commit()
 
 
-_PASSING_CODES: Final = frozenset(
-    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
-    | {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT}
+_SYNCHRONOUS: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
-
-
-_PASSING_STATES: Final = frozenset({"08", "40", "53", "55", "57", "58"})
-"""PostgreSQL classes: connection, rollback (deadlock, serialization), resources, lock, operator, system."""
-
-
-def as_domain_error(error: BaseException, where: str) -> CsmsError:
-    """What callers outside this package see of a database's error."""
-    cause = getattr(error, "orig", None) or error
-    line = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    if isinstance(error, IntegrityError):
-        return Conflict(f"this does not fit what is stored already ({line})")
-    return BadDatabase(f"{where}: {line}")
 
 
 def checked(url: URL, work: Callable[[], Any]) -> Any:
@@ -136,51 +117,3 @@ def _remedy(error: SQLAlchemyError) -> str:
     if "not a database" in line:
         return "is no SQLite database; name another file"
     return f"cannot be used ({line}); check [database] url"
-
-
-class ServerLock:
-    """Held by the one server of a database; a second one is refused with BadDatabase. Ends with the process."""
-
-    def __init__(self, url: URL, engine: Engine) -> None:
-        self._file: int | None = None
-        self._conn: Connection | None = None
-        if url.get_backend_name() == "sqlite":
-            self._file = _lock_file(url)
-        else:
-            self._conn = _lock_session(url, engine)
-
-    def release(self) -> None:
-        """Let another server take over."""
-        if self._file is not None:
-            os.close(self._file)
-        if self._conn is not None:
-            self._conn.close()
-
-
-def _lock_file(url: URL) -> int:
-    path = Path(f"{url.database}.lock")
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise BadDatabase(f"database {url}: {path} cannot be made ({error.strerror})", field="database.url") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise _second_server(url) from error
-    return file
-
-
-def _lock_session(url: URL, engine: Engine) -> Connection:
-    conn = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    if conn.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _SERVER_LOCK}).scalar_one():
-        return conn
-    conn.close()
-    raise _second_server(url)
-
-
-def _second_server(url: URL) -> BadDatabase:
-    return BadDatabase(
-        f"database {url.render_as_string()}: another server uses it; stop that one or name another database",
-        field="database.url",
-    )

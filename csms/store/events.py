@@ -1,20 +1,26 @@
-"""2.x TransactionEvents: stored once by (station, transaction, seqNo, own time), merged into transactions (V2G-56)."""
+"""2.x TransactionEvents: stored once by (station, transaction, seqNo, own time), merged into transactions (V2G-56).
 
+Those of one commit are stored together: two lookups and three inserts for all of them, however many they are.
+"""
+
+from collections.abc import Sequence
 from enum import IntEnum
-from functools import cache
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, bindparam, text, update
 
 from csms.domain.facts import TransactionPhase, TransactionReported
 from csms.domain.ids import EvseRef, TransactionId
 from csms.store.past import presume_others_ended
 from csms.store.readings import UNKNOWN_EVSE, reading_rows
-from csms.store.sql import insert, insert_new, rows_into
+from csms.store.sql import rows_into, rows_onto, rows_with
 from csms.store.tables import METER_VALUE, TRANSACTION, TRANSACTION_EVENT
+from csms.store.tables.intake import UNPLACED
 from csms.store.values import micros
 
-_T = TRANSACTION.c
+Values = dict[str, Any]
 
 
 class Taken(IntEnum):
@@ -25,8 +31,8 @@ class Taken(IntEnum):
     OVER = 2
 
 
-def report(conn: Connection, fact: TransactionReported) -> Taken:
-    """Store a 2.x event; whether it is new, and whether its transaction is over.
+def report(conn: Connection, facts: Sequence[TransactionReported]) -> list[Taken]:
+    """Store 2.x events, each of another station; for each whether it is new, and whether its transaction is over.
 
     Events may come in any order: the transaction is the union of them.
 
@@ -34,30 +40,101 @@ def report(conn: Connection, fact: TransactionReported) -> Taken:
     another phase or own time is another event. A start at another time than the one that is known begins the id's next
     generation; the one before is over then, whoever failed to say so (field lesson 13).
     """
-    row = _event_row(fact)
-    stored = conn.execute(_same_number(row)).all()
-    if any((one.phase, one.device_at) == (row["phase"], row["device_at"]) for one in stored):
+    taken = [Taken.KNOWN] * len(facts)
+    events, transactions, readings = [], [], []
+    rows = [_event_row(fact) for fact in facts]
+    numbered, newest = _same_numbers(conn, rows), _newest(conn, rows)
+    for at, (fact, row) in enumerate(zip(facts, rows, strict=True)):
+        same, known = numbered.get(_NUMBER(row), ()), newest.get(_ID(row))
+        if stored := [one for one in same if (one.phase, one.device_at) == (row["phase"], row["device_at"])]:
+            taken[at] = _again(fact, stored[0], known)
+            continue
+        generation = _generation_of(fact, known)
+        before = known if known is not None and known.generation == generation else None
+        after = merged(before, _transaction_part(fact, generation))
+        taken[at] = _taken(fact, after)
+        numbering = 1 + max((one.numbering for one in same if one.generation == generation), default=-1)
+        events.append(row | {"generation": generation, "numbering": numbering})
+        transactions.append(after)
+        readings += reading_rows(fact.origin, _place(after), fact.transaction, fact.readings)
+        if before is not None and fact.evse is not None and (before.evse is None or generation > 0):
+            _place_readings(conn, fact.evse, fact.transaction)
+    rows_into(conn, TRANSACTION_EVENT, events)
+    _store(conn, transactions, [newest.get(_ID(transaction)) for transaction in transactions])
+    rows_into(conn, METER_VALUE, readings)
+    for event, transaction in zip(events, transactions, strict=True):
+        if event["phase"] == TransactionPhase.STARTED:
+            station, id_, generation = event["station"], event["transaction"], event["generation"]
+            presume_others_ended(conn, station, _place(transaction), id_, generation, event["at"])
+    return taken
+
+
+def _again(fact: TransactionReported, stored: Any, newest: Any) -> Taken:
+    """A repetition adds nothing, unless it is the same frame: then its commit was lost sight of, not made twice."""
+    if (stored.message_id, stored.received_at) != (fact.origin.message_id, micros(fact.origin.received_at)):
         return Taken.KNOWN
-    row["generation"] = generation = _generation_of(conn, fact)
-    row["numbering"] = sum(one.generation == generation for one in stored)
-    insert_new(conn, TRANSACTION_EVENT, row)
-    evse, is_over = _merge(conn, fact, generation)
-    rows_into(conn, METER_VALUE, reading_rows(fact.origin, evse, fact.transaction, fact.readings))
-    if fact.phase is TransactionPhase.STARTED:
-        presume_others_ended(conn, fact.origin.station, evse, fact.transaction, generation, micros(fact.at))
+    is_over = newest.generation != stored.generation or (newest.ended_at is not None and not newest.provisional)
     return Taken.OVER if is_over and fact.phase is not TransactionPhase.ENDED else Taken.NEW
 
 
-def _same_number(row: dict[str, Any]) -> Executable:
-    e = TRANSACTION_EVENT.c
-    same = (e.station == row["station"]) & (e.transaction == row["transaction"]) & (e.seq_no == row["seq_no"])
-    return select(e.generation, e.phase, e.device_at).where(same)
+def _store(conn: Connection, transactions: list[Values], before: list[Any]) -> None:
+    """Most events say nothing new of their transaction but their number: then no index of it is written."""
+    quiet: list[Values] = []
+    telling: list[Values] = []
+    for transaction, known in zip(transactions, before, strict=True):
+        is_quiet = known is not None and _SAID(transaction) == tuple(known[2:12])
+        (quiet if is_quiet else telling).append(transaction)
+    rows_onto(conn, TRANSACTION, telling, _KEY, tuple(name for name in _OF_TRANSACTION if name not in _KEY))
+    rows_onto(conn, TRANSACTION, quiet, _KEY, ("last_seq_no", "events"))
 
 
-def _generation_of(conn: Connection, fact: TransactionReported) -> int:
+def _place(transaction: Values) -> int:
+    return UNKNOWN_EVSE if transaction["evse"] is None else int(transaction["evse"])
+
+
+def _taken(fact: TransactionReported, after: Values) -> Taken:
+    is_over = after["ended_at"] is not None and not after["provisional"]
+    return Taken.OVER if is_over and fact.phase is not TransactionPhase.ENDED else Taken.NEW
+
+
+_NUMBER: Final = itemgetter("station", "transaction", "seq_no")
+_ID: Final = itemgetter("station", "transaction")
+
+
+def _same_numbers(conn: Connection, rows: list[Values]) -> dict[tuple[Any, ...], list[Any]]:
+    """By station, transaction and number: the events that are stored."""
+    keys = ("station", "transaction", "seq_no")
+    found = rows_with(conn, TRANSACTION_EVENT, keys, [_NUMBER(row) for row in rows], _OF_EVENT, _NEWEST_EVENT)
+    return {key: list(same) for key, same in groupby(sorted(found, key=itemgetter(0, 1, 2)), key=itemgetter(0, 1, 2))}
+
+
+_OF_EVENT: Final = (
+    *("station", "transaction", "seq_no", "generation", "numbering", "phase", "device_at"),
+    *("message_id", "received_at"),
+)
+_NEWEST_EVENT: Final = ("generation", "numbering")
+
+
+def _newest(conn: Connection, rows: list[Values]) -> dict[tuple[Any, ...], Any]:
+    """By station and transaction: the newest generation that is stored."""
+    found = rows_with(
+        conn, TRANSACTION, ("station", "transaction"), [_ID(row) for row in rows], _OF_TRANSACTION, ("generation",)
+    )
+    return {(row.station, row.transaction): row for row in sorted(found, key=itemgetter(2))}
+
+
+_KEY: Final = ("station", "transaction", "generation")
+_OF_TRANSACTION: Final = (
+    *_KEY,
+    *("evse", "connector", "token", "started_at", "ended_at", "provisional", "stopped_reason", "remote_start_id"),
+    *("first_seq_no", "last_seq_no", "events", "received_at"),
+)
+_SAID: Final = itemgetter(*_OF_TRANSACTION[2:12])
+"""What an event may tell of its transaction besides its own number, and which generation it is."""
+
+
+def _generation_of(fact: TransactionReported, newest: Any) -> int:
     """The generation of its id that an event belongs to: the newest, or the next when it cannot be that one's."""
-    here = (_T.station == fact.origin.station) & (_T.transaction == fact.transaction)
-    newest = conn.execute(select(TRANSACTION).where(here).order_by(_T.generation.desc()).limit(1)).one_or_none()
     if newest is None:
         return 0
     at = micros(fact.at)
@@ -67,7 +144,7 @@ def _generation_of(conn: Connection, fact: TransactionReported) -> int:
     return int(newest.generation) + (begins or goes_on)
 
 
-def _event_row(fact: TransactionReported) -> dict[str, Any]:
+def _event_row(fact: TransactionReported) -> Values:
     return {
         "station": fact.origin.station,
         "transaction": fact.transaction,
@@ -89,47 +166,38 @@ def _event_row(fact: TransactionReported) -> dict[str, Any]:
     }
 
 
-def _merge(conn: Connection, fact: TransactionReported, generation: int) -> tuple[int, bool]:
-    """Union of the transaction and one event of it; the EVSE, as far as known, and whether its own end is."""
-    stored = conn.execute(_merging(conn.dialect.name), _transaction_part(fact, generation)).one()
-    is_over = stored.ended_at is not None and not stored.provisional
-    if stored.evse is None:
-        return UNKNOWN_EVSE, is_over
-    if fact.evse is not None and stored.events > 1:
-        _place_readings(conn, fact.evse, fact.transaction)
-    return int(stored.evse), is_over
-
-
-@cache
-def _merging(dialect: str) -> Executable:
-    """Events come in any order: what is known stays, what is new is added; the start's id token counts."""
-    event = insert(TRANSACTION, dialect)
-    new = event.excluded
-    known = {name: func.coalesce(_T[name], new[name]) for name in _SET_ONCE}
-    token = case(
-        (new.started_at.is_not(None), func.coalesce(new.token, _T.token)), else_=func.coalesce(_T.token, new.token)
-    )
-    merged = known | {
-        "token": token,
-        "ended_at": case(
-            (_T.provisional, func.coalesce(new.ended_at, _T.ended_at)), else_=func.coalesce(_T.ended_at, new.ended_at)
-        ),
-        "provisional": _T.provisional & new.ended_at.is_(None),
-        "stopped_reason": case((new.stopped_reason != "", new.stopped_reason), else_=_T.stopped_reason),
-        "first_seq_no": case((new.first_seq_no < _T.first_seq_no, new.first_seq_no), else_=_T.first_seq_no),
-        "last_seq_no": case((new.last_seq_no > _T.last_seq_no, new.last_seq_no), else_=_T.last_seq_no),
-        "events": _T.events + 1,
+def merged(before: Row[Any] | None, event: Values) -> Values:
+    """Union of the transaction and one event of it. Events come in any order: what is known stays, what is new is
+    added; the start's id token counts."""
+    if before is None:
+        return event
+    tokens = (event["token"], before.token) if event["started_at"] is not None else (before.token, event["token"])
+    over_at = event["ended_at"]
+    if over_at is not None and before.started_at is not None:
+        over_at = max(over_at, before.started_at)  # a clock may be set back (lesson 16)
+    ends = (over_at, before.ended_at) if before.provisional else (before.ended_at, over_at)
+    first, last = before.first_seq_no, before.last_seq_no
+    return event | {
+        "evse": _first(before.evse, event["evse"]),
+        "connector": _first(before.connector, event["connector"]),
+        "token": _first(*tokens),
+        "started_at": _first(before.started_at, event["started_at"]),
+        "ended_at": _first(*ends),
+        "provisional": bool(before.provisional) and event["ended_at"] is None,
+        "stopped_reason": event["stopped_reason"] or before.stopped_reason,
+        "remote_start_id": _first(before.remote_start_id, event["remote_start_id"]),
+        "first_seq_no": first if first is None else min(first, event["first_seq_no"]),
+        "last_seq_no": last if last is None else max(last, event["last_seq_no"]),
+        "events": before.events + 1,
+        "received_at": before.received_at,
     }
-    made: Executable = event.on_conflict_do_update(
-        index_elements=["station", "transaction", "generation"], set_=merged
-    ).returning(_T.evse, _T.events, _T.ended_at, _T.provisional)
-    return made
 
 
-_SET_ONCE = ("evse", "connector", "started_at", "remote_start_id")
+def _first(one: Any, other: Any) -> Any:
+    return other if one is None else one
 
 
-def _transaction_part(fact: TransactionReported, generation: int) -> dict[str, Any]:
+def _transaction_part(fact: TransactionReported, generation: int) -> Values:
     return {
         "station": fact.origin.station,
         "transaction": fact.transaction,
@@ -144,6 +212,7 @@ def _transaction_part(fact: TransactionReported, generation: int) -> dict[str, A
         "first_seq_no": fact.seq_no,
         "last_seq_no": fact.seq_no,
         "events": 1,
+        "provisional": False,
         "received_at": micros(fact.origin.received_at),
     }
 
@@ -156,7 +225,7 @@ def _place_readings(conn: Connection, evse: EvseRef, transaction: TransactionId)
 _M = METER_VALUE.c
 _PLACE = (
     update(METER_VALUE)
-    .where(_M.station == bindparam("at_station"), _M.evse == UNKNOWN_EVSE)
+    .where(_M.station == bindparam("at_station"), text(UNPLACED))
     .where(_M.transaction == bindparam("of_transaction"))
     .values(evse=bindparam("known_evse"))
 )

@@ -17,6 +17,8 @@ from csms.domain.facts import (
     Heartbeat,
     Metered,
     NeedsReported,
+    Noticed,
+    NoticeKind,
     Origin,
     Reading,
     StationFact,
@@ -28,8 +30,10 @@ from csms.domain.facts import (
     Unintelligible,
 )
 from csms.domain.ids import EvseRef, TransactionId
+from csms.domain.quarantine import Replay
 from csms.store import events, transactions
 from csms.store.readings import reading_rows
+from csms.store.together import Together
 from csms.store.values import NEEDS, micros, plain_json, text_digest, to_json
 
 Rows = tuple[tuple[str, dict[str, Any]], ...]
@@ -51,16 +55,17 @@ def write_of(  # noqa: PLR0911  one case per kind of fact
         case StatusReported():
             return (("status", _status_row(fact)),), None
         case StatusesReported():
-            return tuple(("status", _status_row(status)) for status in fact.statuses), None
+            statuses = tuple(("status", _status_row(status)) for status in fact.statuses)
+            return statuses + _other_events(fact), None
         case TransactionStarted():
             return (), partial(transactions.start, fact=fact, transaction=transaction)
         case TransactionStopped():
             return (), partial(transactions.stop, fact=fact)
         case TransactionReported():
-            return (), partial(events.report, fact=fact)
+            return (), Together(events.report, fact)
         case Unintelligible():
             return (("quarantine", quarantine_row(fact)),), None
-        case NeedsReported() | DataSent():
+        case NeedsReported() | DataSent() | Noticed():
             return (("notice", _notice_row(fact)),), None
         case Heartbeat() | Booted() | AuthorizeAsked():
             return (), None
@@ -88,19 +93,37 @@ def _status_row(fact: StatusReported) -> dict[str, Any]:
     }
 
 
-def _notice_row(fact: NeedsReported | DataSent) -> dict[str, Any]:
-    content = (
-        to_json(NEEDS, fact)
-        if isinstance(fact, NeedsReported)
-        else plain_json({"vendor": fact.vendor, "message": fact.message, "data": fact.data})
-    )
+def _other_events(fact: StatusesReported) -> Rows:
+    if not fact.others:
+        return ()
+    return (("notice", _notice(fact.origin, NoticeKind.EVENTS, plain_json({"events": list(fact.others)}))),)
+
+
+def _notice_row(fact: NeedsReported | DataSent | Noticed) -> dict[str, Any]:
+    match fact:
+        case NeedsReported():
+            return _notice(fact.origin, NoticeKind.CHARGING_NEEDS, to_json(NEEDS, fact))
+        case DataSent():
+            content = plain_json({"vendor": fact.vendor, "message": fact.message, "data": fact.data})
+            return _notice(fact.origin, NoticeKind.VENDOR_DATA, content)
+        case Noticed():
+            return _notice(fact.origin, fact.kind, plain_json(dict(fact.content)))
+
+
+def _notice(origin: Origin, kind: NoticeKind, content: str) -> dict[str, Any]:
     return {
-        "station": fact.origin.station,
-        "kind": type(fact).__name__,
-        "message_id": fact.origin.message_id,
-        "received_at": micros(fact.origin.received_at),
+        "station": origin.station,
+        "kind": kind.value,
+        "message_id": origin.message_id,
+        "received_at": micros(origin.received_at),
         "content": content,
     }
+
+
+def replay_row(quarantine: int, replay: Replay) -> tuple[str, dict[str, Any]]:
+    """The row that tells who had a message taken in again; stored together with what became of it."""
+    row = {"quarantine": quarantine, "at": micros(replay.at), "by": replay.by, "taken_as": replay.taken_as}
+    return "replay", row | {"raw": replay.raw}
 
 
 def quarantine_row(fact: Unintelligible) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, exists, select, update
 
 from csms.domain.facts import IdToken, Origin, TransactionStopped
 from csms.domain.ids import StationId, TransactionId
@@ -14,52 +14,57 @@ from csms.store.values import READINGS, instant
 _T = TRANSACTION.c
 _P = PARKED_STOP.c
 
-MOST = 50
+MOST = 20
 """Of a station with more open transactions, or more parked stops, the oldest are left to people: no pair is plausible
 among so many, and the writer's time is everybody's."""
 
 
-def reconcile_stops(conn: Connection, station: StationId) -> tuple[TransactionId, ...]:
+def reconcile_stops(conn: Connection, station: StationId, started: TransactionId) -> tuple[TransactionId, ...]:
     """Close open transactions of a station by stops that came before their starts; those closed.
 
-    A parked stop fits a transaction when the start was received after it, and time, register and id token agree. Only a
-    pair without a second candidate on either side is used. The work is bounded, whatever the station sent.
+    A parked stop that names the transaction that has just ``started`` is its stop. Else one fits a transaction when
+    the start was received after it, and time, register and id token agree; only a pair without a second candidate on
+    either side is used. The work is bounded, whatever the station sent.
     """
-    named = _closed_by_name(conn, station)
-    is_open = (_P.station == station) & _P.closed.is_(None) & _P.transaction.not_in(_issued(station))
-    parked = conn.execute(select(PARKED_STOP).where(is_open).order_by(_P.id.desc()).limit(MOST)).all()
-    mine = (_T.station == station) & _T.ended_at.is_(None)
-    running = conn.execute(select(TRANSACTION).where(mine).order_by(_T.id.desc()).limit(MOST)).all()
-    stops_of = {row.id: [late for late in parked if _came_before_start(row, late)] for row in running}
+    named = _closed_by_name(conn, station, started)
+    parked = conn.execute(_PARKED, {"at_station": station}).all()
+    running = conn.execute(_RUNNING, {"at_station": station}).all() if parked else []
+    keys = {late.id: IdToken(late.token).key if late.token else None for late in parked}
+    stops_of = {row.id: [late for late in parked if _came_before_start(row, late, keys[late.id])] for row in running}
     claims = Counter(late.id for found in stops_of.values() for late in found)
     lone = [(row, stops_of[row.id][0]) for row in running if [claims[late.id] for late in stops_of[row.id]] == [1]]
     for row, late in lone:
-        close(conn, row, _stop_fact(late), provisional=True)
-        conn.execute(update(PARKED_STOP).where(_P.id == late.id).values(closed=row.transaction))
+        _close(conn, row, late, provisional=True)
     return tuple(TransactionId(row.transaction) for row in (*named, *(row for row, _ in lone)))
 
 
-def _closed_by_name(conn: Connection, station: StationId) -> list[Row[Any]]:
-    """Those whose stop named them, but came while their start was in quarantine."""
-    is_open = (_P.station == station) & _P.closed.is_(None)
-    pairs = select(TRANSACTION, _P.id.label("stop")).join(
-        PARKED_STOP, (_P.station == _T.station) & (_P.transaction == _T.transaction)
-    )
-    found = conn.execute(pairs.where(is_open, _T.ended_at.is_(None)).limit(MOST)).all()
-    for row in found:
-        late = conn.execute(select(PARKED_STOP).where(_P.id == row.stop)).one()
-        close(conn, row, _stop_fact(late), provisional=False)
-        conn.execute(update(PARKED_STOP).where(_P.id == row.stop).values(closed=row.transaction))
-    return list(found)
+_IS_ISSUED = exists().where(ISSUED_ID.c.station == _P.station, ISSUED_ID.c.transaction == _P.transaction)
+"""The id that a stop names was given for another start."""
+_HERE: BindParameter[str] = bindparam("at_station")
+_PARKED = (
+    select(PARKED_STOP).where(_P.station == _HERE, _P.closed.is_(None), ~_IS_ISSUED).order_by(_P.id.desc()).limit(MOST)
+)
+_RUNNING = select(TRANSACTION).where(_T.station == _HERE, _T.ended_at.is_(None)).order_by(_T.id.desc()).limit(MOST)
 
 
-def _issued(station: StationId) -> Any:
-    """Ids that were given for other starts."""
-    return select(ISSUED_ID.c.transaction).where(ISSUED_ID.c.station == station)
+def _closed_by_name(conn: Connection, station: StationId, started: TransactionId) -> list[Row[Any]]:
+    """The one whose stop named it, but came while its start was in quarantine."""
+    named = (_P.station == station) & (_P.transaction == started) & _P.closed.is_(None)
+    late = conn.execute(select(PARKED_STOP).where(named).order_by(_P.id).limit(1)).one_or_none()
+    mine = (_T.station == station) & (_T.transaction == started) & _T.ended_at.is_(None)
+    row = conn.execute(select(TRANSACTION).where(mine)).one_or_none() if late else None
+    if row is None or late is None:
+        return []
+    _close(conn, row, late, provisional=False)
+    return [row]
 
 
-def _came_before_start(row: Row[Any], late: Row[Any]) -> bool:
-    key = IdToken(late.token).key if late.token else None
+def _close(conn: Connection, row: Row[Any], late: Row[Any], *, provisional: bool) -> None:
+    close(conn, row, _stop_fact(late), provisional=provisional)
+    conn.execute(update(PARKED_STOP).where(_P.id == late.id).values(closed=row.transaction))
+
+
+def _came_before_start(row: Row[Any], late: Row[Any], key: str | None) -> bool:
     return bool(
         row.received_at >= late.received_at
         and row.started_at is not None

@@ -17,8 +17,14 @@ _T = TRANSACTION.c
 _P = PLUG_IN.c
 _M = METER_VALUE.c
 
+PRESUMED = "presumed:"
+"""Begins the reason of an end that nobody told."""
+
 CLOCKS_DIFFER_US = 60_000_000
 """A plug-in that was seen to end this little after a transaction began may still be another's."""
+
+MOST = 50
+"""So many plug-ins of an EVSE are looked at, back from a transaction's end: they follow one another."""
 
 
 def presume_others_ended(
@@ -29,7 +35,7 @@ def presume_others_ended(
     here = (_T.station == station) & (_T.evse == evse) & _T.ended_at.is_(None) & ~is_itself
     if evse != UNKNOWN_EVSE:
         over = update(TRANSACTION).where(here, func.coalesce(_T.started_at, 0) < at)
-        conn.execute(over.values(ended_at=at, provisional=True, stopped_reason="presumed: another began here"))
+        conn.execute(over.values(ended_at=at, provisional=True, stopped_reason=f"{PRESUMED} another began here"))
 
 
 def keep_past_plug_in(conn: Connection, station: StationId, transaction: str) -> tuple[datetime, datetime] | None:
@@ -73,11 +79,15 @@ def keep_past_plug_ins(conn: Connection, since: datetime) -> None:
 def _is_seen(conn: Connection, row: Row[Any]) -> bool:
     """Whether a plug-in at this EVSE holds the transaction, or a part of its time. One that was seen when the next
     vehicle came, or ended when this one came, holds none of it."""
-    here = (_P.station == row.station) & (_P.evse == row.evse)
-    ends = func.coalesce(_P.unplugged_at, row.ended_at + 1)
-    overlaps = (_P.plugged_at < row.ended_at) & (ends > row.started_at + CLOCKS_DIFFER_US)
-    starts_so = (_P.transaction == row.transaction) & (_P.plugged_at <= row.ended_at) & (ends >= row.started_at)
-    return conn.execute(select(_P.id).where(here, overlaps | starts_so).limit(1)).first() is not None
+    here = (_P.station == row.station) & (_P.evse == row.evse) & (_P.plugged_at <= row.ended_at)
+    newest = select(_P.plugged_at, _P.unplugged_at, _P.transaction).where(here).order_by(_P.plugged_at.desc())
+    return any(_holds(seen, row) for seen in conn.execute(newest.limit(MOST)))
+
+
+def _holds(seen: Any, row: Row[Any]) -> bool:
+    ends = row.ended_at + 1 if seen.unplugged_at is None else seen.unplugged_at
+    overlaps = seen.plugged_at < row.ended_at and ends > row.started_at + CLOCKS_DIFFER_US
+    return bool(overlaps or (seen.transaction == row.transaction and ends >= row.started_at))
 
 
 def _owner(conn: Connection, token: str) -> dict[str, Any]:

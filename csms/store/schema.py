@@ -10,17 +10,22 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 
 from csms.domain.errors import BadDatabase
 from csms.store.database import checked, parse_url, writing_engine
+from csms.store.server_lock import server_lock
 
 
 def migrate(url: str) -> None:
     """Create the tables, or bring older ones to this program's schema.
 
-    Raises BadDatabase for a schema newer than this program, a locked file, an unreachable server.
+    Raises BadDatabase for a schema newer than this program, a locked file, an unreachable server, one that runs.
     """
     parsed = parse_url(url)
     engine = writing_engine(parsed)
     try:
-        checked(parsed, lambda: _migrate(parsed, engine))
+        lock = checked(parsed, lambda: server_lock(parsed, engine))
+        try:
+            checked(parsed, lambda: _migrate(parsed, engine))
+        finally:
+            lock.release()
     finally:
         engine.dispose()
 

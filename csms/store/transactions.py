@@ -7,10 +7,10 @@ the same transaction is parked as well; the first one stands (lesson 12).
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from csms.domain.errors import Conflict
 from csms.domain.facts import Origin, TransactionStarted, TransactionStopped
@@ -20,27 +20,35 @@ from csms.store.readings import reading_rows
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.sql import insert_new, rows_into
 from csms.store.tables import ISSUED_ID, METER_VALUE, PARKED_STOP, TRANSACTION
+from csms.store.tables.intake import PRESUMED
 from csms.store.values import READINGS, micros, to_json
 
 _T = TRANSACTION.c
 _P = PARKED_STOP.c
+_M = METER_VALUE.c
+
+MOST = 50
+"""So many of a station's transactions are weighed against a stop, the newest."""
 
 
 def start(conn: Connection, fact: TransactionStarted, transaction: int | None) -> int:
     """Store a 1.6 start; its transaction id, the same again for a repeated start (lesson 9)."""
-    known = _same_start(conn, fact)
-    if known is not None:
-        return known
+    same = _same_starts(conn, fact)
+    if same and not _is_another(conn, same[0], fact):
+        return int(same[0].transaction)
     number = reserve_transaction_ids(conn, 1) if transaction is None else transaction
-    if not insert_new(conn, TRANSACTION, _start_row(fact, number)):
+    if _completes(conn, fact, number, len(same)):
+        return number
+    if not insert_new(conn, TRANSACTION, _start_row(fact, number, len(same))):
         number = reserve_transaction_ids(conn, 1)  # another server gave that id to a transaction we adopted
-        if not insert_new(conn, TRANSACTION, _start_row(fact, number)):
+        if not insert_new(conn, TRANSACTION, _start_row(fact, number, len(same))):
             raise Conflict(f"transaction id {number} of {fact.evse.station} is taken by another transaction")
     presume_others_ended(conn, fact.evse.station, fact.evse.evse, str(number), 0, micros(fact.at))
     return number
 
 
-def _same_start(conn: Connection, fact: TransactionStarted) -> int | None:
+def _same_starts(conn: Connection, fact: TransactionStarted) -> Sequence[Row[Any]]:
+    """Those with its natural key, the newest first."""
     same = (
         (_T.station == fact.evse.station)
         & (_T.evse == fact.evse.evse)
@@ -48,8 +56,47 @@ def _same_start(conn: Connection, fact: TransactionStarted) -> int | None:
         & (_T.start_stated == stated(fact))
         & (_T.meter_start_wh == fact.meter_start_wh)
     )
-    known = conn.execute(select(_T.transaction).where(same)).scalar()
-    return None if known is None else int(known)
+    return conn.execute(select(TRANSACTION).where(same).order_by(_T.start_number.desc())).all()
+
+
+def _completes(conn: Connection, fact: TransactionStarted, number: int, start_number: int) -> bool:
+    """The start that nobody could read, of a transaction that was adopted since under the id it was answered with."""
+    if not _was_issued_to(conn, fact.evse.station, str(number)):
+        return False
+    row = _start_row(fact, number, start_number)
+    mine = (_T.station == row["station"]) & (_T.transaction == row["transaction"]) & (_T.evse == row["evse"])
+    said = {name: row[name] for name in _OF_THE_START}
+    return conn.execute(update(TRANSACTION).where(mine, _T.started_at.is_(None)).values(said)).rowcount == 1
+
+
+_OF_THE_START = ("token", "started_at", "start_stated", "start_number", "start_offset_s", "meter_start_wh")
+
+
+def _was_issued_to(conn: Connection, station: str, transaction: str) -> bool:
+    here = (ISSUED_ID.c.station == station) & (ISSUED_ID.c.transaction == transaction)
+    return conn.execute(select(ISSUED_ID.c.transaction).where(here)).first() is not None
+
+
+NEVER_SET = timedelta(days=366)
+"""A clock that is further off was never set, and counts from the same instant after each boot."""
+
+
+def _is_another(conn: Connection, known: Row[Any], fact: TransactionStarted) -> bool:
+    """Whether a start with the natural key of a known one is the next one all the same.
+
+    A station repeats a start until it is answered, and names its id only then: one whose id it has named is repeated no
+    more. A start that comes back all the same, by a clock that went on since, is a queue that was sent twice; so it
+    takes a clock whose stamps tell nothing, as it stood still meanwhile or was never set. A stop that was matched
+    without its id, an end that was presumed, and a status prove nothing: the answer may be lost (lessons 11 to 14).
+    """
+    said_at = fact.device_at or fact.at
+    is_unset = abs(fact.origin.received_at - said_at) > NEVER_SET
+    if known.stop_stated is not None and not known.provisional:
+        return is_unset or bool(known.stop_stated == known.start_stated)
+    here = (_M.station == known.station) & (_M.evse == known.evse) & (_M.transaction == known.transaction)
+    then = _M.at >= known.started_at if is_unset else _M.device_at == micros(said_at)
+    named = select(_M.id).where(here, then, _M.received_at > known.received_at).limit(1)
+    return conn.execute(named).first() is not None
 
 
 def stated(fact: TransactionStarted | TransactionStopped) -> str:
@@ -57,7 +104,7 @@ def stated(fact: TransactionStarted | TransactionStopped) -> str:
     return fact.stated or (fact.device_at or fact.at).isoformat()
 
 
-def _start_row(fact: TransactionStarted, transaction: int) -> dict[str, Any]:
+def _start_row(fact: TransactionStarted, transaction: int, start_number: int) -> dict[str, Any]:
     return {
         "station": fact.evse.station,
         "transaction": str(transaction),
@@ -66,6 +113,7 @@ def _start_row(fact: TransactionStarted, transaction: int) -> dict[str, Any]:
         "token": fact.token.key,
         "started_at": micros(fact.at),
         "start_stated": stated(fact),
+        "start_number": start_number,
         "start_offset_s": fact.origin.offset_s,
         "meter_start_wh": fact.meter_start_wh,
         "received_at": micros(fact.origin.received_at),
@@ -83,8 +131,12 @@ def adopt(conn: Connection, evse: EvseRef, transaction: TransactionId, at: datet
     return known is not None and known.ended_at is None and known.evse == evse.evse
 
 
-def issue(conn: Connection, origin: Origin, transaction: int, why: str) -> int:
-    """Keep an id that a station is given for a start that nobody could read or store; it names no transaction yet."""
+def issue(conn: Connection, origin: Origin, transaction: int | None, why: str) -> int:
+    """Keep an id that a station is given for a start that nobody could read or store; it names no transaction yet.
+
+    None: one is reserved on the spot."""
+    if transaction is None:
+        transaction = reserve_transaction_ids(conn, 1)
     row = {"station": origin.station, "transaction": str(transaction), "message_id": origin.message_id, "why": why}
     insert_new(conn, ISSUED_ID, row | {"at": micros(origin.received_at)})
     return transaction
@@ -121,7 +173,8 @@ def _was_issued(conn: Connection, transaction: TransactionId) -> bool:
 
 
 def _transaction_row(conn: Connection, station: str, transaction: str) -> Row[Any] | None:
-    return conn.execute(select(TRANSACTION).where(_T.station == station, _T.transaction == transaction)).one_or_none()
+    here = (_T.station == station) & (_T.transaction == transaction)
+    return conn.execute(select(TRANSACTION).where(here).order_by(_T.generation.desc()).limit(1)).one_or_none()
 
 
 def _stop_known(conn: Connection, row: Row[Any], fact: TransactionStopped) -> TransactionId:
@@ -135,7 +188,7 @@ def _stop_known(conn: Connection, row: Row[Any], fact: TransactionStopped) -> Tr
 def close(conn: Connection, row: Row[Any], fact: TransactionStopped, *, provisional: bool) -> None:
     """End a transaction by a stop, with the readings in it. Its registers count too: see ``reads.metered`` (F3)."""
     ending = {
-        "ended_at": micros(fact.at),
+        "ended_at": max(micros(fact.at), row.started_at or 0),  # a clock may be set back (lesson 16)
         "stop_stated": stated(fact),
         "stop_offset_s": fact.origin.offset_s,
         "meter_stop_wh": fact.meter_stop_wh,
@@ -165,12 +218,16 @@ def _single_plausible(conn: Connection, fact: TransactionStopped) -> Row[Any] | 
     def fitting(rows: Sequence[Row[Any]]) -> list[Row[Any]]:
         return [row for row in rows if _fits(row, micros(fact.at), fact.meter_stop_wh, key)]
 
-    running = conn.execute(select(TRANSACTION).where(here, _T.ended_at.is_(None))).all()
+    running = conn.execute(_newest(here, _T.ended_at.is_(None))).all()
     if found := fitting(running):
         return found[0] if len(running) == 1 else None
-    is_presumed = _T.provisional & _T.meter_stop_wh.is_(None) & _T.ended_at.is_not(None)
-    presumed = fitting(conn.execute(select(TRANSACTION).where(here, is_presumed)).all())
+    presumed = fitting(conn.execute(_newest(here, text(PRESUMED))).all())
     return presumed[0] if len(presumed) == 1 else None
+
+
+def _newest(*conditions: Any) -> Any:
+    """Bounded, whatever the station sent: the writer's time is everybody's (C10)."""
+    return select(TRANSACTION).where(*conditions).order_by(_T.id.desc()).limit(MOST)
 
 
 def _fits(row: Row[Any], at: int, meter_stop_wh: int, token: str | None) -> bool:

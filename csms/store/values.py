@@ -11,19 +11,42 @@ import orjson
 from pydantic import TypeAdapter
 
 from csms.domain.conditions import Conditions
-from csms.domain.decision import Reason
+from csms.domain.decision import Part, Parts, Reason
 from csms.domain.facts import NeedsReported, Reading
-from csms.domain.permission import Permission
-from csms.domain.tariff import PriceStep
+from csms.domain.ids import DrEventId
+from csms.domain.permission import Evidence, Permission
+from csms.domain.tariff import DailyPeriod, PriceStep
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 CONDITIONS: Final = TypeAdapter(Conditions)
 PERMISSION: Final = TypeAdapter(Permission)
+EVIDENCE: Final = TypeAdapter(Evidence)
 PRICE_STEPS: Final = TypeAdapter(tuple[PriceStep, ...])
+PERIODS: Final = TypeAdapter(tuple[DailyPeriod, ...])
 READINGS: Final = TypeAdapter(tuple[Reading, ...])
 NEEDS: Final = TypeAdapter(NeedsReported)
+
+
+def parts_text(parts: Parts) -> str | None:
+    """Who moved what of a setpoint, as JSON; None where one event moved all."""
+    return _json([[part.event, part.power_w, str(part.price_per_kwh)] for part in parts]) if parts else None
+
+
+def parts_of(text: str | None) -> Parts:
+    """The parts of ``parts_text``."""
+    rows = orjson.loads(text) if text else []
+    return tuple(Part(DrEventId(event), power_w, Decimal(price)) for event, power_w, price in rows)
+
+
+def names_event(event: DrEventId) -> str:
+    """How ``parts_text`` spells an event."""
+    return _json(event)
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
 
 
 @overload

@@ -18,7 +18,7 @@ from handlers.readings import readings
 from handlers.spellings import MISSING
 from handlers.times import instant, stamp
 from handlers.tokens import token_16
-from handlers.wire import Context, Payload
+from handlers.wire import MOST_EVSES, MOST_WHOLE, Context, Payload, within
 
 STATUSES: Final = {
     "Available": ConnectorStatus.AVAILABLE,
@@ -78,12 +78,12 @@ def start(payload: Payload, context: Context, message_id: str) -> TransactionSta
     at, device_at = stamp(payload["timestamp"], context.received_at)
     return TransactionStarted(
         origin=context.origin(message_id),
-        evse=context.evse(payload["connectorId"]),
+        evse=context.evse(within("connectorId", payload["connectorId"], 1, MOST_EVSES)),
         token=token_16(payload["idTag"]),
         at=at,
         device_at=device_at,
         stated=_stated(payload["timestamp"]),
-        meter_start_wh=payload["meterStart"],
+        meter_start_wh=within("meterStart", payload["meterStart"], -MOST_WHOLE, MOST_WHOLE),
         reservation=payload.get("reservationId") or None,
     )
 
@@ -98,7 +98,7 @@ def stop(payload: Payload, context: Context, message_id: str) -> TransactionStop
         at=at,
         device_at=device_at,
         stated=_stated(payload["timestamp"]),
-        meter_stop_wh=payload["meterStop"],
+        meter_stop_wh=within("meterStop", payload["meterStop"], -MOST_WHOLE, MOST_WHOLE),
         token=token_16(id_tag) if id_tag else None,
         reason=payload.get("reason", ""),
         readings=readings(payload.get("transactionData", ()), context),

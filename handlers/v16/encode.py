@@ -9,6 +9,7 @@ from csms.domain.commands import (
     Command,
     Configure,
     InstallFailsafeLimit,
+    ReadConfiguration,
     ReadSchedule,
     Reset,
     StartTransaction,
@@ -122,17 +123,22 @@ def reset(command: Reset) -> tuple[WireCall, ...]:
 
 
 def configure(command: Configure) -> tuple[WireCall, ...]:
-    settings = configuration(command.sample_interval_s)
+    settings = plan.to_write(configuration(command.sample_interval_s), command.known, command.avoid)
     return tuple(WireCall("ChangeConfiguration", {"key": key, "value": value}) for key, value in settings)
 
 
-def configuration(sample_interval_s: int) -> list[tuple[str, str]]:
-    """Keys and values in the order in which they are set: what holds a vehicle first (V2G-26), then metering (§4)."""
+def read_configuration(command: ReadConfiguration) -> tuple[WireCall, ...]:
+    """GetConfiguration of the keys that are set here."""
+    return (WireCall("GetConfiguration", {"key": list(dict.fromkeys(key for key, _, _ in configuration(60)))}),)
+
+
+def configuration(sample_interval_s: int) -> list[plan.Setting]:
+    """In the order in which they are set: what holds a vehicle first (V2G-26), then metering (§4)."""
     return [
-        ("ConnectionTimeOut", str(plan.CONNECTION_TIMEOUT_S)),
-        ("MeterValueSampleInterval", str(sample_interval_s)),
-        *(("MeterValuesSampledData", measurands) for measurands in plan.SAMPLED),
-        *(("StopTxnSampledData", measurands) for measurands in plan.AT_THE_END),
+        ("ConnectionTimeOut", str(plan.CONNECTION_TIMEOUT_S), plan.at_least(plan.CONNECTION_TIMEOUT_S)),
+        ("MeterValueSampleInterval", str(sample_interval_s), plan.within(sample_interval_s)),
+        *(("MeterValuesSampledData", names, plan.just(plan.SAMPLED[-1])) for names in plan.SAMPLED),
+        *(("StopTxnSampledData", names, plan.just(plan.AT_THE_END[-1])) for names in plan.AT_THE_END),
     ]
 
 
@@ -141,6 +147,7 @@ ENCODERS: Final[Mapping[type, Callable[[Any], tuple[WireCall, ...]]]] = {
     ClearProfile: clear,
     Configure: configure,
     InstallFailsafeLimit: install_floor,
+    ReadConfiguration: read_configuration,
     ReadSchedule: read_schedule,
     Reset: reset,
     StartTransaction: start,

@@ -20,7 +20,7 @@ from csms.domain.station import ConnectorStatus
 from handlers.readings import readings
 from handlers.times import instant, stamp
 from handlers.tokens import evccid, token_2
-from handlers.wire import Context, Payload
+from handlers.wire import MOST_COUNT, MOST_EVSES, Context, Payload, within
 
 STATUSES: Final = {
     "available": ConnectorStatus.AVAILABLE,
@@ -60,18 +60,19 @@ def status(payload: Payload, context: Context, message_id: str) -> StatusReporte
     return StatusReported(
         origin=context.origin(message_id),
         evse=context.evse(payload["evseId"]),
-        connector=payload["connectorId"],
+        connector=within("connectorId", payload["connectorId"], 0, MOST_EVSES),
         status=STATUSES[payload["connectorStatus"].lower()],
         at=instant(payload["timestamp"], context.received_at),
     )
 
 
 def events(payload: Payload, context: Context, message_id: str) -> StatusesReported:
-    """N07 NotifyEvent: AvailabilityState of connectors (G01.FR.03). Other events are confirmed and not read."""
-    found = (_availability(event, context, message_id) for event in payload["eventData"])
+    """N07 NotifyEvent: AvailabilityState of connectors (G01.FR.03); other events are kept as they came."""
+    found = [(event, _availability(event, context, message_id)) for event in payload["eventData"]]
     return StatusesReported(
         origin=context.origin(message_id),
-        statuses=tuple(status for status in found if status is not None),
+        statuses=tuple(status for _, status in found if status is not None),
+        others=tuple(event for event, status in found if status is None),
     )
 
 
@@ -84,7 +85,7 @@ def _availability(event: dict[str, Any], context: Context, message_id: str) -> S
     return StatusReported(
         origin=context.origin(message_id),
         evse=context.evse(evse["id"]),
-        connector=evse.get("connectorId", 1),
+        connector=within("connectorId", evse.get("connectorId", 1), 0, MOST_EVSES),
         status=state,
         at=instant(event["timestamp"], context.received_at),
         info=event.get("techInfo", ""),
@@ -101,20 +102,31 @@ def transaction_event(payload: Payload, context: Context, message_id: str) -> Tr
         origin=context.origin(message_id),
         transaction=TransactionId(info["transactionId"]),
         phase=TransactionPhase(payload["eventType"]),
-        seq_no=payload["seqNo"],
+        seq_no=within("seqNo", payload["seqNo"], 0, MOST_COUNT),
         trigger=payload["triggerReason"],
         at=at,
         device_at=device_at,
         evse=context.evse(evse["id"]) if evse else None,
-        connector=evse.get("connectorId") if evse else None,
+        connector=_connector(evse),
         token=token_2(token) if token else None,
         charging_state=info.get("chargingState", ""),
-        remote_start_id=info.get("remoteStartId"),
+        remote_start_id=_remote_start(info),
         offline=payload.get("offline", False),
         stopped_reason=info.get("stoppedReason", ""),
         operation_mode=info.get("operationMode", ""),
         readings=readings(payload.get("meterValue", ()), context),
     )
+
+
+def _connector(evse: Any) -> int | None:
+    """One that cannot be is left out: the event counts all the same (V2G-39)."""
+    number = evse.get("connectorId") if evse else None
+    return number if number is not None and 0 <= number <= MOST_EVSES else None
+
+
+def _remote_start(info: dict[str, Any]) -> int | None:
+    number = info.get("remoteStartId")
+    return number if number is not None and abs(number) <= MOST_COUNT else None
 
 
 def meter_values(payload: Payload, context: Context, message_id: str) -> Metered:

@@ -9,6 +9,7 @@ from csms.domain.commands import (
     Command,
     Configure,
     InstallFailsafeLimit,
+    ReadConfiguration,
     ReadSchedule,
     ReadTransaction,
     Reset,
@@ -136,22 +137,35 @@ def reset(command: Reset, version: Version) -> tuple[WireCall, ...]:
 
 def configure(command: Configure, version: Version) -> tuple[WireCall, ...]:
     """B05 SetVariables, one variable a call: a refusal then names its variable."""
-    return tuple(set_variable(*entry) for entry in configuration(command.sample_interval_s))
+    settings = configuration(command.sample_interval_s, starts_at_cable=command.starts_at_cable)
+    return tuple(set_variable(key, value) for key, value in plan.to_write(settings, command.known, command.avoid))
 
 
-def configuration(sample_interval_s: int) -> list[tuple[str, str, str]]:
-    """Component, variable and value, in the order in which they are set: V2G-25 first, then metering (§4)."""
+def read_configuration(command: ReadConfiguration, version: Version) -> tuple[WireCall, ...]:
+    """B06 GetVariables, all in one call."""
+    keys = dict.fromkeys(key for key, _, _ in configuration(60, starts_at_cable=True))
+    return (WireCall("GetVariables", {"getVariableData": [_named(key) for key in keys]}),)
+
+
+def configuration(sample_interval_s: int, *, starts_at_cable: bool) -> list[plan.Setting]:
+    """``Component.Variable``, in the order in which they are set. TxStartPoint is set for a station only that needs it:
+    one that begins with the cable refuses a remote start on many (F5)."""
+    start = [("TxCtrlr.TxStartPoint", "EVConnected", plan.just("EVConnected"))] if starts_at_cable else []
     return [
-        ("TxCtrlr", "TxStartPoint", "EVConnected"),
-        ("SampledDataCtrlr", "TxUpdatedInterval", str(sample_interval_s)),
-        *(("SampledDataCtrlr", "TxUpdatedMeasurands", measurands) for measurands in plan.SAMPLED),
-        *(("SampledDataCtrlr", "TxEndedMeasurands", measurands) for measurands in plan.AT_THE_END),
+        *start,
+        ("SampledDataCtrlr.TxUpdatedInterval", str(sample_interval_s), plan.within(sample_interval_s)),
+        *(("SampledDataCtrlr.TxUpdatedMeasurands", names, plan.just(plan.SAMPLED[-1])) for names in plan.SAMPLED),
+        *(("SampledDataCtrlr.TxEndedMeasurands", names, plan.just(plan.AT_THE_END[-1])) for names in plan.AT_THE_END),
     ]
 
 
-def set_variable(component: str, variable: str, value: str) -> WireCall:
-    data = {"attributeValue": value, "component": {"name": component}, "variable": {"name": variable}}
-    return WireCall("SetVariables", {"setVariableData": [data]})
+def set_variable(key: str, value: str) -> WireCall:
+    return WireCall("SetVariables", {"setVariableData": [{"attributeValue": value, **_named(key)}]})
+
+
+def _named(key: str) -> Json:
+    component, variable = key.split(".")
+    return {"component": {"name": component}, "variable": {"name": variable}}
 
 
 ENCODERS: Final[Mapping[type, Callable[[Any, Version], tuple[WireCall, ...]]]] = {
@@ -159,6 +173,7 @@ ENCODERS: Final[Mapping[type, Callable[[Any, Version], tuple[WireCall, ...]]]] =
     ClearProfile: clear,
     Configure: configure,
     InstallFailsafeLimit: install_floor,
+    ReadConfiguration: read_configuration,
     ReadSchedule: read_schedule,
     ReadTransaction: read_transaction,
     Reset: reset,

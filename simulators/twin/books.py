@@ -12,10 +12,11 @@ from csms.domain.ledger import LedgerEntry
 from csms.domain.metering import StoredReading, WindowEnergy
 from policies.delivery import dr_results
 from policies.flows import Flow, Known, Piece, flows_of, pieces
-from policies.fullness import Meter, full_at, limited
+from policies.fullness import Meter, limited, room_of
+from policies.in_force import InForce, in_force
 from policies.metering import energy_in_window
-from policies.payment import InForce, in_force
 from policies.settlement import ledger_entries
+from policies.unconfirmed import possible_discharges
 from simulators.twin.loop import Run
 from simulators.twin.sight import Sight
 
@@ -67,6 +68,7 @@ def _flows(run: Run, sight: Sight, end: datetime) -> list[tuple[Piece, Flow]]:
         readings=(),
         max_w=_most_w(sight),
         in_force=_in_force(sight, events),
+        possible=possible_discharges(sight.records, sight.plug_in.id),
         events=events,
     )
     found: list[tuple[Piece, Flow]] = []
@@ -83,7 +85,7 @@ def _in_force(sight: Sight, events: Mapping[DrEventId, DrEvent]) -> tuple[InForc
     if sight.visit.meter.tells_soc:
         return spans
     meter = Meter(evse=sight.ref, plugged_at=sight.plug_in.plugged_at, readings=sight.readings, max_w=_most_w(sight))
-    return limited(meter, spans, full_at(meter, spans))
+    return limited(meter, spans, room_of(meter, spans, sight.plug_in, sight.visit.record))
 
 
 def _around(readings: Sequence[StoredReading], span: tuple[datetime, datetime]) -> Sequence[StoredReading]:

@@ -206,8 +206,8 @@ class _Loop:
             for place, used_at in self._server.used.pop(event).items():
                 self._sights[place].last_used_at = used_at
         for place, setpoint in zip(there, decision.setpoints, strict=True):
-            if setpoint.event is not None:
-                self._server.used.setdefault(setpoint.event, {})[place] = self._now
+            for event in setpoint.events:
+                self._server.used.setdefault(event, {})[place] = self._now
 
     def _send(self, place: int, setpoint: Setpoint) -> None:
         sight, visit = self._sights[place], self._case.visits[place]

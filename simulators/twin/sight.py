@@ -144,14 +144,18 @@ class Sight:
         if record is None or record.event is None or record.observed_w is None:
             return None
         is_planned = self.compliance.level is not Level.UNCONTROLLED
-        return Served(record.event, record.desired_w, record.observed_w) if is_planned else None
+        return Served(record.event, record.desired_w, record.observed_w, record.events[1:]) if is_planned else None
 
     def is_due(self, setpoint: Setpoint, now: datetime, horizon_s: int) -> bool:
         """The station must be told: something else, or the old one has run half its time."""
         last = self.setpoint
         if last is None or last.event != setpoint.event or last.desired_w != setpoint.setpoint_w:
             return True
-        is_other = last.counterfactual_w != setpoint.counterfactual_w or last.price_per_kwh != setpoint.price_per_kwh
+        is_other = (last.counterfactual_w, last.price_per_kwh, last.parts) != (
+            setpoint.counterfactual_w,
+            setpoint.price_per_kwh,
+            setpoint.parts,
+        )
         is_ending = last.expires_at - now < timedelta(seconds=horizon_s / 2) and setpoint.expires_at > last.expires_at
         return is_other or is_ending
 
@@ -176,6 +180,7 @@ class Sight:
             observed_w=last.observed_w if last and is_renewed else None,
             observed_at=last.observed_at if last and is_renewed else None,
             price_per_kwh=setpoint.price_per_kwh,
+            parts=setpoint.parts,
         )
         self.records.append(record)
 

@@ -2,8 +2,10 @@
 
 ``python load.py URL STATIONS MODE SECONDS WARM_UP_S PREFIX``. MODE ``mix`` keeps one CALL open per station (80 %
 MeterValues of 10 samples, 10 % Heartbeat, 10 % StatusNotification); ``idle`` connects and waits; ``boot`` boots too;
-``deflate`` is ``idle`` with compression offered. In every mode the stations answer what the server calls. Progress
-goes to standard output, one JSON object per line.
+``return`` boots and tells its status, as a station does that was away; ``deflate`` is ``idle`` with compression
+offered, ``mix-deflate`` is ``mix`` with every message compressed; ``tx`` keeps one 2.0.1 TransactionEvent of 10 samples
+open per station. In every mode the stations answer what the server calls. Progress goes to standard output, one JSON
+object per line.
 """
 
 import asyncio
@@ -43,6 +45,16 @@ METER = (
     + "]}]}]"
 )
 STATUS = '[2,"%d","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available","timestamp":"%s"}]'
+SAMPLES_2 = ",".join(
+    f'{{"value":{value},"context":"Sample.Periodic","measurand":"{name}","unitOfMeasure":{{"unit":"{unit}"}}}}'
+    for name, unit, value in (*MEASURANDS[:8], MEASURANDS[9], ("Current.Offered", "A", "32"))
+)
+EVENT = (
+    '[2,"%d","TransactionEvent",{"eventType":"%s","timestamp":"%s","triggerReason":"MeterValuePeriodic","seqNo":%d,'
+    '"transactionInfo":{"transactionId":"bench-%d","chargingState":"Charging"},"evse":{"id":1,"connectorId":1},'
+    '"meterValue":[{"timestamp":"%s","sampledValue":[' + SAMPLES_2.replace("{n}", "%d") + "]}]}]"
+)
+BOOT_2 = '[2,"boot","BootNotification",{"reason":"PowerUp","chargingStation":{"vendorName":"Bench","model":"Raw"}}]'
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 HEARTBEAT = '[2,"%d","Heartbeat",{}]'
 BOOT = '[2,"boot","BootNotification",{"chargePointVendor":"Bench","chargePointModel":"Raw"}]'
@@ -58,6 +70,13 @@ def framed(text: bytes, opcode: int = 1) -> bytes:
     length = len(text)
     head = bytes((0x80 | opcode, 0x80 | length)) if length < 126 else struct.pack(">BBH", 0x80 | opcode, 0xFE, length)
     return head + b"\0\0\0\0" + text
+
+
+def deflated(text: bytes) -> bytes:
+    """A client's compressed frame, as the server's offer has it: 10 window bits, no context takeover."""
+    deflater = zlib.compressobj(wbits=-10)
+    frame = framed((deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff"))
+    return bytes((frame[0] | 0x40,)) + frame[1:]
 
 
 class Clockwork:
@@ -80,7 +99,9 @@ class Fleet:
     def __init__(self, mode: str, prefix: str) -> None:
         self.mode, self.prefix = mode, prefix
         self.clock = Clockwork()
-        self.is_running = mode == "mix"
+        self.is_running = mode in ("mix", "mix-deflate", "tx")
+        self.boot = BOOT_2 if mode == "tx" else BOOT
+        self.framed = deflated if mode == "mix-deflate" else framed
         self.answered = self.errors = self.lost = self.called = 0
         self.online: set[int] = set()
         self.changed = asyncio.Event()
@@ -97,7 +118,8 @@ class Station(asyncio.Protocol):
             f"GET {target}/{fleet.prefix}{number:05d} HTTP/1.1\r\nHost: {host}\r\n"
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {base64.b64encode(b'0123456789abcdef').decode()}\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Protocol: ocpp1.6\r\n{DEFLATE if fleet.mode == 'deflate' else ''}\r\n"
+            f"Sec-WebSocket-Protocol: {'ocpp2.0.1' if fleet.mode == 'tx' else 'ocpp1.6'}\r\n"
+            f"{DEFLATE if fleet.mode.endswith('deflate') else ''}\r\n"
         ).encode()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -126,7 +148,7 @@ class Station(asyncio.Protocol):
         if self.fleet.mode in ("idle", "deflate"):
             self._is_online()
         else:
-            self.transport.write(framed(BOOT.encode()))
+            self.transport.write(framed(self.fleet.boot.encode()))
 
     def _is_online(self) -> None:
         self.fleet.online.add(self.number)
@@ -157,9 +179,15 @@ class Station(asyncio.Protocol):
         elif text.startswith(b"[2"):
             self._answer(text)
         elif text.startswith((b'[3,"boot"', b'[3, "boot"')):
+            if self.fleet.mode == "return":
+                self.sent = 0
+                self.transport.write(framed((STATUS % (0, self.fleet.clock.now())).encode()))
+                return
             self._is_online()
             if self.fleet.is_running:
                 self._ask()
+        elif self.fleet.mode == "return":
+            self._is_online()
         else:
             self.fleet.answered += 1
             self.fleet.errors += text.startswith(b"[4")
@@ -173,14 +201,22 @@ class Station(asyncio.Protocol):
 
     def _ask(self) -> None:
         self.sent += 1
+        if self.fleet.mode == "tx":
+            number, now = self.sent - self.number, self.fleet.clock.now()
+            phase = "Started" if number == 1 else "Updated"
+            text = EVENT % (self.sent, phase, now, number, self.number, now, self.sent)
+        else:
+            text = self._mixed()
+        self.transport.write(self.fleet.framed(text.encode()))
+
+    def _mixed(self) -> str:
         match self.sent % 10:
             case 0:
-                text = HEARTBEAT % self.sent
+                return HEARTBEAT % self.sent
             case 5:
-                text = STATUS % (self.sent, self.fleet.clock.now())
+                return STATUS % (self.sent, self.fleet.clock.now())
             case _:
-                text = METER % (self.sent, self.fleet.clock.now(), self.sent)
-        self.transport.write(framed(text.encode()))
+                return METER % (self.sent, self.fleet.clock.now(), self.sent)
 
 
 def say(**fields: object) -> None:
@@ -204,9 +240,10 @@ async def connect(fleet: Fleet, url: str, stations: int) -> None:
 
 async def main(url: str, stations: int, mode: str, seconds: float, warm_up_s: float, prefix: str) -> None:
     fleet = Fleet(mode, prefix)
+    begun_s = time.monotonic()
     await connect(fleet, url, stations)
-    say(event="connected", stations=len(fleet.online), lost=fleet.lost)
-    if mode == "mix":
+    say(event="connected", stations=len(fleet.online), lost=fleet.lost, seconds=time.monotonic() - begun_s)
+    if fleet.is_running:
         await asyncio.sleep(warm_up_s)
         before, start = fleet.answered, time.monotonic()
         say(event="start")

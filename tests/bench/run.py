@@ -1,7 +1,9 @@
-"""What a message, an idle station and a fan-out cost our server, beside a stock server in the same run. Prints JSON.
+"""What a message, an idle station and a fan-out cost our server, beside two others in the same run. Prints JSON.
 
-``python tests/bench/run.py [--stations 500] [--seconds 10] [--idle 2000] [--fan-out 1000]``. CPU is user + system of
-the server process, from /proc, around the measuring window. Every message counted was committed before it was answered.
+``python tests/bench/run.py [--stations 500 2000] [--seconds 10] [--rounds 3] [--idle 2000] [--fan-out 1000]``. CPU is
+user + system of the server process, from /proc, around the measuring window; the database's own beside it where it is a
+process of its own. Every message counted of ours and of the stock server was committed before it was answered;
+``ocpp_rpc`` (Node, strict) stores nothing. Rounds are interleaved; given are the least and the median of them.
 The figures are of this machine, at this moment: compare within one run, not between runs.
 """
 
@@ -14,13 +16,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import psycopg
+from psycopg.sql import SQL, Identifier
 
 HERE = Path(__file__).parent
 LOAD, STOCK, HUB_ALONE = HERE / "load.py", HERE / "stock_server.py", HERE / "hub_alone.py"
+OCPP_RPC = HERE / "rpc_server.mjs"
+POSTGRES = "postgres@127.0.0.1:5432"
 START_TIMEOUT_S = 60
 SETTLE_S = 3.0
 WARM_UP_S = 3.0
@@ -68,27 +77,60 @@ def serving(command: list[str], port: int, env: dict[str, str], directory: str) 
         process.wait(30)
 
 
+class Running(NamedTuple):
+    """A server that takes stations. ``database``: the database's processes, [] where it is in the server's."""
+
+    pid: int
+    url: str
+    database: Callable[[], list[int]] = list
+
+
 @contextmanager
-def our_server(directory: str) -> Iterator[tuple[int, str]]:
-    """``csms serve`` on SQLite with unknown stations let in; gives its pid and the stations' URL."""
+def our_server(directory: str, database_url: str = "") -> Iterator[Running]:
+    """``csms serve`` with unknown stations let in, on SQLite unless told otherwise."""
     port = free_port()
     env = {
         "CSMS_OCPP__PORT": str(port),
         "CSMS_HTTP__PORT": str(free_port()),
         "CSMS_OCPP__AUTO_REGISTER": "true",
-        "CSMS_DATABASE__URL": f"sqlite:///{directory}/bench.db",
+        "CSMS_DATABASE__URL": database_url or f"sqlite:///{directory}/bench.db",
         "CSMS_LOG__LEVEL": "warning",
     }
     with serving([sys.executable, "-m", "csms", "serve"], port, env, directory) as pid:
-        yield pid, f"ws://127.0.0.1:{port}/ocpp"
+        yield Running(pid, f"ws://127.0.0.1:{port}/ocpp")
 
 
 @contextmanager
-def stock_server(directory: str) -> Iterator[tuple[int, str]]:
+def our_server_on_postgres(directory: str) -> Iterator[Running]:
+    """The same on a PostgreSQL database of its own, gone afterwards."""
+    name = f"tidewatt_bench_{uuid4().hex}"
+    with psycopg.connect(f"postgresql://{POSTGRES}/test", autocommit=True) as admin:
+        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+
+        def backends() -> list[int]:
+            rows = admin.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", [name]).fetchall()
+            return [pid for (pid,) in rows]
+
+        try:
+            with our_server(directory, f"postgresql+psycopg://{POSTGRES}/{name}") as running:
+                yield running._replace(database=backends)
+        finally:
+            admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@contextmanager
+def stock_server(directory: str) -> Iterator[Running]:
     port = free_port()
     command = [sys.executable, str(STOCK), str(port), f"{directory}/stock.db"]
     with serving(command, port, {}, directory) as pid:
-        yield pid, f"ws://127.0.0.1:{port}/ocpp"
+        yield Running(pid, f"ws://127.0.0.1:{port}/ocpp")
+
+
+@contextmanager
+def ocpp_rpc_server(directory: str) -> Iterator[Running]:
+    port = free_port()
+    with serving(["node", str(OCPP_RPC), str(port)], port, {}, directory) as pid:
+        yield Running(pid, f"ws://127.0.0.1:{port}/ocpp")
 
 
 class Load:
@@ -110,22 +152,50 @@ class Load:
         self._process.wait()
 
 
-def throughput(pid: int, url: str, stations: int, seconds: float) -> dict[str, float]:
+def throughput(running: Running, stations: int, mode: str, seconds: float) -> dict[str, float]:
     """CPU per message over the window between the stations' start and end."""
-    load = Load(url, stations, "mix", seconds)
+    load = Load(running.url, stations, mode, seconds)
     load.until("start")
-    before = cpu_s(pid)
+    database = running.database()
+    before, database_before = cpu_s(running.pid), sum(map(cpu_s, database))
     end = load.until("end")
-    used_s = cpu_s(pid) - before
+    used_s, database_s = cpu_s(running.pid) - before, sum(map(cpu_s, database)) - database_before
     load.stop()
     messages = end["messages"]
     return {
         "messages": messages,
         "cpu_us_per_message": round(used_s / messages * 1e6, 1),
-        "messages_per_cpu_s": round(messages / used_s),
+        "database_cpu_us_per_message": round(database_s / messages * 1e6, 1),
         "messages_per_s": round(messages / end["seconds"]),
         "errors": end["errors"],
         "lost_connections": end["lost"],
+    }
+
+
+Server = Callable[[str], AbstractContextManager[Running]]
+
+
+def compared(
+    cases: dict[str, tuple[Server, str]], stations: int, seconds: float, rounds: int
+) -> dict[str, dict[str, Any]]:
+    """Every case in every round, one after another, so that what else the machine does falls on all alike."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, (server, mode) in cases.items():
+            with tempfile.TemporaryDirectory() as directory, server(directory) as running:
+                runs[name].append(throughput(running, stations, mode, seconds))
+    return {name: _summary(of_case) for name, of_case in runs.items()}
+
+
+def _summary(runs: list[dict[str, float]]) -> dict[str, Any]:
+    cpu = [run["cpu_us_per_message"] for run in runs]
+    return {
+        "cpu_us_per_message": {"least": min(cpu), "median": round(median(cpu), 1)},
+        "database_cpu_us_per_message": round(median(run["database_cpu_us_per_message"] for run in runs), 1),
+        "messages_per_s": round(median(run["messages_per_s"] for run in runs)),
+        "messages": sum(run["messages"] for run in runs),
+        "errors": sum(run["errors"] for run in runs),
+        "lost_connections": sum(run["lost_connections"] for run in runs),
     }
 
 
@@ -135,9 +205,9 @@ def memory_per_station(stations: int) -> dict[str, int]:
     In the server the set-up of each station that connects (configuration, failsafe limit, log of frames) is in it.
     """
     with tempfile.TemporaryDirectory() as directory:
-        with our_server(directory) as (pid, url):
+        with our_server(directory) as (pid, url, _):
             new = _growth(pid, url, stations, "boot")
-        with our_server(directory) as (pid, url):
+        with our_server(directory) as (pid, url, _):
             known = _growth(pid, url, stations, "idle")
     return {
         "stations": stations,
@@ -168,22 +238,44 @@ def hub_alone(mode: str, stations: int) -> Any:
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120).stdout)
 
 
+CASES: dict[str, tuple[Server, str]] = {
+    "ours_sqlite": (our_server, "mix"),
+    "ours_sqlite_compressed": (our_server, "mix-deflate"),
+    "ours_postgres": (our_server_on_postgres, "mix"),
+    "ours_sqlite_transaction_events": (our_server, "tx"),
+    "stock_sqlite": (stock_server, "mix"),
+    "ocpp_rpc_stores_nothing": (ocpp_rpc_server, "mix"),
+}
+"""What is measured side by side: 1.6 mix, but for the 2.0.1 TransactionEvents of 10 samples."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stations", type=int, default=500)
+    parser.add_argument("--stations", type=int, nargs="+", default=[500, 2000])
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--idle", type=int, default=2000)
-    parser.add_argument("--fan-out", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--idle", type=int, default=2000, help="0 = leave memory out")
+    parser.add_argument("--fan-out", type=int, default=1000, help="0 = leave it out")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    result: dict[str, Any] = {"stations": options.stations, "mix": "80 % MeterValues x 10, 10 % Heartbeat, 10 % Status"}
-    for name, server in (("ours", our_server), ("stock", stock_server)):
-        with tempfile.TemporaryDirectory() as directory, server(directory) as (pid, url):
-            result[name] = throughput(pid, url, options.stations, options.seconds)
-    result["ratio"] = round(result["stock"]["cpu_us_per_message"] / result["ours"]["cpu_us_per_message"], 1)
-    result["idle"] = memory_per_station(options.idle)
-    result["set_charging_profile"] = hub_alone("fan-out", options.fan_out)
+    cases = {name: CASES[name] for name in options.cases}
+    result: dict[str, Any] = {
+        "mix": "80 % MeterValues x 10, 10 % Heartbeat, 10 % Status",
+        "load_before": os.getloadavg(),
+    }
+    for stations in options.stations:
+        found = compared(cases, stations, options.seconds, options.rounds)
+        result[f"stations_{stations}"] = found
+        if {"stock_sqlite", "ours_sqlite"} <= found.keys():
+            stock, ours = (found[name]["cpu_us_per_message"]["median"] for name in ("stock_sqlite", "ours_sqlite"))
+            found["ratio_to_stock"] = {"median": round(stock / ours, 1)}
+    if options.idle:
+        result["idle"] = memory_per_station(options.idle)
+    if options.fan_out:
+        result["set_charging_profile"] = hub_alone("fan-out", options.fan_out)
+    result["load_after"] = os.getloadavg()
     print(json.dumps(result, indent=2))
 
 

@@ -1,16 +1,19 @@
 """The driver's page in a real browser at 360 px, against the real application, control and store."""
 
+import re
 from datetime import time
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from csms.domain.commands import Accepted, Rejected, StartTransaction
 from csms.domain.conditions import Conditions, Pattern, SlotMode, TimeSlot
-from csms.domain.ids import UserId
+from csms.domain.facts import IdToken
+from csms.domain.ids import EvseRef, StationId, UserId
+from csms.domain.people import IdTokenRecord
 from csms.store import reads
 from tests.browser.conftest import PHONE
-from tests.control.kit import World
+from tests.control.kit import AOI, E1, World, station
 from tests.http.kit import link
 
 pytestmark = pytest.mark.browser
@@ -47,21 +50,6 @@ async def patterns(w: World, user: UserId) -> dict[str, Pattern]:
     return {each.name: each for each in await w.store.read(lambda conn: reads.patterns(conn, user))}
 
 
-async def test_a_stranger_registers_and_answers_yes_without_a_reload(page: Page, w: World) -> None:
-    """P1, P3, P4: one form, the question comes by itself, yes reaches the server with the pattern that was picked."""
-    await register(page, w)
-    assert await fits(page)
-    await w.plug(None)
-    await expect(page.get_by_test_id("question")).to_be_visible()
-    assert await fits(page)
-    await page.get_by_test_id("pattern-always-80").check(force=True)
-    await expect(page.get_by_test_id("conditions-summary")).to_contain_text("80 %")
-    await page.get_by_test_id("answer-yes").click()
-    await expect(page.get_by_test_id("permission")).to_have_text("You said yes")
-    permission = w.plug_in.permission
-    assert (permission.pattern, permission.conditions) == ("always-80", Conditions(required_soc_percent=80.0))
-
-
 async def test_a_prepared_pattern_leaves_my_conditions_and_their_slots_alone(page: Page, w: World) -> None:
     """B12, P10."""
     user = await register(page, w)
@@ -72,16 +60,6 @@ async def test_a_prepared_pattern_leaves_my_conditions_and_their_slots_alone(pag
     await page.get_by_test_id("answer-yes").click()
     await expect(page.get_by_test_id("permission")).to_have_text("You said yes")
     assert (await patterns(w, user))["mine"].conditions == mine
-
-
-async def test_no_reaches_the_server_and_the_answer_can_be_changed(page: Page, w: World) -> None:
-    """P4."""
-    await asked(page, w)
-    await page.get_by_test_id("answer-no").click()
-    await expect(page.get_by_test_id("permission")).to_contain_text("You said no")
-    await page.get_by_test_id("change-answer").click()
-    await page.get_by_test_id("answer-yes").click()
-    await expect(page.get_by_test_id("permission")).to_have_text("You said yes")
 
 
 async def test_power_and_charge_follow_the_stream(page: Page, w: World) -> None:
@@ -186,50 +164,64 @@ async def test_a_second_phone_is_linked_by_the_code_of_the_first(page: Page, w: 
     await context.close()
 
 
-async def test_what_people_wrote_never_becomes_markup(page: Page, w: World) -> None:
-    name = "<img src=x onerror=alert(1)>"
-    await register(page, w, name)
-    await page.goto("/d/")
-    await expect(page.locator("h1")).to_contain_text(name)
-    assert await page.locator("main img").count() == 0
-
-
-async def test_a_forged_link_says_what_to_do(page: Page, w: World) -> None:
-    """V2G-27."""
-    await page.goto(path_of(w).split("?", maxsplit=1)[0] + "?s=forged")
-    await expect(page.get_by_test_id("bad-link")).to_be_visible()
-
-
-async def test_the_page_speaks_japanese(page: Page, w: World) -> None:
+async def test_s1_the_page_says_what_to_do_where_a_card_charges_and_asks_once_it_is_shown(page: Page, w: World) -> None:
+    """P1: in the reader's language, and it stays on the screen."""
+    card = IdToken("CARD-NOBODY")
+    await w.token(IdTokenRecord(token=card.value))
+    await w.take(w.started(card))
     await register(page, w)
+    await expect(page.get_by_test_id("claim-refused")).to_contain_text("show that card")
     await page.get_by_test_id("language").select_option("ja")
-    await w.plug(None)
-    await expect(page.locator("h1")).to_have_text("車が接続されました")
+    await page.get_by_test_id("tab-now").click()
+    await expect(page.get_by_test_id("claim-refused")).to_contain_text("カード")
+    assert await fits(page)
+    await w.take(w.authorize(card))
+    await expect(page.get_by_test_id("question")).to_be_visible()
+
+
+async def test_s2_the_page_says_what_to_do_also_where_its_reader_has_another_plug_in(page: Page, w: World) -> None:
+    """P1: one car waits at home, its driver scans the code where the other charges on a card."""
+    card, other = IdToken("CARD-NOBODY"), EvseRef(StationId("CS-2"), 1)
+    await w.token(IdTokenRecord(token=card.value))
+    await w.add(station(other.station))
+    await w.take(w.started(card))
+    user = await register(page, w)
+    await w.plug(user, other)
+    await expect(page.get_by_test_id("question")).to_be_visible()
+    await expect(page.get_by_test_id("claim-elsewhere")).to_contain_text("show that card")
+    await expect(page.get_by_test_id("claim-elsewhere")).to_contain_text("CS-1")
+    assert await fits(page)
+    await page.goto("/d/")
+    await expect(page.get_by_test_id("question")).to_be_visible()
+    await expect(page.get_by_test_id("claim-elsewhere")).to_be_hidden()
+
+
+async def test_s2_the_page_says_that_somebody_else_is_asked(page: Page, w: World) -> None:
+    """P1."""
+    await asked(page, w)
+    await w.person()
+    await w.system.rooms.matching.claim(AOI, E1)
+    await expect(page.get_by_test_id("claim-refused")).to_contain_text("Somebody else says")
     assert await fits(page)
 
 
-async def test_the_page_shows_what_was_seen_last_when_offline(page: Page, w: World) -> None:
-    """P10: also when the server cannot be reached."""
+async def test_p1_a_link_that_was_opened_without_a_line_counts_once_it_is_back(page: Page, w: World) -> None:
+    """P1, P3: the page said "Plug in your car now", and nobody was asked."""
     await register(page, w)
-    await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     await w.plug(None)
     await expect(page.get_by_test_id("question")).to_be_visible()
-    await page.reload()
-    await expect(page.get_by_test_id("question")).to_be_visible()
-    await page.context.set_offline(True)
-    await page.reload()
-    await expect(page.get_by_test_id("question")).to_be_visible()
-    await expect(page.locator("#net")).to_contain_text("Offline")
-    await page.get_by_test_id("tab-conditions").click()
-    await expect(page.get_by_test_id("required-soc")).to_be_visible()
+    w.leave()
+    await w.quiet()
+    lost: list[str] = []
 
+    async def cut(route: Route) -> None:
+        lost.append(route.request.url)
+        await (route.abort() if len(lost) == 1 else route.continue_())
 
-async def test_the_question_is_answered_with_the_keyboard_alone(page: Page, w: World) -> None:
-    await asked(page, w)
-    yes = page.get_by_test_id("answer-yes")
-    for _ in range(30):
-        await page.keyboard.press("Tab")
-        if await yes.evaluate("node => node === document.activeElement"):
-            break
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_test_id("permission")).to_have_text("You said yes")
+    await page.route("**/d/api/claim", cut)
+    await page.goto(path_of(w))
+    await expect(page.get_by_test_id("idle")).to_be_visible()
+    await expect(page).not_to_have_url(re.compile("/d/e/"), timeout=15_000)
+    await w.plug(None)
+    await expect(page.get_by_test_id("question")).to_be_visible()
+    assert len(lost) == 2

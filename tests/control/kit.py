@@ -49,6 +49,8 @@ from csms.domain.station import (
 )
 from csms.settings import Settings
 from csms.store import Store, open_store, writes
+from policies.plugs import Policies
+from policies.registry import DEFAULT
 
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 S = StationId("CS-1")
@@ -129,8 +131,8 @@ def station(id_: StationId = S, evses: int = 1, *, site: str = "default", **chan
 class World:
     """One control and what surrounds it."""
 
-    def __init__(self, store: Store, settings: Settings, quirks: Quirks) -> None:
-        self.store, self.settings, self.quirks = store, settings, quirks
+    def __init__(self, store: Store, settings: Settings, quirks: Quirks, policies: Policies = DEFAULT) -> None:
+        self.store, self.settings, self.quirks, self.policies = store, settings, quirks, policies
         self.clock = SetClock()
         self.stations = ScriptedStations()
         self.counter = 0
@@ -143,6 +145,7 @@ class World:
             self.clock,
             lambda admission, intake: self.stations,
             lambda version, station: self.quirks,
+            self.policies,
         )
         await self.system.load()
 
@@ -220,7 +223,7 @@ class World:
         """A cable goes in; the user, when there is one, opens the EVSE's link."""
         await self.take(self.status(ConnectorStatus.PREPARING, ref))
         if user:
-            await self.system.rooms.permissions.claim(user, ref)
+            await self.system.rooms.matching.claim(user, ref)
             await self.quiet()
 
     async def say(self, *, granted: bool = True, conditions: Conditions | None = None, ref: EvseRef = E1) -> None:
@@ -289,11 +292,13 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *stations: Station, quirks: Quirks = V2G, **sections: Any) -> AsyncIterator[World]:
+async def world(
+    folder: Path, *stations: Station, quirks: Quirks = V2G, policies: Policies = DEFAULT, **sections: Any
+) -> AsyncIterator[World]:
     """A control on a new SQLite file, with these stations (one by default) connected. ``sections`` of the settings."""
     store = open_store(f"sqlite:///{folder / 'control.db'}", spacing_s=0)
     try:
-        made = World(store, Settings(**sections), quirks)
+        made = World(store, Settings(**sections), quirks, policies)
         await made.begin()
         for known in stations or (station(),):
             await made.add(known)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from csms.control.dispatch.dispatch import Dispatch
 from csms.control.state import changes
@@ -155,7 +156,7 @@ async def test_one_tick_that_fails_is_not_the_last(w: World) -> None:
             raise RuntimeError("a bad tick")
 
     old = w.system.rooms.dispatch
-    failing = Failing(w.system.ground, old.snapshots, old.queue, old._probing, old._settings, old._policies)
+    failing = Failing(w.system.ground, old.snapshots, old.queue, old._probing, old._settings, w.policies)
     task = asyncio.ensure_future(failing.run())
     for _ in range(2):
         failing.wake(changes.PricesPublished(START))
@@ -242,6 +243,36 @@ async def test_a_job_that_fails_comes_again() -> None:
     for _ in range(2):
         await asyncio.wait_for(runs.get(), 5)
     timetable.stop()
+
+
+async def test_a_run_that_lasts_longer_than_its_period_is_not_begun_again_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Timetable: a sliced sweep of a large fleet; the scheduler's own warning came every period."""
+    timetable, due, goes_on, runs = Timetable(), asyncio.Event(), asyncio.Event(), asyncio.Queue[int]()
+    periods: list[int] = []
+
+    async def long() -> None:
+        runs.put_nowait(1)
+        await goes_on.wait()
+
+    async def beat() -> None:
+        periods.append(1)
+        if len(periods) >= 10:
+            due.set()
+
+    with capture_logs() as told:
+        timetable.every(0.01, "long", long)
+        timetable.every(0.02, "beat", beat)
+        timetable.start()
+        await asyncio.wait_for(due.wait(), 30)
+        assert runs.qsize() == 1
+        goes_on.set()
+        for _ in range(2):
+            await asyncio.wait_for(runs.get(), 30)
+        timetable.stop()
+    assert [line["job"] for line in told if line["event"] == "timetable.lasts"] == ["long"]
+    assert not [record for record in caplog.records if "maximum number" in record.getMessage()]
 
 
 async def test_two_vehicles_at_one_station_are_two_questions(tmp_path: Path) -> None:

@@ -202,3 +202,18 @@ def test_an_event_is_active_from_its_start_until_its_end_or_cancellation() -> No
 def test_an_event_without_areas_covers_all() -> None:
     assert event(Direction.DOWN).covers(AreaId("anywhere"))
     assert not event(Direction.DOWN, areas=frozenset({AreaId("here")})).covers(AreaId("there"))
+
+
+def test_a_period_that_begins_in_the_hour_which_the_clocks_leave_out_is_overtaken_by_the_next() -> None:
+    """29 March, Berlin: half past two does not exist; from three o'clock on the price of three o'clock holds."""
+    berlin = ZoneInfo("Europe/Berlin")
+    periods = ((time(0), 10), (time(2, 30), 20), (time(3), 30))
+    made = Tariff(
+        currency="EUR",
+        zone="Europe/Berlin",
+        periods=tuple(DailyPeriod(start=start, price_per_kwh=Decimal(price)) for start, price in periods),
+    ).series(datetime(2026, 3, 29, tzinfo=berlin))
+    paid = [made.at(datetime(2026, 3, 29, 0, minute, tzinfo=UTC)) for minute in (0, 59)]
+    paid += [made.at(datetime(2026, 3, 29, 1, minute, tzinfo=UTC)) for minute in (0, 10, 31)]
+    assert paid == [10, 10, 30, 30, 30]
+    assert [step.starts_at for step in made.steps] == sorted({step.starts_at for step in made.steps})

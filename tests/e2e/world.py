@@ -233,10 +233,10 @@ class World:
 
 
 def is_set_up(station: Station) -> bool:
-    """Booted, configured, with its floor, and every status told that it was asked for in the end."""
+    """Booted, configured, with its failsafe limit, and every status told."""
     told = len(said(station, "StatusNotification")) + len(said(station, "NotifyEvent"))
-    twice = 2 * len(station.spec.evses)
-    return bool(asked(station, "TriggerMessage")) and told >= twice and not station.hardware.queue.items
+    has_limit = bool(asked(station, "SetChargingProfile"))
+    return has_limit and told >= len(station.spec.evses) and not station.hardware.queue.items
 
 
 def asked(station: Station, action: str) -> list[dict[str, Any]]:

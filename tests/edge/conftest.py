@@ -11,6 +11,7 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+import handlers
 from csms.domain.answers import Acknowledged, Answer, BootAnswer, StartAnswer, TimeAnswer, TokenAnswer, TokenStatus
 from csms.domain.commands import Accepted, Configure, Rejected, Reset, Trigger
 from csms.domain.facts import Booted, Heartbeat, Metered, Origin, TransactionStarted, Unintelligible
@@ -81,7 +82,7 @@ class FakeAdmission:
     asked: list[tuple[str, str | None, bytes | None]] = field(default_factory=list)
     refusal: int | None = None
 
-    async def admit(self, station: str, user: str | None, password: bytes | None) -> Admitted | Refused:
+    async def admit(self, station: str, user: str | None, password: bytes | None, source: str) -> Admitted | Refused:
         self.asked.append((station, user, password))
         await asyncio.sleep(0)
         if self.refusal:
@@ -183,12 +184,15 @@ class FakeTranslation:
         }
         for version in Version
     }
+    FROM_STATION = frozenset({"Heartbeat", "BootNotification"})
     MUST_CONFIRM = frozenset({"StartTransaction", "MeterValues", "StatusNotification"})
     tolerate = staticmethod(_tolerate)
     encode = staticmethod(_encode)
     outcome = staticmethod(_outcome)
 
     load_registry = staticmethod(tuple)
+    overridden = staticmethod(handlers.overridden)
+    reader = staticmethod(lambda version: lambda raw, context: None)
 
     @staticmethod
     def quirks_for(registry: Any, version: Version, vendor: str, model: str, firmware: str) -> Quirks:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -147,3 +148,55 @@ async def test_an_address_of_another_machine_is_named(edge):
     other = Hub(edge.intake, edge.admission, edge.hub._desk.clock, settings, edge.hub._desk.translation)
     with pytest.raises(BadSettings, match=r"192\.0\.2\.1"):
         await other.serve()
+
+
+async def test_c5_an_identity_may_hold_colons(edge):
+    """C5: 401 for ``CS:1`` with the right password, since Basic auth was split at the first colon."""
+    edge.admission.known["CS:1"] = b"secret:0001"
+    await edge.online("/ocpp/CS:1", additional_headers=basic("CS:1", b"secret:0001"))
+    assert edge.admission.asked == [("CS:1", "CS:1", b"secret:0001")]
+
+
+@contextlib.asynccontextmanager
+async def open_socket(edge):
+    """A TCP connection without a word."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.hub.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def heard_until_the_end(reader):
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            return await reader.read()
+    return b""
+
+
+async def test_c4_who_holds_sockets_open_without_a_word_makes_room(make_edge):
+    """C4: a handshake takes a place before anybody knows whose it is. The oldest go; who speaks gets in."""
+    edge = await make_edge(handshakes_per_source=3)
+    async with contextlib.AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(open_socket(edge)) for _ in range(5)]
+        await edge.online()
+        assert [await heard_until_the_end(reader) for reader, _ in silent[:2]] == [b"", b""]
+        assert not silent[4][0].at_eof()
+
+
+async def test_c4_one_address_has_a_bounded_number_of_connections(make_edge):
+    """C4: those that are let in count too."""
+    edge = await make_edge(connections_per_source=2)
+    first, _ = await edge.online(), await edge.online("/ocpp/CS2")
+    async with open_socket(edge) as (reader, _):
+        assert await heard_until_the_end(reader) == b""
+    assert (await first.ask(2, "1", "Heartbeat", {}))[0] == 3
+
+
+async def test_c4_an_endless_request_is_cut_off(edge):
+    """C4: before authentication 16 KiB are enough for anybody."""
+    async with open_socket(edge) as (reader, writer):
+        writer.write(b"GET /ocpp/CS1 HTTP/1.1\r\n" + (b"X-Long: " + b"x" * 7000 + b"\r\n") * 9)
+        assert await heard_until_the_end(reader) == b""

@@ -158,7 +158,8 @@ async def test_fragments_are_joined(edge):
         ("ocpp1.6", "BootNotification", {**BOOT_16, "colour": "red"}, "FormationViolation"),
         ("ocpp2.1", "BootNotification", {**BOOT_2, "colour": "red"}, "FormatViolation"),
         ("ocpp1.6", "BootNotification", {**BOOT_16, "chargePointVendor": 1}, "TypeConstraintViolation"),
-        ("ocpp2.1", "BootNotification", [], "TypeConstraintViolation"),
+        ("ocpp2.1", "BootNotification", [], "FormatViolation"),
+        ("ocpp1.6", "BootNotification", "text", "FormationViolation"),
         ("ocpp2.1", "BootNotification", {**BOOT_2, "reason": "Whim"}, "PropertyConstraintViolation"),
         ("ocpp1.6", "BootNotification", {**BOOT_16, "chargePointVendor": "v" * 21}, "PropertyConstraintViolation"),
     ],
@@ -352,7 +353,7 @@ async def test_an_answer_that_is_no_object_fails_the_call(edge):
     call = background(edge.hub.call(CS1, "ClearCache", {}, 5))
     _, message_id, *_ = await station.hear()
     reply = await station.ask(3, message_id, [])
-    assert reply[:3] == [5, message_id, "TypeConstraintViolation"]
+    assert reply[:3] == [5, message_id, "FormatViolation"]
     assert isinstance(await call, CallFailed)
 
 
@@ -494,6 +495,17 @@ async def test_a_failure_of_ours_leaves_the_message_unanswered_and_the_socket_us
     assert await station.hear() == [3, "2", {}]
 
 
+async def test_a_station_that_leaves_at_a_key_has_answered_those_before_it(edge):
+    """Lesson 22: what made it reboot is among what was told it, and is known by its place."""
+    station = await edge.online()
+    sent = background(edge.hub.send(Configure(station=CS1, sample_interval_s=60)))
+    first = await station.hear()
+    await station.say(3, first[1], {"status": "Accepted"})
+    await station.hear()
+    await station.socket.close()
+    assert await sent == Accepted({"statuses": ["Accepted"]})
+
+
 async def test_a_key_that_is_answered_with_an_error_counts_as_refused_and_the_others_are_set(edge):
     """V2G-6: one key that a station does not know says nothing of the next."""
     station = await edge.online()
@@ -504,3 +516,27 @@ async def test_a_key_that_is_answered_with_an_error_counts_as_refused_and_the_ot
     await station.say(3, second[1], {"status": "Accepted"})
     assert [first[3]["key"], second[3]["key"]] == ["MeterValueSampleInterval", "MeterValuesSampledData"]
     assert await sent == Accepted({"statuses": ["Rejected", "Accepted"]})
+
+
+async def test_c5_a_null_payload_is_an_empty_one(edge):
+    """C5: stations send ``null`` where a message has no fields."""
+    station = await edge.online()
+    assert (await station.ask(2, "1", "Heartbeat", None))[:2] == [3, "1"]
+    assert edge.hub.counters(CS1).coercions == {"null_payload": 1}
+
+
+async def test_c5_no_nul_gets_in(edge):
+    """C5: PostgreSQL keeps none, and a whole message was quarantined for it."""
+    station = await edge.online(version="ocpp2.1")
+    assert (await station.ask(2, "1", "BootNotification", BOOT_2 | {"reason": "PowerUp"}))[0] == 3
+    await station.socket.send('[2,"2","MeterValues",{"evseId":1,"meterValue":[],"x\\u0000":1}]')
+    assert (await station.hear())[:2] == [3, "2"]
+    assert "\x00" not in edge.intake.facts[-1].why
+
+
+async def test_c12_a_call_that_only_stations_send_is_not_sent_to_one(edge):
+    """C12."""
+    await edge.online()
+    with pytest.raises(BadRequest) as refused:
+        await edge.hub.call(CS1, "Heartbeat", {}, 5)
+    assert refused.value.field == "action"

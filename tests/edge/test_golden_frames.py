@@ -72,7 +72,9 @@ def converse(version, frame):
     clock = SystemClock()
     intake, wire = Willing(clock.now()), Wire()
     intake.action = frame[2]
-    desk = Desk(intake, clock, handlers, {version: Schemas(version)}, handlers.load_registry(), lambda session: None)
+    readers = {version: handlers.reader(version)}
+    schemas = {version: Schemas(version)}
+    desk = Desk(intake, clock, handlers, schemas, readers, handlers.load_registry(), lambda session: None)
     admitted = Admitted(station=StationId("CS1"), quirks=Quirks(), boot_state=BootState.ACCEPTED)
     session = Session(desk, Peer(StationId("CS1")), wire, admitted, version)
     session.received(orjson.dumps(frame))

@@ -71,7 +71,7 @@ class Host:
         self.session = Listener()
         self.has_opened = asyncio.Event()
 
-    async def admit(self, station, user, password):
+    async def admit(self, station, user, password, source):
         return Admitted(station=StationId(station), quirks=Quirks(), boot_state=BootState.ACCEPTED)
 
     def joined(self, connection):
@@ -83,6 +83,10 @@ class Host:
     def opened(self, connection, admitted, version):
         self.has_opened.set()
         return self.session
+
+    def wait_turn(self, connection):
+        while connection.take_turn():
+            pass
 
     def throttle(self, connection):
         pass

@@ -1,7 +1,10 @@
 """The short way for whole text frames says what ``websockets`` says, byte for byte."""
 
+import zlib
+
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
@@ -37,6 +40,37 @@ def test_a_whole_text_frame_is_read_as_the_library_reads_it(payload: bytes) -> N
     mine = whole_text(data, MOST)
     assert mine == payload if len(payload) < 65_536 else mine is None
     assert mine is None or [mine] == events
+
+
+def compressing() -> ServerProtocol:
+    """A connection that negotiated what the server offers: 10 window bits, no context takeover."""
+    deflate = PerMessageDeflate(
+        remote_no_context_takeover=True,
+        local_no_context_takeover=True,
+        remote_max_window_bits=10,
+        local_max_window_bits=10,
+    )
+    protocol = server()
+    protocol.extensions = [deflate]
+    return protocol
+
+
+def compressed_frame(payload: bytes, *, spoilt: bool = False) -> bytes:
+    deflater = zlib.compressobj(wbits=-10)
+    data = (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff")
+    frame = client_frame(b"\xff" + data[1:] if spoilt else data)
+    return bytes([0xC1]) + frame[1:]
+
+
+@given(PAYLOADS, st.booleans())
+def test_c8_a_compressed_text_is_read_as_the_library_reads_it(payload: bytes, spoilt: bool) -> None:
+    protocol, data = compressing(), compressed_frame(payload, spoilt=spoilt)
+    protocol.receive_data(data)
+    events = [bytes(event.data) for event in protocol.events_received() if isinstance(event, Frame)]
+    mine = whole_text(data, MOST, 10)
+    assert mine is None or [mine] == events
+    assert spoilt or (mine == payload) == (len(payload) <= MOST)
+    assert whole_text(data, MOST) is None
 
 
 @given(st.binary(max_size=40) | st.binary(max_size=20).map(client_frame))

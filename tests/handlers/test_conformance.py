@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from csms.domain.station import Version
-from handlers import ROUTES, encode
+from handlers import FROM_STATION, ROUTES, encode
 from handlers.schemas import actions
 from tests.handlers.golden import cases, command_of
 from tests.servers import ROOT
@@ -36,3 +36,13 @@ def test_what_is_called_done_is_done(version: Version) -> None:
 def test_every_exemption_has_a_reason() -> None:
     given = {state for version in Version for state in CONFORMANCE[version.number].values()} - {"done"}
     assert given == set(CONFORMANCE["exempt"])
+
+
+@pytest.mark.parametrize("version", Version)
+def test_c12_who_sends_what(version: Version) -> None:
+    """What is sent by hand or by us is for stations; what is routed, or exempt as theirs, is from them."""
+    states = CONFORMANCE[version.number]
+    to_station = {name for name, state in states.items() if state == "by_hand"} | sent(version)
+    assert not to_station & FROM_STATION
+    assert set(states) - to_station - {"DataTransfer"} <= FROM_STATION
+    assert set(ROUTES[version]) - {"DataTransfer"} <= FROM_STATION

@@ -85,10 +85,17 @@ def test_a_transaction_that_has_no_number_of_ours_cannot_be_stopped(given: str |
 
 
 def test_a_configuration_that_stopped_half_way_names_what_was_answered() -> None:
-    """The edge stops at a CALLERROR: fewer results than calls."""
+    """The edge stops where the station leaves: fewer results than calls (lesson 22)."""
     command = Configure(station=STATION, sample_interval_s=60)
     results = [{"status": "NotSupported"}, {"status": "Accepted"}]
-    assert outcome(Version.V16, command, results) == Accepted({"refused": ["ConnectionTimeOut"], "reboot_required": []})
+    assert outcome(Version.V16, command, results) == Accepted(
+        {
+            "refused": ["ConnectionTimeOut"],
+            "taken": ["MeterValueSampleInterval"],
+            "reboot_required": [],
+            "unanswered": ["MeterValuesSampledData"],
+        }
+    )
 
 
 @pytest.mark.parametrize(("version", "length"), [(Version.V16, 20), (Version.V201, 36), (Version.V21, 255)])

@@ -14,14 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from csms.domain.benefit import BenefitGrant
 from csms.domain.commands import CallFailed, CallResult, Offline, TimedOut
 from csms.domain.errors import BadRequest
 from csms.domain.facts import Unintelligible
-from csms.domain.ids import EvseRef, PlugInId, StationId, UserId
+from csms.domain.ids import DrEventId, EvseRef, PlugInId, StationId, UserId
 from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting, user_account
 from csms.domain.permission import PlugIn
 from csms.edge.http.limits import MAX_BODY_BYTES
-from csms.store import writes
+from csms.store import reads, writes
 from tests.control.kit import START, World
 from tests.http.kit import EVSE, STATION, bearer, link, registration
 
@@ -98,10 +99,11 @@ async def test_a_station_is_provisioned_and_shown_with_its_links(web: httpx.Asyn
     added = await web.post("/api/v1/stations", headers=bearer(), json=NEW_STATION)
     assert added.status_code == 201, added.text
     shown = (await web.get("/api/v1/stations/ST-2", headers=bearer("read"))).json()
-    assert shown == added.json()
+    assert added.json() == shown | {"password": None}
     assert shown["evses"][0]["link"] == w.system.links.of(EvseRef(StationId("ST-2"), 1))
     assert shown["evses"][0]["max_discharge_w"] == 6000
-    assert "password" not in added.text
+    assert NEW_STATION["password"] not in added.text
+    assert "password" not in shown
     assert is_problem(await web.post("/api/v1/stations", headers=bearer(), json=NEW_STATION), 409, "id")
 
 
@@ -115,7 +117,7 @@ async def test_the_link_of_an_evse_comes_as_a_qr_code(web: httpx.AsyncClient) ->
 
 BAD = [
     ("/api/v1/stations", NEW_STATION | {"passwort": "x"}, "passwort"),
-    ("/api/v1/stations", {"id": "ST-2"}, "password"),
+    ("/api/v1/stations", {"id": "ST-2", "password": "short"}, "password"),
     ("/api/v1/stations", NEW_STATION | {"site": "nowhere"}, "site"),
     ("/api/v1/stations", NEW_STATION | {"id": "a b"}, "id"),
     ("/api/v1/stations", NEW_STATION | {"evses": [{"evse": 0}]}, "evses.0.evse"),
@@ -425,7 +427,10 @@ async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, w: Wor
     """What is documented is there: no GET of the schema is unknown or fails on our side."""
     await w.store.writer.run(lambda conn: writes.save_plug_in(conn, _plug_in(me)))
     event = (await phone.post("/api/v1/dr-events", headers=bearer(), json=EVENT)).json()["id"]
+    (vehicle,) = await w.store.read(lambda conn: reads.vehicles(conn, UserId(me)))
+    await w.take(Unintelligible(origin=w.origin(), action="StartTransaction", raw="[]", why="meterStart"))
     values = {"station": STATION, "evse": "1", "event": event, "area": "default", "user": me, "plug_in": "p-1"}
+    values |= {"vehicle": vehicle.id, "id": "1"}
     schema = (await phone.get("/api/openapi.json")).json()
     paths = [path for path, methods in schema["paths"].items() if "get" in methods and not path.endswith("/events")]
     needs = {"/d/api/evse": f"?link={quote(link(w))}"}
@@ -524,3 +529,41 @@ async def test_a_registered_driver_is_a_user_of_the_api(phone: httpx.AsyncClient
     listed = (await phone.get("/api/v1/users", headers=bearer("read"))).json()
     assert [user["id"] for user in listed["items"]] == [me]
     assert (await phone.get("/api/v1/users", headers=bearer("me"))).status_code == 403
+
+
+async def test_granted_benefits_are_read_by_their_driver_and_by_the_operator(web: httpx.AsyncClient, w: World) -> None:
+    """G9: a driver sees the own ones only; filters and pages as in the ledger."""
+    made = [_grant(n, user) for n, user in enumerate(("u-1", "u-1", "u-2"))]
+    await w.store.writer.run(lambda conn: writes.post_entries(conn, [], grants=made))
+    everything = (await web.get("/api/v1/grants?limit=2", headers=bearer())).json()
+    rest = (await web.get(f"/api/v1/grants?cursor={everything['next']}", headers=bearer())).json()
+    assert [(each["user"], each["amount"]) for each in (*everything["items"], *rest["items"])] == [
+        ("u-1", 10),
+        ("u-1", 11),
+        ("u-2", 12),
+    ]
+    own = (await web.get("/api/v1/grants", headers=bearer("driver"))).json()["items"]
+    assert [(each["unit"], each["plug"], each["user"]) for each in own] == [("points", "points-1", "u-1")] * 2
+    later = f"/api/v1/grants?from={(START + timedelta(hours=1)).isoformat().replace('+', '%2B')}"
+    assert len((await web.get(later, headers=bearer())).json()["items"]) == 2
+    assert (await web.get("/api/v1/grants?user=u-2", headers=bearer("driver"))).status_code == 403
+    assert (await web.get("/api/v1/grants", headers=bearer("shop"))).status_code == 403
+
+
+def _grant(number: int, user: str) -> BenefitGrant:
+    start = START + timedelta(hours=number)
+    return BenefitGrant(
+        cause=f"p-{number}:{start.isoformat()}:dr-1:points-1:points",
+        revision=0,
+        granted_at=START,
+        user=UserId(user),
+        plug_in=PlugInId(f"p-{number}"),
+        evse=EVSE,
+        event=DrEventId("dr-1"),
+        plug="points-1",
+        unit="points",
+        amount=10 + number,
+        moved_wh=1000,
+        period_start=start,
+        period_end=start + timedelta(minutes=30),
+    )

@@ -14,9 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csms.control.permission.claims import Refusal
 from csms.domain.commands import StartTransaction
 from csms.domain.conditions import Conditions
 from csms.domain.errors import BadRequest, PortBusy
+from csms.domain.facts import IdToken
+from csms.domain.ids import EvseRef, StationId
+from csms.domain.people import IdTokenRecord
 from csms.domain.permission import Channel, PermissionState
 from csms.edge.http import links
 from csms.edge.http.auth import TERMINAL_COOKIE
@@ -25,13 +29,14 @@ from csms.edge.http.patterns import PREPARED
 from csms.edge.http.server import HttpServer, serve
 from csms.edge.http.shapes import ConditionsBody, conditions_json
 from csms.store import reads
-from tests.control.kit import AOI, E1, World
+from tests.control.kit import AOI, E1, World, station
 from tests.http.kit import ORIGIN, STATION, application, link, registration
 
 TARIFF = "30"
 CONDITIONS = {
     "min_sell_per_kwh": "25.5",
     "max_buy_per_kwh": None,
+    "min_incentive_per_kwh": None,
     "required_soc_percent": 70.0,
     "required_kwh": None,
     "depart_at": "07:30",
@@ -159,7 +164,11 @@ async def test_no_is_passed_on_and_keeps_no_conditions(phone: httpx.AsyncClient,
 
 async def test_nobody_answers_for_the_plug_in_of_another(phone: httpx.AsyncClient, w: World, question: str) -> None:
     phone.cookies.clear()
-    await phone.post("/d/api/register", json=registration(link(w), name="Ken"))
+    elsewhere = EvseRef(StationId("CS-2"), 1)
+    await w.add(station(elsewhere.station))
+    assert (
+        await phone.post("/d/api/register", json=registration(w.system.links.of(elsewhere), name="Ken"))
+    ).status_code == 201
     answer = await phone.post(question, json={"granted": True})
     assert answer.status_code == 404
     assert w.plug_in.permission.state is PermissionState.ASKED
@@ -207,6 +216,44 @@ async def test_a_known_driver_claims_the_plug_in_at_a_link(phone: httpx.AsyncCli
     assert (await phone.post("/d/api/claim", json={"link": path_only})).json()["plug_in"]["id"] == w.plug_in.id
 
 
+async def test_s1_a_link_alone_is_refused_where_a_card_charges_and_the_answer_says_what_to_do(
+    phone: httpx.AsyncClient, w: World
+) -> None:
+    """P1, P4: also right after signing up there; the card is shown, and the question comes by itself."""
+    card = IdToken("CARD-NOBODY")
+    await w.token(IdTokenRecord(token=card.value))
+    w.clock.pass_(16 * 60)
+    await w.take(w.started(card))
+    before = w.plug_in
+    answer = await phone.post("/d/api/claim", json={"link": link(w)})
+    assert (answer.status_code, answer.json()["reason"], answer.json()["field"]) == (409, "card", "link")
+    assert "show that card at the charging point within two minutes" in answer.json()["detail"]
+    assert w.plug_in == before
+    await w.take(w.authorize(card))
+    state = (await phone.get("/d/api/state")).json()
+    assert (state["plug_in"]["id"], state["plug_in"]["permission"]["state"]) == (before.id, "asked")
+
+
+async def test_s1_who_signs_up_where_a_card_charges_has_an_account_and_no_claim(
+    web: httpx.AsyncClient, w: World
+) -> None:
+    """P1."""
+    await w.token(IdTokenRecord(token="CARD-NOBODY"))
+    await w.take(w.started(IdToken("CARD-NOBODY")))
+    assert (await web.post("/d/api/register", json=registration(link(w)))).status_code == 201
+    assert w.plug_in.user is None
+
+
+async def test_s2_who_was_taken_over_from_is_told_where(phone: httpx.AsyncClient, w: World) -> None:
+    """P1."""
+    await w.person()
+    await w.plug(None)
+    assert (await phone.get("/d/api/state")).json()["taken_over"] is None
+    await w.system.rooms.matching.claim(AOI, E1)
+    state = (await phone.get("/d/api/state")).json()
+    assert (state["plug_in"], state["taken_over"]) == (None, {"station": STATION, "evse": 1})
+
+
 async def test_a_link_shows_its_evse_to_anybody_and_nothing_of_its_driver(web: httpx.AsyncClient, w: World) -> None:
     shown = await web.get("/d/api/evse", params={"link": link(w)})
     free = {"station": STATION, "evse": 1, "online": True, "private": False, "plugged": False, "waiting": False}
@@ -214,7 +261,7 @@ async def test_a_link_shows_its_evse_to_anybody_and_nothing_of_its_driver(web: h
     await w.plug(None)
     assert (await web.get("/d/api/evse", params={"link": link(w)})).json() == free | {"plugged": True, "waiting": True}
     await w.person()
-    await w.system.rooms.permissions.claim(AOI, E1)
+    await w.system.rooms.matching.claim(AOI, E1)
     assert (await web.get("/d/api/evse", params={"link": link(w)})).json() == free | {"plugged": True}
     assert (await web.get("/d/api/evse", params={"link": "/d/e/CS-1/1?s=bad"})).status_code == 404
 
@@ -344,6 +391,7 @@ def test_every_prepared_pattern_and_permission_state_has_its_words() -> None:
     words = catalogue("en").keys()
     assert {f"pattern.{pattern.name}" for pattern in PREPARED} <= words
     assert {f"permission.{state}" for state in PermissionState} <= words
+    assert {f"claim.{why}" for why in Refusal} <= words
 
 
 def test_markup_is_never_made_from_text() -> None:

@@ -93,6 +93,34 @@ async def test_vehicles_are_added_renamed_shared_and_deleted(
     assert added["id"] not in [each["id"] for each in (await state(second))["vehicles"]]
 
 
+async def test_p1_an_owner_sees_who_shares_a_vehicle_and_takes_it_back(
+    phone: httpx.AsyncClient, second: httpx.AsyncClient, w: World
+) -> None:
+    """S3."""
+    vehicle = (await state(phone))["vehicles"][0]["id"]
+    ken = (await second.post("/d/api/register", json=registration(link(w), name="Ken"))).json()["user"]["id"]
+    code = (await phone.post(f"/d/api/vehicles/{vehicle}/code", json={})).json()["code"]
+    await second.post("/d/api/vehicles/join", json={"code": code})
+    path = f"/d/api/vehicles/{vehicle}/users"
+    assert (await phone.get(path)).json() == [{"id": ken, "name": "Ken"}]
+    assert (await second.get(path)).status_code == 403
+    assert (await second.delete(f"{path}/{ken}")).status_code == 403
+    assert (await phone.delete(f"{path}/{ken}")).status_code == 204
+    assert (await phone.delete(f"{path}/{ken}")).status_code == 404
+    assert (await phone.get(path)).json() == []
+    assert vehicle not in [each["id"] for each in (await state(second))["vehicles"]]
+
+
+async def test_p1_who_shares_a_vehicle_leaves_it(phone: httpx.AsyncClient, second: httpx.AsyncClient, w: World) -> None:
+    vehicle = (await state(phone))["vehicles"][0]["id"]
+    await second.post("/d/api/register", json=registration(link(w), name="Ken"))
+    code = (await phone.post(f"/d/api/vehicles/{vehicle}/code", json={})).json()["code"]
+    await second.post("/d/api/vehicles/join", json={"code": code})
+    assert (await second.delete(f"/d/api/vehicles/{vehicle}")).status_code == 204
+    assert vehicle in [each["id"] for each in (await state(phone))["vehicles"]]
+    assert vehicle not in [each["id"] for each in (await state(second))["vehicles"]]
+
+
 async def test_particulars_that_are_changed_hold_for_the_running_plug_in(phone: httpx.AsyncClient, w: World) -> None:
     """P1: a battery typed wrong at the first plug-in."""
     await w.plug(None)

@@ -5,10 +5,11 @@ from decimal import Decimal
 
 from csms.domain.dr import DrEvent
 from csms.domain.snapshot import EvseState
-from policies.plugs import Available, Plug
+from policies.plugs import Available, Grant, Plug, SettledInterval
 
 NIGHT_HOURS = frozenset({*range(22, 24), *range(6)})
 BONUS_PER_KWH = Decimal(7)
+MEMBERS = frozenset({"u-aoi"})
 
 
 def at_night(evse: EvseState, now: datetime) -> Available:
@@ -21,6 +22,19 @@ def house_bonus(evse: EvseState, event: DrEvent, now: datetime) -> Decimal:
     return BONUS_PER_KWH if evse.site == "house" else Decimal(0)
 
 
+def member_bonus(evse: EvseState, event: DrEvent, now: datetime) -> Decimal:
+    """Members of the house get more wherever they are."""
+    return BONUS_PER_KWH if evse.user in MEMBERS else Decimal(0)
+
+
+def points(settled: SettledInterval) -> tuple[Grant, ...]:
+    """A point for each 100 Wh, and a coffee for a kilowatt-hour."""
+    coffee = (Grant(unit="coupon:coffee", amount=1),) if settled.moved_wh >= 1000 else ()
+    return (Grant(unit="points", amount=settled.moved_wh // 100), *coffee)
+
+
 nights = Plug("nights", 1, at_night)
 bonus = Plug("house-bonus", 2, house_bonus)
+member = Plug("member-bonus", 1, member_bonus)
+rewards = Plug("house-points", 1, points)
 broken = "no plug"

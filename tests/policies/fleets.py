@@ -1,5 +1,6 @@
 """Fleets for the tests of the policies: one EVSE at a time by hand, or any fleet by hypothesis."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from csms.domain.decision import Decision, Setpoint
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import AreaId, DrEventId, EvseRef, SiteId, StationId
 from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use
@@ -74,6 +76,22 @@ def snapshot(*evses: EvseState, **changes: Any) -> Snapshot:
     return replace(given, **changes)
 
 
+def moved_w(setpoint: Setpoint) -> Counter[DrEventId]:
+    """Watts of each event in a setpoint: of its parts, else all of them of the one event."""
+    found: Counter[DrEventId] = Counter()
+    for part in setpoint.parts:
+        found[part.event] += part.power_w
+    if setpoint.event is not None and not setpoint.parts:
+        found[setpoint.event] = abs(setpoint.setpoint_w - setpoint.counterfactual_w)
+    return found
+
+
+def got_w(decision: Decision) -> dict[DrEventId, int]:
+    """Watts of each event in a decision."""
+    found = sum((moved_w(setpoint) for setpoint in decision.setpoints), Counter())
+    return {share.event: found[share.event] for share in decision.events}
+
+
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
@@ -101,6 +119,7 @@ def terms(draw: Callable[[st.SearchStrategy[Any]], Any], capacity_wh: int) -> Te
     return Terms(
         min_sell_per_kwh=draw(maybe(per_kwh)),
         max_buy_per_kwh=draw(maybe(per_kwh)),
+        min_incentive_per_kwh=draw(maybe(per_kwh)),
         required_wh=draw(st.floats(0, 1)) * capacity_wh,
         departure_at=draw(maybe(instants)),
         entrust=draw(st.booleans()),

@@ -11,10 +11,11 @@ from csms.domain.ledger import EntryKind
 from csms.domain.metering import Quality, StoredReading
 from csms.domain.permission import PlugIn
 from csms.domain.tariff import PriceSeries, PriceStep
+from policies.commands import Tariffs, runs
 from policies.delivery import dr_results
 from policies.flows import Flow, Known, flows_of, pieces
 from policies.fullness import Meter, full_at
-from policies.payment import Tariffs, in_force, runs
+from policies.in_force import in_force
 from policies.settlement import ledger_entries
 from tests.policies.test_fullness import EVSE, PLUG, START, minute, setpoint
 from tests.policies.test_settlement import commanded, event, flow

@@ -22,7 +22,7 @@ from csms.domain.station import SetpointDriver
 from csms.domain.tariff import PriceSeries, PriceStep
 from policies.delivery import dr_results
 from policies.flows import Known, flows_of, pieces
-from policies.payment import in_force
+from policies.in_force import in_force
 
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 EVSE = EvseRef(StationId("s"), 1)

@@ -14,7 +14,7 @@ from csms.domain.snapshot import Snapshot, Terms, Use
 from csms.domain.station import Ratings
 from policies import decide
 from policies.constraints import clamped, failsafe, violations
-from tests.policies.fleets import NOW, event, resource, site, snapshot, snapshots
+from tests.policies.fleets import NOW, event, got_w, resource, site, snapshot, snapshots
 
 
 @given(snapshots())
@@ -104,9 +104,12 @@ def test_only_permitted_vehicles_are_ever_used_for_an_event(state: Snapshot) -> 
 def test_an_event_gets_what_it_asked_for_or_says_that_it_falls_short(state: Snapshot) -> None:
     decision = decide(state)
     most_step = max((evse.ratings.min_charge_w for evse in state.evses), default=0)
+    flows_by_itself = any(s.setpoint_w != s.counterfactual_w and s.event is None for s in decision.setpoints)
+    moved = got_w(decision)
     for share in decision.events:
-        moved = sum(abs(s.setpoint_w - s.counterfactual_w) for s in decision.setpoints if s.event == share.event)
-        assert moved == share.allotted_w <= share.capacity_w
+        assert moved[share.event] == share.allotted_w <= share.capacity_w
+        if flows_by_itself:
+            continue  # a required charge that nobody counted on flows against the event, which moves more than it asked
         if Reason.DR_SHORTFALL in share.reasons:
             assert share.allotted_w < share.requested_w
         else:

@@ -179,3 +179,33 @@ def test_an_upward_event_leaves_the_fuse_to_what_is_out_of_reach() -> None:
     picky = resource(2, terms=Terms(max_buy_per_kwh=Decimal(10)))
     state = snapshot(resource(1, reserved_w=6000), picky, sites=(site(limit_w=10_000),), events=(up,))
     assert decide(state).setpoints[1].setpoint_w == 4000
+
+
+@pytest.mark.parametrize(
+    ("limit_w", "first", "second", "expected"),
+    [
+        (7000, (7_000, 0.9), (10_000, 2.0), [7000, 0]),
+        (8000, (20_000, 2.0), (6_000, 2.0), [7000, 0]),
+        (8000, (6_500, 1.0), (20_000, 1.0), [0, 7000]),
+        (7000, (6_000, 1.0), (6_000, 1.1), [3500, 3500]),
+    ],
+)
+def test_who_can_wait_no_longer_goes_before_whom_only_the_fuse_makes_urgent(
+    limit_w: int, first: tuple[float, float], second: tuple[float, float], expected: list[int]
+) -> None:
+    """P7, must hold 1: Wh and hours of two vehicles behind a fuse too small for both. Before: the plan halved it, the
+    check forbade that at every tick, and the decision was cut down."""
+    fleet = [
+        resource(
+            number,
+            battery=Battery(
+                capacity_wh=60_000, energy_wh=10_000, max_charge_w=7000, max_discharge_w=0, charge_efficiency=1
+            ),
+            terms=Terms(required_wh=10_000 + lacks_wh, departure_at=NOW + timedelta(hours=stays_h)),
+        )
+        for number, (lacks_wh, stays_h) in enumerate([first, second])
+    ]
+    state = snapshot(*fleet, sites=(site(limit_w=limit_w),))
+    decision = decide(state)
+    assert [setpoint.setpoint_w for setpoint in decision.setpoints] == expected
+    assert violations(state, decision) == ()

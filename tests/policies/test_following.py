@@ -1,15 +1,19 @@
 """Does the EVSE follow, and does it discharge at all? V2G-8, V2G-9, V2G-10."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csms.domain.decision import Reason
+from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.facts import Reading
-from csms.domain.station import ProbeState
+from csms.domain.ids import EvseRef, StationId
+from csms.domain.station import ProbeState, SetpointDriver
 from policies.compliance import Act, Compliance, Level, accepted, cannot, follows, is_evidence, observe, refused
-from policies.probe import Step, begin, judge, next_step
+from policies.probe import Sight, begin, is_schedule_safe, is_to_be_read_back, judge
 
 NOW = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 
@@ -135,6 +139,24 @@ def test_trust_never_grows_by_itself(samples: list[tuple[int, float]], allowed: 
         assert (act is Act.DEGRADE) == (compliance.level is not before.level)
 
 
+S = timedelta(seconds=1)
+TOLD = SetpointRecord(
+    id="probe",
+    evse=EvseRef(StationId("s"), 1),
+    plug_in=None,
+    transaction=None,
+    event=None,
+    decided_at=NOW,
+    desired_w=-1000,
+    counterfactual_w=0,
+    expires_at=NOW + 120 * S,
+    driver=SetpointDriver.OCPP21_SETPOINT,
+    reasons=(Reason.PROBE,),
+    state=SetpointState.ACKNOWLEDGED,
+    acknowledged_at=NOW,
+)
+
+
 def seen(power_w: float | None) -> Reading:
     if power_w is None:
         return Reading(at=NOW, import_wh=5.0)
@@ -160,7 +182,8 @@ def seen(power_w: float | None) -> Reading:
 def test_a_probe_passes_only_when_power_comes_out(after_s: int, reading: Reading | None, verdict: ProbeState) -> None:
     """V2G-8: it charged with 2 kW before; 1 kW is asked for."""
     probe = begin(NOW, 2000.0, 6000)
-    assert judge(probe, NOW + timedelta(seconds=after_s), reading) is verdict
+    sight = Sight(now=NOW + after_s * S, told=TOLD, reading=reading)
+    assert judge(probe, sight, 30 * S) is verdict
 
 
 def test_a_probe_is_small_and_short() -> None:
@@ -170,13 +193,61 @@ def test_a_probe_is_small_and_short() -> None:
     assert begin(NOW, 0.0, 6000).deadline_at == NOW + timedelta(seconds=120)
 
 
-def test_a_probe_rests_then_reads_back_then_discharges() -> None:
+REST = replace(begin(NOW, 0.0, 6000), setpoint_w=0)
+ZERO = replace(TOLD, desired_w=0, acknowledged_at=NOW)
+RESTS: dict[str, tuple[Sight, ProbeState]] = {
+    "it charges": (Sight(now=NOW + 40 * S, last=ZERO, power_w=7000, metered_at=NOW + 35 * S), ProbeState.RUNNING),
+    "nothing flows": (Sight(now=NOW + 40 * S, last=ZERO, power_w=0, metered_at=NOW + 35 * S), ProbeState.UNTRIED),
+    "not metered": (Sight(now=NOW + 40 * S, last=ZERO), ProbeState.RUNNING),
+    "metered before it had to obey": (
+        Sight(now=NOW + 40 * S, last=ZERO, power_w=0, metered_at=NOW + 29 * S),
+        ProbeState.RUNNING,
+    ),
+    "it waits under a limit": (
+        Sight(now=NOW + 40 * S, last=replace(ZERO, desired_w=6000), power_w=0, metered_at=NOW + 35 * S),
+        ProbeState.RUNNING,
+    ),
+    "what holds is in doubt": (Sight(now=NOW + 40 * S, power_w=0, metered_at=NOW + 35 * S), ProbeState.RUNNING),
+    "too late": (Sight(now=NOW + 120 * S, last=ZERO, power_w=0, metered_at=NOW + 35 * S), ProbeState.FAILED),
+    "refused": (
+        Sight(now=NOW + 5 * S, told=replace(ZERO, state=SetpointState.REJECTED), last=ZERO),
+        ProbeState.FAILED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("sight", "verdict"), RESTS.values(), ids=RESTS)
+def test_a_probe_begins_from_rest(sight: Sight, verdict: ProbeState) -> None:
     """F10: before, it began at full power, where "unlimited" shows no rise."""
-    probe, at = begin(NOW, 0.0, 6000), NOW + timedelta(seconds=10)
-    assert next_step(probe, Step.PAUSE, at, seen(7000), None) is Step.PAUSE
-    assert next_step(probe, Step.PAUSE, at, None, None) is Step.PAUSE
-    assert next_step(probe, Step.PAUSE, at, seen(0), None) is Step.READ_BACK
-    assert next_step(probe, Step.READ_BACK, at, seen(0), None) is Step.READ_BACK
-    assert next_step(probe, Step.READ_BACK, at, seen(0), -1000.0) is Step.DISCHARGE
-    assert next_step(probe, Step.READ_BACK, at, seen(0), 33_120.0) is Step.DONE
-    assert next_step(probe, Step.PAUSE, probe.deadline_at, seen(0), None) is Step.DONE
+    assert judge(REST, sight, 30 * S) is verdict
+
+
+@pytest.mark.parametrize(
+    ("told", "at_s", "verdict"),
+    [
+        (TOLD, 10, ProbeState.PASSED),
+        (TOLD, -1, ProbeState.RUNNING),
+        (None, 10, ProbeState.RUNNING),
+        (replace(TOLD, acknowledged_at=None), 10, ProbeState.RUNNING),
+        (replace(TOLD, state=SetpointState.REJECTED), 10, ProbeState.FAILED),
+    ],
+    ids=["after the yes", "before the yes", "another setpoint holds", "no yes yet", "a no"],
+)
+def test_only_what_was_sampled_under_the_probe_s_own_setpoint_is_a_verdict(
+    told: SetpointRecord | None, at_s: int, verdict: ProbeState
+) -> None:
+    """V2G-8: between the probe's beginning and its sending the charge from before still holds."""
+    reading = replace(seen(-1000), at=NOW + at_s * S)
+    assert judge(begin(NOW, 0.0, 6000), Sight(now=NOW + 10 * S, told=told, reading=reading), 30 * S) is verdict
+
+
+def test_a_station_is_asked_what_it_makes_of_a_negative_value_once_it_has_taken_it() -> None:
+    """F10: one that reads it as "unlimited" says so before its meter does."""
+    probe = begin(NOW, 0.0, 6000)
+    assert is_to_be_read_back(probe, TOLD)
+    assert not is_to_be_read_back(probe, replace(TOLD, acknowledged_at=None))
+    assert not is_to_be_read_back(probe, None)
+    assert not is_to_be_read_back(REST, ZERO)
+    assert is_schedule_safe(-1000.0)
+    assert is_schedule_safe(None)
+    assert not is_schedule_safe(33_120.0)

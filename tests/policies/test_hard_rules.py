@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from csms.domain.decision import Decision, Setpoint
-from csms.domain.dr import Direction
+from csms.domain.decision import Decision, Part, Setpoint
+from csms.domain.dr import Direction, DrEvent
+from csms.domain.ids import DrEventId
 from csms.domain.snapshot import Battery, EvseState, Snapshot, Terms, Use
 from policies.constraints import violations
 from policies.rules import RULES
@@ -34,7 +35,7 @@ def told(state: Snapshot, *powers_w: int, **changes: Any) -> Decision:
         "price_per_kwh": price,
     } | changes
     setpoints = (
-        Setpoint(evse=evse.ref, setpoint_w=power, counterfactual_w=0, **given)
+        Setpoint(evse=evse.ref, setpoint_w=power, **{"counterfactual_w": 0} | given)
         for evse, power in zip(state.evses, powers_w, strict=True)
     )
     return Decision(at=NOW, setpoints=tuple(setpoints))
@@ -64,6 +65,8 @@ CASES: list[tuple[str, EvseState, int, Any]] = [
     ("discharge_below_required", resource(battery=replace(BATTERY, energy_wh=12_300, error_wh=250)), -2000, DOWN),
     ("discharge_below_min_sell", resource(terms=Terms(min_sell_per_kwh=Decimal("50.01"))), -2000, DOWN),
     ("discharge_below_min_sell", resource(terms=Terms(min_sell_per_kwh=Decimal(31))), -2000, None),
+    ("discharge_below_min_sell", resource(terms=Terms(min_incentive_per_kwh=Decimal("20.01"))), -2000, DOWN),
+    ("charge_above_max_buy", resource(terms=Terms(min_incentive_per_kwh=Decimal("20.01"))), 2000, UP),
     ("discharge_below_min_sell", resource(terms=Terms(entrust=True)), -2000, event(price_per_kwh=Decimal(31))),
     ("charge_above_max_buy", resource(terms=Terms(max_buy_per_kwh=Decimal(29))), 2000, None),
     ("charge_above_max_buy", resource(terms=Terms(max_buy_per_kwh=Decimal(9))), 2000, UP),
@@ -92,7 +95,45 @@ def test_breaking_one_rule_is_named_by_it(rule: str, evse: EvseState, power_w: i
 
 
 def test_every_rule_of_one_evse_has_such_a_case() -> None:
-    assert {case[0] for case in CASES} | {"expiry_too_long"} == {*RULES, "required_charge_missed"}
+    """The other two need more than a power."""
+    others = {"expiry_too_long", "watt_of_no_event"}
+    assert {case[0] for case in CASES} | others == {*RULES, "required_charge_missed"}
+
+
+E2 = event(id=DrEventId("e2"), price_per_kwh=Decimal(35), priority=1)
+SHARES = {
+    "all of it": ((E2, 7000), (DOWN, 2000), set()),
+    "a watt too little": ((E2, 6999), (DOWN, 2000), {"watt_of_no_event"}),
+    "a watt too much": ((E2, 7001), (DOWN, 2000), {"watt_of_no_event"}),
+    "nothing by one": ((E2, 0), (DOWN, 9000), {"watt_of_no_event"}),
+    "discharged by the one that pays too little": ((DOWN, 7000), (E2, 2000), {"discharge_below_min_sell"}),
+    "the last of it discharged by that one": ((E2, 7001), (DOWN, 1999), {"discharge_below_min_sell"}),
+    "by one that is over": ((replace(E2, id=DrEventId("gone")), 7000), (DOWN, 2000), {"event_not_in_force"}),
+    "both ways": (
+        (replace(E2, id=DrEventId("up"), price_per_kwh=Decimal(30)), 7000),
+        (DOWN, 2000),
+        {"watt_of_no_event"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "last", "rules"), SHARES.values(), ids=SHARES)
+def test_where_events_share_a_setpoint_each_watt_is_one_s_and_paid_by_it(
+    first: tuple[DrEvent, int], last: tuple[DrEvent, int], rules: set[str]
+) -> None:
+    """P5, P19: the vehicle would charge at 7 kW and feeds in 2; its user sells from 50 on."""
+    up = event(Direction.UP, id=DrEventId("up"), price_per_kwh=Decimal(30))
+    state = snapshot(resource(terms=Terms(min_sell_per_kwh=Decimal(50))), events=(DOWN, E2, up))
+    parts = tuple(Part(one.id, power_w, one.price_per_kwh or Decimal(0)) for one, power_w in (first, last))
+    good = told(state, -2000, counterfactual_w=7000, parts=parts)
+    assert broken(state, good) == rules
+
+
+def test_a_part_that_pays_less_than_its_event_promised_is_refused() -> None:
+    """P11."""
+    state = snapshot(resource(terms=Terms()), events=(DOWN, E2))
+    parts = (Part(E2.id, 7000, Decimal(34)), Part(DOWN.id, 2000, Decimal(50)))
+    assert broken(state, told(state, -2000, counterfactual_w=7000, parts=parts)) == {"price_worse_than_promised"}
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 181])

@@ -11,7 +11,7 @@ from hypothesis import given
 from csms.domain.decision import Reason
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import DrEventId, PlugInId
-from csms.domain.snapshot import EvseState, Snapshot, Terms, Use
+from csms.domain.snapshot import Battery, EvseState, Snapshot, Terms, Use
 from csms.domain.station import Ratings
 from policies import decide
 from policies.constraints import violations
@@ -54,6 +54,18 @@ def test_an_event_of_one_area_leaves_it_to_the_event_that_has_no_other() -> None
     e2 = named("e2", areas=frozenset({HOME}))
     decision = decide(snapshot(*fleet, sites=sites, events=(e1, e2)))
     assert [setpoint.event for setpoint in decision.setpoints] == ["e2", "e1"]
+
+
+@pytest.mark.parametrize("names", [("e1",), ("e1", "e2")])
+def test_nobody_is_asked_for_more_because_of_a_vehicle_that_was_never_moved(names: tuple[str, ...]) -> None:
+    """A2, P19: one that tells nothing has just come and charges for its required charge, event or not. Before: e1 asked
+    2 kW, 6 kW were discharged and paid for it, and e2 got nothing."""
+    battery = Battery(capacity_wh=60_000, energy_wh=0, max_charge_w=7000, max_discharge_w=0, is_told=False)
+    needs = Terms(required_wh=40_000, departure_at=NOW + timedelta(hours=2))
+    fleet = [resource(1, battery=battery, terms=needs), seller(2, 40)]
+    decision = decide(snapshot(*fleet, events=tuple(named(name, requested_w=2000) for name in names)))
+    assert [setpoint.setpoint_w for setpoint in decision.setpoints] == [7000, -2000 * len(names)]
+    assert [(share.allotted_w, share.reasons) for share in decision.events] == [(2000, ())] * len(names)
 
 
 def test_priority_goes_before_age() -> None:

@@ -84,6 +84,34 @@ def test_an_incentive_counts_on_top_of_the_tariff(incentive: Decimal, more: Deci
     assert setpoint.setpoint_w == (-FULL_DISCHARGE_W if TARIFF + incentive >= ask else 0)
 
 
+@given(pays=money, more=margins)
+def test_a_vehicle_is_discharged_exactly_when_it_gains_what_its_user_asks_on_the_tariff(
+    pays: Decimal, more: Decimal
+) -> None:
+    """P5: a minimum incentive per kWh; the greater of it and a minimum price holds."""
+    gain = max(pays - TARIFF + more, Decimal(0))
+    setpoint = told(vehicle(min_incentive_per_kwh=gain), event(price_per_kwh=pays))
+    assert setpoint.setpoint_w == (-FULL_DISCHARGE_W if pays - TARIFF >= gain else 0)
+    both = told(vehicle(min_incentive_per_kwh=gain, min_sell_per_kwh=pays + 1), event(price_per_kwh=pays))
+    assert both.setpoint_w == 0
+
+
+@given(costs=money, more=margins)
+def test_a_vehicle_is_charged_for_an_event_exactly_when_that_is_as_much_cheaper_as_its_user_asks(
+    costs: Decimal, more: Decimal
+) -> None:
+    """P6: a minimum incentive binds what the aggregator asks for; by itself the vehicle buys up to its own maximum."""
+    costs = min(costs, TARIFF)
+    gain = max(TARIFF - costs + more, Decimal(0))
+    dear = vehicle(charge=0.9, min_incentive_per_kwh=gain, max_buy_per_kwh=TARIFF - Decimal("0.01"))
+    buys = replace(dear, terms=replace(dear.terms, charge=True, departure_at=None, required_wh=0.0))
+    setpoint = told(buys, event(Direction.UP, 100_000, price_per_kwh=costs))
+    is_charged = TARIFF - costs >= gain and costs < TARIFF
+    assert (setpoint.setpoint_w > 0, setpoint.event is not None) == (is_charged, is_charged)
+    free = replace(buys, terms=replace(buys.terms, max_buy_per_kwh=None))
+    assert told(free).setpoint_w > 0
+
+
 @given(st.lists(money, min_size=2, max_size=8), money)
 def test_in_a_fleet_nobody_sells_below_the_own_price(asks: list[Decimal], pays: Decimal) -> None:
     """P5: also where the event falls short without them."""

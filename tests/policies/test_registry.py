@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from csms.domain.dr import Direction
 from csms.domain.errors import BadSettings
-from csms.domain.ids import EvseRef, PlugInId, StationId, UserId
+from csms.domain.ids import UserId
 from csms.domain.snapshot import Snapshot, Terms
 from csms.plugs import chosen
 from csms.settings import PolicySettings
 from policies import decide
 from policies.constraints import safe_decision, violations
-from policies.plugs import Available, Grant, Plug, Policies, SettledInterval
+from policies.plugs import Available, Plug, Policies
 from policies.registry import DEFAULT, REGISTRY, UnknownPlug, choose
 from tests.policies.fleets import NOW, event, resource, site, snapshot, snapshots
 
@@ -74,6 +74,18 @@ def test_a_plug_of_another_package_works_through_its_entry_point() -> None:
     asked = event(starts_at=NOW, ends_at=NOW + timedelta(days=1))
     by_night = decide(replace(state, now=NOW.replace(hour=23), events=(asked,)), found)
     assert [(s.setpoint_w, s.price_per_kwh) for s in by_night.setpoints] == [(-6000, Decimal(50)), (-6000, Decimal(57))]
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_adder_may_give_more_to_one_user_and_the_corridor_reads_the_same_price() -> None:
+    """P5, P11: the event pays 50; who asks 55 is discharged as a member, with 7 more, and not otherwise."""
+    found = chosen(PolicySettings(adders=("member-bonus-1",)))
+    asks = Terms(charge=False, min_sell_per_kwh=Decimal(55))
+    fleet = [replace(resource(n, terms=asks), user=UserId(user)) for n, user in enumerate(("u-aoi", "u-ken"), 1)]
+    state = snapshot(*fleet, events=(event(requested_w=100_000),))
+    decision = decide(state, found)
+    assert [(s.setpoint_w, s.price_per_kwh) for s in decision.setpoints] == [(-6000, Decimal(57)), (0, None)]
+    assert violations(state, decision) == ()
 
 
 @pytest.mark.usefixtures("installed")
@@ -151,21 +163,3 @@ def test_adders_sum_up_and_no_plug_takes_from_what_was_promised() -> None:
     picky = resource(terms=Terms(max_buy_per_kwh=Decimal(5)))
     (up,) = decide(snapshot(picky, events=(event(Direction.UP),)), with_plugs(adders=adders)).setpoints
     assert (up.setpoint_w, up.price_per_kwh) == (7000, Decimal(3))
-
-
-def test_a_benefit_follows_from_metered_energy_only() -> None:
-    """Must hold 2."""
-    points = Plug("points", 1, lambda settled: (Grant(unit="points", amount=settled.moved_wh // 100),))
-    policies = replace(DEFAULT, benefits=(points,))
-    settled = SettledInterval(
-        evse=EvseRef(StationId("s1"), 1),
-        plug_in=PlugInId("p"),
-        user=UserId("u"),
-        event=None,
-        start=NOW,
-        end=NOW + timedelta(minutes=30),
-        moved_wh=1_250,
-        price_per_kwh=Decimal(50),
-    )
-    assert policies.grants(settled) == (Grant(unit="points", amount=12),)
-    assert policies.grants(replace(settled, moved_wh=0)) == ()

@@ -12,19 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csms.domain.conditions import Conditions
 from csms.domain.decision import Reason
 from csms.domain.dispatch import SetpointRecord
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import DrEventId, EvseRef, PlugInId, StationId, UserId, VehicleId
 from csms.domain.ledger import CHARGING_STOPPED, ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntry, Posting
 from csms.domain.metering import Quality, WindowEnergy
-from csms.domain.permission import PlugIn
+from csms.domain.permission import Permission, PermissionState, PlugIn
 from csms.domain.station import SetpointDriver
 from csms.domain.tariff import PriceSeries, PriceStep
 from csms.domain.units import amount_minor, round_minor
+from policies.commands import Command, Tariffs, runs
 from policies.delivery import dr_results
 from policies.flows import Flow, cuts
-from policies.payment import RULE, Command, Tariffs, capped, in_force, runs
+from policies.in_force import in_force
+from policies.payment import RULE
 from policies.settlement import ledger_entries
 
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
@@ -112,16 +115,21 @@ def test_an_entry_of_an_event_names_its_setpoints_and_the_counterfactual() -> No
 
 
 def commanded(direction: Direction = Direction.DOWN, **changes: Any) -> Command:
-    """3 kWh of difference at 42 (DOWN) or 18 (UP) per kWh; the tariff is 30."""
+    """3 kWh of difference at 42 (DOWN) or 18 (UP) per kWh, what is beyond the charging fed in; the tariff is 30."""
     made = Command(
         event=DrEventId("event"),
         direction=direction,
         price_per_kwh=Decimal(42 if direction is Direction.DOWN else 18),
         counterfactual_wh=Decimal(0),
         commanded_wh=Decimal(3000),
+        fed_in_wh=Decimal(0),
         setpoints=("s-1", "s-2"),
     )
-    return replace(made, **changes)
+    told = replace(made, **changes)
+    fed_in_wh = (
+        max(told.commanded_wh - told.counterfactual_wh, Decimal(0)) if direction is Direction.DOWN else Decimal(0)
+    )
+    return replace(told, fed_in_wh=changes.get("fed_in_wh", fed_in_wh))
 
 
 def paid(*flows: Flow) -> list[tuple[str, int, int, int]]:
@@ -248,11 +256,19 @@ def test_a_correction_of_the_energy_alone_still_balances() -> None:
     assert (second.energy_wh, second.is_balanced, owed([second])["user:user1"]) == (1, True, 0)
 
 
-def test_a_correction_stays_with_the_user_it_was_booked_to() -> None:
+def test_s2_what_was_booked_to_who_is_not_its_user_any_more_is_taken_back_and_booked_once_to_who_is() -> None:
+    """P13: a plug-in is of one vehicle; whose it is may be known late, and be corrected back."""
     first = entries(flow(exported="1000"))
     handed_over = replace(flow().plug_in, user=UserId("other"))
     second = entries(flow(exported="1200", plug_in=handed_over), before=first)
-    assert owed([*first, *second]) == {"user:user1": 36, ENERGY_BOUGHT: -36}
+    assert [(e.user, e.kind, e.revision, e.energy_wh) for e in second] == [
+        ("user1", EntryKind.CORRECTION, 1, -1000),
+        ("other", EntryKind.CORRECTION, 2, 1200),
+    ]
+    assert owed([*first, *second]) == {"user:user1": 0, "user:other": 36, ENERGY_BOUGHT: -36}
+    assert entries(flow(exported="1200", plug_in=handed_over), before=[*first, *second]) == ()
+    third = entries(flow(exported="1200"), before=[*first, *second])
+    assert owed([*first, *second, *third]) == {"user:user1": 36, "user:other": 0, ENERGY_BOUGHT: -36}
 
 
 amounts = st.decimals(0, 20_000, places=3)
@@ -355,7 +371,9 @@ def commands(
 ) -> list[tuple[float, float, Command | None]]:
     """In the half hour: (from minute, to minute, command)."""
     known = {each.id: each for each in (event(), *events)}
-    tariffs = Tariffs(tariff_per_kwh=Decimal(30), events=known, min_sell_per_kwh=min_sell)
+    asked = Conditions(min_sell_per_kwh=min_sell)
+    yes = Permission(state=PermissionState.GRANTED, answered_at=minute(-60), conditions=asked)
+    tariffs = Tariffs(tariff_per_kwh=Decimal(30), events=known, history=(yes,))
     found = runs(in_force(records, PlugInId("plug1")), START, END, tariffs)
     return [
         ((r.start - START) / timedelta(minutes=1), (r.end - START) / timedelta(minutes=1), r.command) for r in found
@@ -449,18 +467,6 @@ def test_at_any_time_one_setpoint_at_most_is_in_force(rows: list[tuple[int, int 
     found = in_force(records, PlugInId("plug1"))
     assert all(first.end <= second.start for first, second in pairwise(found))
     assert all(each.record.acknowledged_at == each.start and each.end <= each.record.expires_at for each in found)
-
-
-@given(st.lists(st.decimals(0, 5000, places=1), max_size=10), st.none() | st.decimals(-100, 20_000, places=1))
-def test_the_counterfactual_never_holds_more_than_the_vehicle_could_take(
-    energies: list[Decimal], room: Decimal | None
-) -> None:
-    """A6: where no state of charge was told, and the vehicle stopped by itself later."""
-    found = capped(energies, room)
-    assert len(found) == len(energies)
-    assert all(0 <= cut <= energy for cut, energy in zip(found, energies, strict=True))
-    whole = sum(energies, Decimal(0))
-    assert sum(found, Decimal(0)) == (whole if room is None else min(whole, max(room, Decimal(0))))
 
 
 # --- reports ---

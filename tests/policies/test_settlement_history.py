@@ -23,7 +23,7 @@ from csms.domain.tariff import PriceSeries, PriceStep
 from csms.domain.units import amount_minor, round_minor
 from policies import flows as metered
 from policies.flows import Flow, flows_of, pieces
-from policies.payment import in_force
+from policies.in_force import in_force
 from policies.permission import stretches
 from policies.settlement import ledger_entries
 

@@ -304,7 +304,20 @@ async def test_needs_follow_the_authorization(model: str):
         assert ("v2xChargingParameters" in needs) == (MODELS[model].version != V201)
 
 
-async def test_needs_refused_end_the_transaction_in_21():
+async def test_needs_of_an_iso_15118_2_vehicle_refused_end_nothing():
+    """K15.FR.04, V2G-13: in 15118-2 Rejected says that there is no schedule; a vehicle without V2X speaks it."""
+    async with scene("Sim V2G 2.1") as stage:
+        stage.csms.answers["NotifyEVChargingNeeds"] = {"status": "Rejected"}
+        stage.station.plug(car(discharge_w=0.0))
+        stage.station.present("CARD0001")
+        needs = await stage.csms.expect("NotifyEVChargingNeeds")
+        assert "controlMode" not in needs["chargingNeeds"]
+        await stage.clock.advance(60)
+        assert all(event["eventType"] != "Ended" for event in stage.csms.all("TransactionEvent"))
+        assert stage.power_w > 0
+
+
+async def test_needs_of_an_iso_15118_20_vehicle_refused_end_the_transaction():
     """Q01.FR.04-06: Rejected refuses the kind of energy transfer."""
     async with scene("Sim V2G 2.1") as stage:
         stage.csms.answers["NotifyEVChargingNeeds"] = {"status": "Rejected"}

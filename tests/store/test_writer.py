@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select, text
 
 from csms.domain.conditions import Conditions, Pattern
-from csms.domain.errors import BadDatabase, Conflict
+from csms.domain.errors import BadDatabase, Conflict, CsmsError
 from csms.store import Store, Write, open_store, writes
 from csms.store.batch import commit_batch
 from csms.store.database import parse_url
@@ -94,7 +94,7 @@ async def test_a_failed_read_is_a_bad_database(store: Store) -> None:
 
 
 async def test_a_read_cannot_write(store: Store) -> None:
-    with pytest.raises(BadDatabase):
+    with pytest.raises(CsmsError):
         await store.read(lambda conn: writes.put_secret(conn, "x", "y"))
 
 
@@ -204,7 +204,7 @@ async def test_a_database_locked_by_another_program_is_waited_for(url: str, monk
     store = open_store(url, spacing_s=0)
     await store.writer.run(lambda _conn: None)
     complaint, heard = Told(), Heartbeat()
-    logging.getLogger("csms.store.writer").addHandler(complaint)
+    logging.getLogger("csms.store.patience").addHandler(complaint)
     other = create_engine(parse_url(url))
     with other.connect() as conn:
         conn.exec_driver_sql("BEGIN IMMEDIATE")
@@ -214,7 +214,7 @@ async def test_a_database_locked_by_another_program_is_waited_for(url: str, monk
         conn.rollback()
     await heard.until(1)
     other.dispose()
-    logging.getLogger("csms.store.writer").removeHandler(complaint)
+    logging.getLogger("csms.store.patience").removeHandler(complaint)
     assert await stored_minutes(store) == 1
     await store.close()
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from csms.domain.answers import TokenStatus
 from csms.domain.conditions import Conditions, Pattern, TimeSlot
-from csms.domain.decision import Decision, EventShare, Reason, Setpoint, Violation
+from csms.domain.decision import Decision, EventShare, Part, Reason, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadDatabase
@@ -82,7 +82,7 @@ def test_a_station_comes_back_with_its_evses(conn: Connection) -> None:
     )
     assert reads.station(conn, S) == provisioned
     assert [found.id for found in reads.stations(conn)] == ["A", S]
-    assert (reads.password_hash(conn, S), reads.password_hash(conn, StationId("A"))) == ("hash", None)
+    assert reads.password_hashes(conn) == {S: "hash"}
     assert reads.station(conn, StationId("none")) is None
 
 
@@ -95,7 +95,7 @@ def test_provisioning_again_keeps_what_the_station_said_and_its_password(conn: C
     assert found is not None
     assert [evse.ref.evse for evse in found.evses] == [2, 3]
     assert (found.site, found.version, found.boot_state, found.model) == ("roof", Version.V21, BootState.ACCEPTED, "M")
-    assert reads.password_hash(conn, S) == "hash"
+    assert reads.password_hashes(conn)[S] == "hash"
 
 
 def test_when_stations_were_heard_is_kept(conn: Connection) -> None:
@@ -310,11 +310,11 @@ def test_readings_of_a_window_come_with_the_registers_around_it(conn: Connection
 
 
 def test_readings_since_gives_each_evse_its_own_from_its_own_instant_on(conn: Connection) -> None:
-    """After a restart the open plug-ins are counted from these, many EVSEs in one statement."""
+    """After a restart the open plug-ins are counted from these, many EVSEs in one statement, in the order they came."""
     stored = [reading(minute) for minute in (1, 5, 9, 30)]
     take(conn, metered(*reversed(stored)), metered(reading(4), reading(8), evse=E2))
     found = reads.readings_since(conn, {E1: at(5), E2: at(8), EvseRef(S, 9): at(0)})
-    assert found == {E1: stored[1:], E2: [reading(8)], EvseRef(S, 9): []}
+    assert found == {E1: list(reversed(stored[1:])), E2: [reading(8)], EvseRef(S, 9): []}
     assert reads.readings_since(conn, {}) == {}
 
 
@@ -341,7 +341,7 @@ def test_everything_open_makes_the_live_state(conn: Connection) -> None:
     assert [(known.evse, known.connector, known.status) for known in live.statuses] == [
         (E1, 1, ConnectorStatus.FINISHING)
     ]
-    assert live.readings == {E1: reading(2)}
+    assert live.readings == {E1: [reading(1), reading(2)]}
     assert [record.id for record in live.transactions] == ["2"]
     assert [known.id for known in live.plug_ins] == [PLUG_IN]
     assert [known.id for known in live.setpoints] == ["s-2"]
@@ -364,3 +364,14 @@ def test_transaction_ids_end_with_31_bits(conn: Connection) -> None:
     assert write(conn, (writes.reserve_transaction_ids, 2)) == [2**31 - 2]
     with pytest.raises(BadDatabase, match="used up"):
         write(conn, (writes.reserve_transaction_ids, 1))
+
+
+@pytest.mark.parametrize("name", ["e-2", 'e "2" 100 %_\\', "需要-2"])
+def test_a_setpoint_that_events_share_is_found_by_each_of_them(conn: Connection, name: str) -> None:
+    """P19: whatever the event is called; the prices of the parts are exact."""
+    parts = (Part(DrEventId(name), 4000, Decimal("35.01")), Part(DrEventId("e-1"), 3000, Decimal(60)))
+    shared = setpoint(event=DrEventId("e-1"), parts=parts)
+    write(conn, (writes.save_setpoint, shared), (writes.save_setpoint, setpoint("s-2", event=None)))
+    assert reads.setpoints(conn, event=DrEventId(name)) == [shared]
+    assert reads.setpoints(conn, event=DrEventId("e-1")) == [shared]
+    assert reads.setpoints(conn, event=DrEventId("e")) == []

@@ -36,6 +36,7 @@ class Controlled:
     overload: Overload
     delivered_wh: int
     allotted_wh: int
+    reports: tuple[performance.DrReport, ...]
     entries: tuple[LedgerEntry, ...]
 
 
@@ -177,5 +178,6 @@ class _Played:
             overload=self._world.overload,
             delivered_wh=sum(report.delivered_wh for report in reports),
             allotted_wh=sum(report.allotted_wh for report in reports),
+            reports=tuple(reports),
             entries=tuple(entry for _, entry in booked),
         )

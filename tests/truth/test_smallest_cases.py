@@ -122,9 +122,14 @@ def test_a12_charging_that_was_stopped_is_paid_what_the_event_pays_above_the_tar
 def test_a_vehicle_that_comes_during_the_event_is_not_paid_for_charging_that_nobody_saw(
     soc: float, meter: MeterSpec
 ) -> None:
-    """A2, A12: it may be full. One that came full and left before the event ended had 17 kWh "delivered", and paid."""
+    """A2, A12: it may be full. One that came full and left before the event ended had 17 kWh "delivered", and paid. One
+    that took what it was given, and left, is owed the mean of what it may have had room for (ADR 7): less than it was
+    in truth, as there was more room in it than in most."""
     late = visit(charging_car(soc), hours=4, meter=meter, arrives_s=5400, leaves_s=3 * 3600)
     pair = Pair.of(case(late, hours=4, events=(down(7360, 1, 3.5),)))
     delivered = comparison(pair).figure("delivered_wh")
-    assert delivered.stated == pytest.approx(delivered.true, rel=WITHIN, abs=100)
+    if soc < 0.9:
+        assert 0.9 * delivered.true < delivered.stated <= delivered.true
+    else:
+        assert delivered.stated == pytest.approx(delivered.true, abs=100)
     assert (delivered.true > 5000) == (soc < 0.9), "the one that needs it is stopped, once it was seen"

@@ -2,43 +2,59 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
 from csms.control.dispatch.compliance import drawn_w
+from csms.control.dispatch.deciding import Decided, Deciding
 from csms.control.dispatch.due import Moment, is_due, is_new, may_grow
 from csms.control.dispatch.in_force import bring_back, span_of
 from csms.control.dispatch.order import Place, Room, Span
+from csms.control.dispatch.parts import PartId
 from csms.control.dispatch.probing import Probing, broken_by, is_candidate
 from csms.control.dispatch.setpoint_queue import SetpointQueue
 from csms.control.dispatch.snapshots import Snapshots
+from csms.control.dispatch.standing import Standing
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
+from csms.control.state.pace import Pace
 from csms.domain.decision import Decision, Setpoint
-from csms.domain.dispatch import SetpointRecord
+from csms.domain.dispatch import SetpointRecord, SetpointState
+from csms.domain.errors import Unavailable
 from csms.domain.ids import DrEventId, EvseRef
 from csms.domain.snapshot import EvseState, Snapshot, Use
 from csms.domain.station import ProbeState, SetpointDriver
 from csms.settings import Dispatch as DispatchSettings
 from csms.store import reads, writes
-from policies import decide
 from policies.compliance import Compliance, Level
-from policies.constraints import safe_decision
 from policies.plugs import Policies
-from policies.probe import is_permitted
+from policies.probe import is_permitted, may_probe
 
 log = structlog.get_logger()
 
 SHORTEST_PAUSE_S = 0.25
 """Between two ticks, however often something changes."""
 
-_NO_POWER = frozenset({Use.HELD, Use.NOTHING})
+AT_ONCE = 200
+"""So many setpoints are stored in one write; sums over more EVSEs are made in a thread."""
+
+_OPEN = frozenset({SetpointState.DESIRED, SetpointState.REJECTED, SetpointState.UNANSWERED})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """One part on its way out."""
+
+    decided: Decided
+    places: Sequence[tuple[EvseState, Setpoint, Place]]
+    room: Room
 
 
 class Dispatch:
@@ -53,7 +69,6 @@ class Dispatch:
         settings: DispatchSettings,
         policies: Policies,
     ) -> None:
-        self._policies = policies
         self._store = ground.store
         self._live = ground.live
         self._clock = ground.clock
@@ -62,14 +77,18 @@ class Dispatch:
         self._probing = probing
         self._settings = settings
         self._due = asyncio.Event()
-        self._saved: Decision | None = None
+        holds = timedelta(seconds=settings.tick_s)
+        self._standing = Standing(snapshots, ground.live, holds)
+        self._deciding = Deciding(snapshots, self._standing, policies, holds)
         self._used: dict[DrEventId, dict[EvseRef, datetime]] = {}
         self.decision: Decision | None = None
 
     async def load(self) -> None:
         """Go on where the last decision was: the counterfactual of running events, what was learnt of vehicles, and
         what they may still obey."""
-        self.snapshots.virtual = await self._store.read(reads.counterfactual)
+        virtual = await self._store.read(reads.counterfactual)
+        since = min((each.at for each in virtual.values()), default=self._clock.now())
+        self.snapshots.go_on(virtual, await self._store.read(partial(reads.dr_events, since=since)))
         drawn = await self._store.read(reads.last_drawn)
         for _, evse in self._live.evses():
             if evse.cable.plugged is not None and (record := drawn.get(evse.cable.plugged.id)) is not None:
@@ -82,6 +101,11 @@ class Dispatch:
 
     def wake(self, _change: changes.Change) -> None:
         """Something changed: decide soon."""
+        self._due.set()
+
+    def reconsider(self, _change: changes.EventChanged | changes.PricesPublished | None) -> None:
+        """What all decisions are made from is another."""
+        self._deciding.forget()
         self._due.set()
 
     def left(self, change: changes.Unplugged) -> None:
@@ -113,69 +137,118 @@ class Dispatch:
                 async with asyncio.timeout(self._settings.tick_s):
                     await self._due.wait()
             self._due.clear()
+            begun_s = time.perf_counter()
             try:
                 await self.tick()
+            except Unavailable as error:
+                log.warning("dispatch.failed", error=str(error))
             except Exception:  # one bad tick must not be the last: setpoints expire into the failsafe limit meanwhile
                 log.exception("dispatch.failed")
-            await asyncio.sleep(SHORTEST_PAUSE_S)
+            await asyncio.sleep(max(SHORTEST_PAUSE_S, time.perf_counter() - begun_s))
 
     async def tick(self) -> Decision:
         """Decide once. The decision is committed before anything of it is sent."""
-        self._end_forbidden_probes()
-        begun = self._begin_probe()
-        snapshot = self.snapshots.snapshot()
-        decision, broken = safe_decision(snapshot, decide(snapshot, self._policies))
-        if broken or _differs(decision, self._saved):
+        begun = await self._probe_first()
+        found = await self._deciding.round(self._clock.now())
+        decision, broken = found.decision, found.broken
+        if found.is_new:
             await self._store.writer.run(partial(writes.save_decision, decision=decision, violations=broken))
-            self._saved = decision
         self.decision = decision
         self.snapshots.virtual = {virtual.evse: virtual for virtual in decision.virtual}
-        self._close_uses(snapshot)
+        self._close_uses(decision)
         for violation in broken:
             log.error("decision.violation", rule=violation.rule, text=violation.text)
-        self._send(snapshot, decision)
+        await self._send(found.parts, decision.at)
         if begun is not None:
             self._probing.send(*begun)
         return decision
 
-    def _end_forbidden_probes(self) -> None:
-        """The user has said no meanwhile, or is paid too little: the setpoint that follows is sent at once (P4, P5)."""
-        if not any(evse.told.probe for _, evse in self._live.evses()):
-            return
-        snapshot = self.snapshots.snapshot()
-        for state in snapshot.evses:
-            evse = self._live.find(state.ref)
-            if evse and evse.told.probe and not is_permitted(state, snapshot):
-                evse.told.forget_setpoint()
-
-    def _begin_probe(self) -> tuple[EvseLive, SetpointRecord] | None:
-        """One at a time: the next is judged by a snapshot that counts this one in."""
-        now = self._clock.now()
-        if not self._settings.probe or not any(is_candidate(*place, now) for place in self._live.evses()):
-            return None
-        snapshot = self.snapshots.snapshot()
-        for state in snapshot.evses:
-            station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
-            record = self._probing.begin(station, evse, state, snapshot) if station and evse else None
-            if evse is None or record is None:
+    async def _probe_first(self) -> tuple[EvseLive, SetpointRecord] | None:
+        """End the probes that are forbidden by now, and begin one. One at a time: the next is judged by a snapshot that
+        counts this one in."""
+        now, pace = self._clock.now(), Pace()
+        world = self.snapshots.around((), now)
+        begun = None
+        for station in list(self._live.stations.values()):
+            if not station.quirks.driver.can_discharge:
                 continue
-            if not (broken := broken_by(record, self.snapshots.snapshot())):
-                self._due.set()
-                return evse, record
-            evse.told.forget_probe()
-            log.warning("probe.forbidden", evse=str(evse.ref), rules=[one.rule for one in broken])
+            for evse in list(station.evses.values()):
+                if evse.told.probe:
+                    self._end_if_forbidden(station, evse, world)
+                elif begun is None and self._settings.probe and is_candidate(station, evse, now):
+                    begun = self._begin_probe(station, evse, world)
+            if pace.is_over:
+                await pace.breathe()
+        return begun
+
+    def _end_if_forbidden(self, station: StationLive, evse: EvseLive, world: Snapshot) -> None:
+        """The user has said no meanwhile, or is paid too little: the setpoint that follows is sent at once (P4, P5)."""
+        state = self.snapshots.state(station, evse, world.now)
+        if state is not None and not is_permitted(state, world):
+            evse.told.forget_setpoint()
+
+    def _begin_probe(
+        self, station: StationLive, evse: EvseLive, world: Snapshot
+    ) -> tuple[EvseLive, SetpointRecord] | None:
+        state = self.snapshots.state(station, evse, world.now)
+        if state is None or not may_probe(state, world):
+            return None  # most are not asked further: what else stands behind their fuses need not be looked at
+        record = self._probing.begin(station, evse, state, self.snapshots.below_one_root(state.site))
+        if record is None:
+            return None
+        if not (broken := broken_by(record, self.snapshots.below_one_root(state.site))):
+            self._due.set()
+            return evse, record
+        evse.told.forget_probe()
+        log.warning("probe.forbidden", evse=str(evse.ref), rules=[one.rule for one in broken])
         return None
 
-    def _send(self, snapshot: Snapshot, decision: Decision) -> None:
+    async def _send(self, parts: Iterable[PartId], now: datetime) -> None:
         """What makes room leaves at once; what takes it only as far as there is room by now, else it waits (A10)."""
-        pairs = list(zip(snapshot.evses, decision.setpoints, strict=True))
-        places = [self._place(state, setpoint, snapshot.now) for state, setpoint in pairs]
-        room = Room(snapshot.sites, places)
-        growing = [place.span.takes_more(place.wanted_w) for place in places]
+        pace = Pace()
+        going = [leaving for part in parts if (leaving := await self._leaving(part, now, pace)) is not None]
         for wave in (False, True):
-            for (state, setpoint), place, grows in zip(pairs, places, growing, strict=True):
-                if grows is wave:
-                    self._tell(snapshot, state, setpoint, place, room)
+            records: list[tuple[EvseLive, SetpointRecord]] = []
+            for leaving in going:
+                for state, setpoint, place in leaving.places:
+                    if place.span.takes_more(place.wanted_w) is wave:
+                        leaving.decided.waits |= self._tell(state, setpoint, place, leaving.room, records)
+                    if pace.is_over or len(records) >= AT_ONCE:
+                        self.queue.put_all(records)
+                        records = []
+                        await pace.breathe()
+            self.queue.put_all(records)
+
+    async def _leaving(self, part: PartId, now: datetime, pace: Pace) -> Leaving | None:
+        """What a part has to tell; None = everybody has been told, and has answered."""
+        decided = self._deciding.kept[part]
+        decided.waits = False
+        for state, setpoint in zip(decided.states, decided.setpoints, strict=True):
+            decided.waits = decided.waits or self._is_open(state, setpoint, now)
+            if pace.is_over:
+                await pace.breathe()
+        if not decided.waits:
+            return None
+        places = []
+        for state, setpoint in zip(decided.states, decided.setpoints, strict=True):
+            places.append((state, setpoint, self._place(state, setpoint, now)))
+            if pace.is_over:
+                await pace.breathe()
+        decided.waits = False
+        make = partial(Room, self._deciding.sites_of(part), [place for _, _, place in places])
+        room = make() if len(places) <= AT_ONCE else await asyncio.to_thread(make)
+        return Leaving(decided, places, room)
+
+    def _is_open(self, state: EvseState, setpoint: Setpoint, now: datetime) -> bool:
+        """Something is to be told, or its answer is awaited: seen as where every watt counts."""
+        station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
+        if station is None or evse is None or not is_reachable(station, evse):
+            return False
+        last = evse.told.setpoint
+        if last is None or last.state in _OPEN or last.desired_w != setpoint.setpoint_w:
+            return True
+        moment = Moment(now, driver_for(station, evse), is_tight=True, settings=self._settings)
+        return is_due(evse.told, setpoint, evse.run.transaction, moment)
 
     def _place(self, state: EvseState, setpoint: Setpoint, now: datetime) -> Place:
         station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
@@ -187,18 +260,31 @@ class Dispatch:
         span = span_of(station, evse, now) if station and evse else Span()
         return Place(state.site, span, setpoint.setpoint_w, metered_w)
 
-    def _tell(self, snapshot: Snapshot, state: EvseState, setpoint: Setpoint, place: Place, room: Room) -> None:
+    def _tell(
+        self,
+        state: EvseState,
+        setpoint: Setpoint,
+        place: Place,
+        room: Room,
+        leaving: list[tuple[EvseLive, SetpointRecord]],
+    ) -> bool:
+        """Take what is due into ``leaving``. True = it must be looked at again: something is on its way, or waits."""
         station, evse = self._live.station(state.ref.station), self._live.find(state.ref)
         if station is None or evse is None or not is_reachable(station, evse):
-            return
-        if not self.snapshots.still_holds(state, snapshot.now):
-            return
-        moment = Moment(snapshot.now, driver_for(station, evse), room.is_tight(state.site), self._settings)
+            return False
+        now = self._clock.now()
+        if not self._standing.is_as_seen(evse) or not self.snapshots.still_holds(state, now):
+            self._due.set()  # it changed while it was decided on: the next tick is at once
+            return True
+        moment = Moment(now, driver_for(station, evse), room.is_tight(state.site), self._settings)
         now_w = self._power_now(evse, setpoint, place, room, moment)
-        leaving = replace(setpoint, setpoint_w=now_w)
-        if is_forbidden_now(evse, leaving, state.use) or is_due(evse.told, leaving, evse.run.transaction, moment):
-            self.queue.put(evse, record_of(evse, leaving, moment.driver, snapshot.now))
-            self._note_use(state, leaving, snapshot.now)
+        going = setpoint.with_power(now_w)
+        if is_due(evse.told, going, evse.run.transaction, moment):
+            leaving.append((evse, record_of(evse, going, moment.driver, now)))
+            self._note_use(state, going, now)
+            return True
+        last = evse.told.setpoint
+        return now_w != setpoint.setpoint_w or last is None or last.state in _OPEN
 
     def _power_now(self, evse: EvseLive, setpoint: Setpoint, place: Place, room: Room, moment: Moment) -> int:
         """The power decided, or the nearest that takes no more than what is in force, while more has to wait."""
@@ -211,25 +297,15 @@ class Dispatch:
 
     def _note_use(self, state: EvseState, setpoint: Setpoint, now: datetime) -> None:
         """Whoever serves an event counts as used once it is over: within it the work must not go round (design §4)."""
-        if setpoint.event is not None and state.use is Use.RESOURCE:
-            self._used.setdefault(setpoint.event, {})[state.ref] = now
+        if state.use is Use.RESOURCE:
+            for event in setpoint.events:
+                self._used.setdefault(event, {})[state.ref] = now
 
-    def _close_uses(self, snapshot: Snapshot) -> None:
-        for event in self._used.keys() - {event.id for event in snapshot.events}:
+    def _close_uses(self, decision: Decision) -> None:
+        for event in self._used.keys() - {share.event for share in decision.events}:
             for ref, used_at in self._used.pop(event).items():
                 if evse := self._live.find(ref):
                     evse.told.last_used_at = used_at
-
-
-def _differs(decision: Decision, saved: Decision | None) -> bool:
-    """Whether a decision says something that the last stored one did not."""
-    if saved is None or decision.events or saved.events:
-        return True
-    return _essence(decision.setpoints) != _essence(saved.setpoints)
-
-
-def _essence(setpoints: Sequence[Setpoint]) -> list[tuple[object, ...]]:
-    return [(setpoint.evse, setpoint.setpoint_w, setpoint.reasons) for setpoint in setpoints]
 
 
 def is_reachable(station: StationLive, evse: EvseLive) -> bool:
@@ -241,14 +317,6 @@ def is_reachable(station: StationLive, evse: EvseLive) -> bool:
 def driver_for(station: StationLive, evse: EvseLive) -> SetpointDriver:
     """The rung of the degrade ladder that this EVSE stands on (V2G-10)."""
     return station.driver_of(evse) if evse.told.compliance.level is Level.FULL else SetpointDriver.CHARGE_ONLY
-
-
-def is_forbidden_now(evse: EvseLive, setpoint: Setpoint, use: Use) -> bool:
-    """What was last sent is more than the user's answer allows by now: replaced at once, however new it is (P4)."""
-    last = evse.told.setpoint
-    if last is None or not is_new(last, setpoint):
-        return False
-    return (last.desired_w < 0 and use is not Use.RESOURCE) or (last.desired_w > 0 and use in _NO_POWER)
 
 
 def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: datetime) -> SetpointRecord:
@@ -266,6 +334,7 @@ def record_of(evse: EvseLive, setpoint: Setpoint, driver: SetpointDriver, now: d
         desired_w=setpoint.setpoint_w,
         counterfactual_w=setpoint.counterfactual_w,
         price_per_kwh=setpoint.price_per_kwh,
+        parts=setpoint.parts,
         expires_at=setpoint.expires_at,
         driver=driver,
         reasons=setpoint.reasons,

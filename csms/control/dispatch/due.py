@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from csms.control.state.live import Told
-from csms.domain.decision import Setpoint
+from csms.control.state.records import Told
+from csms.domain.decision import Parts, Setpoint
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import TransactionId
 from csms.domain.station import SetpointDriver
@@ -72,10 +72,19 @@ def _ends_otherwise(last: SetpointRecord, setpoint: Setpoint, moment: Moment) ->
 
 
 def is_new(last: SetpointRecord, setpoint: Setpoint) -> bool:
-    """For another event, at another price, or another power that is worth a message."""
+    """For other events, at other prices, or another power that is worth a message."""
     if last.event != setpoint.event or last.price_per_kwh != setpoint.price_per_kwh:
         return True
+    if _is_shared_otherwise(last.parts, setpoint.parts):
+        return True
     return abs(last.desired_w - setpoint.setpoint_w) >= WORTH_SENDING_W
+
+
+def _is_shared_otherwise(last: Parts, parts: Parts) -> bool:
+    """By other events, at other prices, or by shares that differ: reports and money read them there (P19)."""
+    if [(part.event, part.price_per_kwh) for part in last] != [(part.event, part.price_per_kwh) for part in parts]:
+        return True
+    return any(abs(a.power_w - b.power_w) >= WORTH_SENDING_W for a, b in zip(last, parts, strict=True))
 
 
 def is_less(last: SetpointRecord, setpoint: Setpoint) -> bool:

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from csms.control.dispatch.order import Span
 from csms.control.dispatch.snapshots import failsafe_w
-from csms.control.state.live import EvseLive, StationLive, Told
+from csms.control.state.live import EvseLive, StationLive
+from csms.control.state.records import Told
 from csms.domain.dispatch import SetpointRecord, SetpointState
 
 

@@ -11,7 +11,7 @@ from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
 from csms.domain.commands import Accepted, Outcome, ReadSchedule
 from csms.domain.decision import Reason, Setpoint, Violation
-from csms.domain.dispatch import SetpointRecord, SetpointState
+from csms.domain.dispatch import SetpointRecord
 from csms.domain.facts import Reading
 from csms.domain.ports import Stations
 from csms.domain.snapshot import EvseState, Snapshot
@@ -19,7 +19,6 @@ from csms.domain.station import ProbeState
 from csms.settings import Dispatch as DispatchSettings
 from csms.store import writes
 from policies import decide, probe
-from policies.compliance import is_evidence
 
 log = structlog.get_logger()
 
@@ -71,7 +70,7 @@ class Probing:
     def send(self, evse: EvseLive, record: SetpointRecord) -> None:
         """The probe's setpoint is stored, then sent, if the probe is not over by then. 0 W comes first unless nothing
         flows: from rest any rise shows (F10)."""
-        if evse.told.probe is not None and not is_resting(evse, self._clock.now(), self._settle):
+        if evse.told.probe is not None and not probe.is_resting(self._sight(evse, None), self._settle):
             evse.told.probe = replace(evse.told.probe, setpoint_w=0)
             record = replace(record, id=f"{record.id}-rest", desired_w=0)
         self._queue.put(evse, record)
@@ -96,7 +95,7 @@ class Probing:
             evse.told.forget_setpoint()  # nothing more will be heard of it: it has proven nothing, and is begun anew
             return True
         self._read_back_once(station, evse, evse.told.probe)
-        state = self._verdict(evse, evse.told.probe, reading)
+        state = probe.judge(evse.told.probe, self._sight(evse, reading), self._settle)
         if state is ProbeState.RUNNING:
             return False
         if state is ProbeState.UNTRIED:
@@ -106,32 +105,27 @@ class Probing:
         self._end(station, evse, state)
         return True
 
-    def _verdict(self, evse: EvseLive, begun: probe.Probe, reading: Reading | None) -> ProbeState:
-        """UNTRIED: the vehicle has come to rest, and the probe proper may begin."""
-        if _is_refused(evse, begun):
-            return ProbeState.FAILED
-        now = self._clock.now()
-        if begun.setpoint_w < 0:
-            told = _own(evse, begun)
-            is_fresh = reading is not None and told is not None and _is_after(reading.at, told)
-            return probe.judge(begun, now, _with_power(evse, reading) if reading and is_fresh else None)
-        if now >= begun.deadline_at:
-            return ProbeState.FAILED
-        return ProbeState.UNTRIED if is_resting(evse, now, self._settle) else ProbeState.RUNNING
+    def _sight(self, evse: EvseLive, reading: Reading | None) -> probe.Sight:
+        told, now = evse.told, self._clock.now()
+        return probe.Sight(
+            now=now,
+            told=_own(evse, told.probe) if told.probe is not None else None,
+            last=None if told.is_doubtful else told.setpoint,
+            reading=_with_power(evse, reading) if reading is not None else None,
+            power_w=evse.power_at(now),
+            metered_at=evse.metered.metered_at,
+        )
 
     def _read_back_once(self, station: StationLive, evse: EvseLive, begun: probe.Probe) -> None:
-        record = _own(evse, begun)
-        if record is None or evse.told.is_read_back or begun.setpoint_w >= 0 or record.acknowledged_at is None:
-            return
-        evse.told.is_read_back = True
-        self._ground.spawn(self._read_back(station, evse, begun))
+        if not evse.told.is_read_back and probe.is_to_be_read_back(begun, _own(evse, begun)):
+            evse.told.is_read_back = True
+            self._ground.spawn(self._read_back(station, evse, begun))
 
     async def _read_back(self, station: StationLive, evse: EvseLive, begun: probe.Probe) -> None:
         """A station that takes a negative value for "unlimited" says so before its meter does (F10)."""
         command = ReadSchedule(evse=evse.ref, duration_s=READ_BACK_S, ratings=evse.evse.ratings)
         outcome = await self._stations.send(command)
-        told_w = composite_w(outcome)
-        if told_w is not None and not probe.is_schedule_safe(told_w) and evse.told.probe is begun:
+        if not probe.is_schedule_safe(composite_w(outcome)) and evse.told.probe is begun:
             self._end(station, evse, ProbeState.UNSAFE)
 
     def _end(self, station: StationLive, evse: EvseLive, state: ProbeState) -> None:
@@ -171,17 +165,6 @@ def broken_by(record: SetpointRecord, snapshot: Snapshot) -> tuple[Violation, ..
     return probe.broken_by(told, snapshot, decide(snapshot))
 
 
-def is_resting(evse: EvseLive, now: datetime, settle: timedelta) -> bool:
-    """Nothing flows, and nothing will: by a sample taken when a setpoint of 0 W had been acknowledged for so long that
-    the vehicle obeys it. One that is about to begin under a limit rests too, and its rise would look like "unlimited"
-    for ever (V2G-8)."""
-    power, metered_at, record = evse.power_at(now), evse.metered.metered_at, evse.told.setpoint
-    if power is None or metered_at is None or record is None or record.desired_w != 0 or evse.told.is_doubtful:
-        return False
-    is_proof = is_evidence(metered_at, record.acknowledged_at, record.expires_at, settle)
-    return is_proof and abs(power) <= probe.RISE_W
-
-
 def composite_w(outcome: Outcome) -> float | None:
     """What a station says it lets flow now, W; None = it does not say. What follows is after the probe's own end."""
     periods = outcome.details.get("periods") if isinstance(outcome, Accepted) else None
@@ -202,14 +185,3 @@ def _own(evse: EvseLive, begun: probe.Probe) -> SetpointRecord | None:
     record = evse.told.setpoint
     is_own = record is not None and record.reasons == (Reason.PROBE,) and record.desired_w == begun.setpoint_w
     return record if is_own else None
-
-
-def _is_after(at: datetime, told: SetpointRecord) -> bool:
-    """The station had taken the value by then."""
-    return told.acknowledged_at is not None and at >= told.acknowledged_at
-
-
-def _is_refused(evse: EvseLive, begun: probe.Probe) -> bool:
-    """The station said no to the probe's own setpoint: there is nothing to wait for."""
-    record = _own(evse, begun)
-    return record is not None and record.state is SetpointState.REJECTED

@@ -1,5 +1,8 @@
 """Setpoints on their way to stations: the newest per EVSE wins, a stale one is dropped, never sent late (V2G-52)."""
 
+import asyncio
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -31,6 +34,9 @@ from policies.compliance import accepted, cannot, refused
 
 log = structlog.get_logger()
 
+STARTED_AT_ONCE = 20
+"""Stations whose next setpoint is encoded and written in one turn of the loop."""
+
 STALE_BEFORE_END = timedelta(seconds=2)
 
 
@@ -44,9 +50,26 @@ class SetpointQueue:
         self._stations = stations
         self._waiting: dict[StationId, dict[EvseRef, SetpointRecord]] = {}
         self._busy: set[StationId] = set()
+        self._ready: deque[StationId] = deque()
+        self._is_starting = False
+        self._noted: dict[str, SetpointRecord] = {}
+        self._is_noting = False
 
     def put(self, evse: EvseLive, record: SetpointRecord) -> None:
         """Take a desired setpoint: it becomes the EVSE's, is stored, and then sent when the station is free."""
+        self.put_all([(evse, record)])
+
+    def put_all(self, desired: Sequence[tuple[EvseLive, SetpointRecord]]) -> None:
+        """Take several: they are stored in one write."""
+        if not desired:
+            return
+        for evse, record in desired:
+            self._want(evse, record)
+        work = partial(writes.save_setpoints, records=[record for _, record in desired])
+        stored, lost = partial(self._stored, desired), partial(self._lost, desired)
+        self._ground.store.writer.put(Write((), work, stored, lost))
+
+    def _want(self, evse: EvseLive, record: SetpointRecord) -> None:
         told, now = evse.told, self._clock.now()
         span = span_of(self._live.stations[evse.ref.station], evse, now).with_power(record.desired_w)
         if told.setpoint is None or told.setpoint.desired_w != record.desired_w:
@@ -54,28 +77,53 @@ class SetpointQueue:
         told.setpoint, told.sent_at, told.is_doubtful = record, now, False
         told.in_force = span.least_w, span.most_w
         told.in_force_until = max(told.in_force_until or now, record.expires_at)
-        work = partial(writes.save_setpoint, record=record)
-        stored, lost = partial(self._stored, evse, record), partial(self._lost, evse, record)
-        self._ground.store.writer.put(Write((), work, stored, lost))
 
-    def _lost(self, evse: EvseLive, record: SetpointRecord, error: Exception) -> None:
+    def _lost(self, desired: Sequence[tuple[EvseLive, SetpointRecord]], error: Exception) -> None:
         """What could not be stored is not sent; it is tried again like one without an answer."""
-        log.error("setpoint.not_stored", evse=str(record.evse), error=str(error))
-        if _is_newest(evse, record):
-            evse.told.setpoint = replace(record, state=SetpointState.UNANSWERED, refusal="not stored")
+        for evse, record in desired:
+            log.error("setpoint.not_stored", evse=str(record.evse), error=str(error))
+            if _is_newest(evse, record):
+                evse.told.setpoint = replace(record, state=SetpointState.UNANSWERED, refusal="not stored")
 
-    def _stored(self, evse: EvseLive, record: SetpointRecord, _result: None) -> None:
+    def _stored(self, desired: Sequence[tuple[EvseLive, SetpointRecord]], _result: None) -> None:
         """What nobody wants any more by now is not sent."""
-        if not _is_newest(evse, record):
-            return
-        station = evse.ref.station
-        self._waiting.setdefault(station, {})[evse.ref] = record
-        if station not in self._busy:
-            self._busy.add(station)
-            self._ground.spawn(self._drain(station))
+        for evse, record in desired:
+            if not _is_newest(evse, record):
+                continue
+            station = evse.ref.station
+            self._waiting.setdefault(station, {})[evse.ref] = record
+            if station not in self._busy:
+                self._busy.add(station)
+                self._ready.append(station)
+        if self._ready and not self._is_starting:
+            self._is_starting = True
+            self._ground.spawn(self._start())
+
+    async def _start(self) -> None:
+        """A whole fleet is told little by little: whatever else the loop has to do goes in between (C9)."""
+        try:
+            while self._ready:
+                for _ in range(min(len(self._ready), STARTED_AT_ONCE)):
+                    self._ground.spawn(self._drain(self._ready.popleft()))
+                await asyncio.sleep(0)
+        finally:
+            self._is_starting = False
 
     def save(self, record: SetpointRecord) -> None:
-        self._ground.put(writes.save_setpoint, record=record)
+        """Note how far a setpoint got. What comes while one write is under way is stored together by the next."""
+        self._noted[record.id] = record
+        if not self._is_noting:
+            self._note_all()
+
+    def _note_all(self) -> None:
+        noted, self._noted = self._noted, {}
+        self._is_noting = bool(noted)
+        if noted:
+            work = partial(writes.save_setpoints, records=list(noted.values()))
+            self._ground.store.writer.put(Write((), work, self._kept, self._kept))
+
+    def _kept(self, _outcome: object) -> None:
+        self._note_all()
 
     async def _drain(self, station: StationId) -> None:
         waiting = self._waiting[station]

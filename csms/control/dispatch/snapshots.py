@@ -1,23 +1,29 @@
 """From live state to the value that decisions are made from. The only place that reads one into the other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from csms.control.dispatch.parts import Parts
 from csms.control.state.events import Events
 from csms.control.state.ground import Ground
 from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.prices import Prices
 from csms.control.state.use import use_now
+from csms.domain.dr import DrEvent
 from csms.domain.ids import AreaId, EvseRef, SiteId
 from csms.domain.snapshot import Battery, EvseState, Served, Site, Snapshot, Terms, Use, Virtual
 from csms.domain.station import BootState, ProbeState
 from csms.settings import PermissionSettings, Settings
 from policies.compliance import Level
+from policies.counterfactual import goes_on
 from policies.energy import DEFAULT_CAPACITY_WH, battery_of
 from policies.permission import terms_of
 
 CHARGEABLE = frozenset({Use.PLAIN, Use.NOTHING, Use.RESOURCE})
 """Uses in which a required charge holds: who has not answered yet waits."""
+
+NO_TERMS = Terms()
 
 
 def sites_of(settings: Settings) -> tuple[Site, ...]:
@@ -43,10 +49,20 @@ class Snapshots:
         self._prices = prices
         self._events = events
         self._settings = settings
-        self._sites = sites_of(settings)
-        self._known = frozenset(site.id for site in self._sites)
+        self.sites = sites_of(settings)
+        self._known = frozenset(site.id for site in self.sites)
         self.virtual: Mapping[EvseRef, Virtual] = {}
         """The counterfactual as the newest stored decision left it."""
+
+    def go_on(self, stored: Mapping[EvseRef, Virtual], events: Sequence[DrEvent]) -> None:
+        """With the stored counterfactual, where events have run ever since. ``events``: those of the time since."""
+        areas, now = {site.id: site.area for site in self.sites}, self._clock.now()
+        found = ((self._live.find(ref), virtual) for ref, virtual in stored.items())
+        self.virtual = {
+            evse.ref: virtual
+            for evse, virtual in found
+            if evse is not None and (area := areas.get(evse.evse.site)) and goes_on(virtual, area, events, now)
+        }
 
     def snapshot(self) -> Snapshot:
         """Everything a decision is made from, now.
@@ -55,24 +71,40 @@ class Snapshots:
         no known limits. Neither takes part.
         """
         now = self._clock.now()
+        places = ((station, evse) for station, evse in self._live.evses() if evse.evse.site in self._known)
+        states = (self.state(station, evse, now) for station, evse in places)
+        return self.around(tuple(state for state in states if state is not None), now)
+
+    def below_one_root(self, site: SiteId) -> Snapshot:
+        """The tree of fuses that a site is in, alone: what happens behind other roots changes nothing there."""
+        now, parts = self._clock.now(), Parts(self.sites)
+        root = parts.root_of[site]
+        places = [place for place in self._live.evses() if parts.root_of.get(place[1].evse.site) == root]
+        states = (self.state(station, evse, now) for station, evse in places)
+        around = self.around(tuple(state for state in states if state is not None), now)
+        return replace(around, sites=tuple(parts.below(root)))
+
+    def around(self, evses: tuple[EvseState, ...], now: datetime) -> Snapshot:
+        """These EVSEs, with the world as it is now."""
         return Snapshot(
             now=now,
             horizon_s=self._settings.dispatch.setpoint_validity_s,
-            sites=self._sites,
-            evses=tuple(self._states(now)),
+            sites=self.sites,
+            evses=evses,
             events=tuple(event for event in self._events.open() if event.is_active(now)),
             prices={area: self._prices.series(area, now) for area in self._prices.areas},
             virtual=self.virtual,
         )
 
-    def _states(self, now: datetime) -> Iterator[EvseState]:
-        for station, evse in self._live.evses():
-            if evse.evse.site not in self._known:
-                continue
-            if evse.is_in_use:
-                yield state_of(station, evse, self._settings.permission, now)
-            elif not station.is_reachable and (reserved := reserved_w(station, evse, now)):
-                yield idle_state(evse, reserved)
+    def state(
+        self, station: StationLive, evse: EvseLive, now: datetime, before: EvseState | None = None
+    ) -> EvseState | None:
+        """One EVSE; None = it has nothing to decide. ``before``: its state at an earlier time, by the same inputs."""
+        if evse.is_in_use:
+            return state_of(station, evse, self._settings.permission, now, before)
+        if not station.is_reachable and (reserved := reserved_w(station, evse, now)):
+            return idle_state(evse, reserved)
+        return None
 
     def still_holds(self, state: EvseState, now: datetime) -> bool:
         """Whether the same vehicle is there with the same answer as when the snapshot was taken."""
@@ -94,25 +126,29 @@ def served_of(evse: EvseLive) -> Served | None:
     ):
         return None
     return (
-        Served(record.event, record.desired_w, record.observed_w)
+        Served(record.event, record.desired_w, record.observed_w, record.events[1:])
         if record.transaction == evse.run.transaction
         else None
     )
 
 
-def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime) -> EvseState:
-    """One EVSE as the decision sees it."""
+def state_of(
+    station: StationLive, evse: EvseLive, rules: PermissionSettings, now: datetime, before: EvseState | None = None
+) -> EvseState:
+    """One EVSE as the decision sees it. ``before``: see ``Snapshots.state``."""
     use = use_now(evse, rules, now)
-    plug_in, meter = evse.plug_in, evse.metered
-    battery = battery_of(plug_in, meter, evse.vehicle, evse.meter.needs, now) if plug_in else None
+    plug_in, meter = evse.cable.plugged, evse.metered
+    stated = evse.answered.stated_soc_percent if evse.answered else None
+    battery = battery_of(plug_in, meter, evse.vehicle, evse.meter.needs, now, stated) if plug_in else None
     return EvseState(
-        ref=evse.ref,
+        ref=evse.evse.ref,
         site=evse.evse.site,
         ratings=evse.evse.ratings,
         use=use,
         plug_in=plug_in.id if plug_in else None,
+        user=evse.user if plug_in else None,
         battery=battery,
-        terms=terms_now(evse, battery, now) if use in CHARGEABLE else Terms(),
+        terms=_terms(evse, use, battery, now, before),
         can_discharge=can_discharge(station, evse),
         can_pause=not station.quirks.zero_ends_transaction,
         uncontrolled_w=uncontrolled_w(station, evse, now),
@@ -123,6 +159,58 @@ def state_of(station: StationLive, evse: EvseLive, rules: PermissionSettings, no
         reserved_w=reserved_w(station, evse, now),
         last_used_at=evse.told.last_used_at,
     )
+
+
+def _terms(evse: EvseLive, use: Use, battery: Battery | None, now: datetime, before: EvseState | None) -> Terms:
+    """By the same inputs they are the same at any time, where no time slot begins or ends."""
+    if use not in CHARGEABLE:
+        return NO_TERMS
+    conditions = evse.answered.permission.conditions if evse.answered else None
+    if before is not None and before.use is use and (conditions is None or not conditions.slots):
+        return before.terms
+    return terms_now(evse, battery, now)
+
+
+def inputs_of(station: StationLive, evse: EvseLive) -> tuple[object, ...]:
+    """All that ``state_of`` and ``idle_state`` read but the time: the same inputs, the same state.
+
+    The first ``HARD`` are those that say whose vehicle it is, what its user said and how far it is reached.
+    """
+    told, answer, is_reachable = evse.told, evse.answer, station.is_reachable
+    said = (
+        (answer.plug_in, answer.permission, answer.vehicle, answer.stated_soc_percent, answer.matching, answer.user)
+        if answer is not None
+        else None
+    )
+    plugged = evse.cable.plugged
+    counts = evse.counted
+    out_of_reach = (station.failsafe_limit_w, station.station.boot_state, told.in_force, told.in_force_until)
+    return (
+        plugged.id if plugged is not None else None,
+        said,
+        evse.run.transaction,
+        evse.run.authorized,
+        evse.evse,
+        is_reachable,
+        station.quirks,
+        told.probe,
+        told.probe_state,
+        told.compliance.level,
+        plugged,
+        counts.meter if counts is not None else None,
+        counts.plug_in if counts is not None else None,
+        evse.meter.reading,
+        evse.meter.needs,
+        evse.run.ended_at,
+        told.drawn_w,
+        told.last_used_at,
+        served_of(evse),
+        None if is_reachable else out_of_reach,
+    )
+
+
+HARD = 10
+"""Of ``inputs_of``: a setpoint decided with others of these is not told."""
 
 
 def idle_state(evse: EvseLive, reserved: int) -> EvseState:

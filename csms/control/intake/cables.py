@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from csms.control.state import changes
-from csms.control.state.live import EvseLive, Live, Run, StationLive
+from csms.control.state.live import EvseLive, Live, StationLive
+from csms.control.state.records import Run
 from csms.domain.facts import AuthorizeAsked, IdToken, StatusesReported, StatusReported
 from csms.domain.ids import PlugInId, UserId
-from csms.domain.live import StoredStatus
+from csms.domain.live import LIVE_WITHIN, StoredStatus
 from csms.domain.permission import PlugIn
 from csms.domain.station import ConnectorStatus
 
@@ -21,9 +22,6 @@ CARD_BEFORE_CABLE = timedelta(seconds=30)
 
 BOUNCES_WITHIN = timedelta(seconds=3)
 """Nobody changes vehicles in less: a contact that is free for so short a time has bounced."""
-
-LIVE_WITHIN = timedelta(seconds=5)
-"""What comes this soon after it was said comes in its turn, whatever its stamp: clocks are set back (lesson 16)."""
 
 _PLUG_HINTS = ("plugingun", "evconnected")
 IN_TRANSACTION = frozenset({ConnectorStatus.CHARGING, ConnectorStatus.SUSPENDED_EV, ConnectorStatus.SUSPENDED_EVSE})
@@ -44,16 +42,24 @@ def status(live: Live, fact: StatusReported, _committed: changes.Committed) -> I
         at=fact.at,
         received_at=fact.origin.received_at,
     )
+    if known is not None and fact.at < known.at:  # what is said later is not of before
+        fact = replace(fact, at=min(known.at, fact.origin.received_at))
     if fact.status is ConnectorStatus.AVAILABLE:
         yield from _freed(station, evse, known, fact)
     elif fact.status.is_plugged:
-        yield from _occupied(live, evse, fact)
+        yield from _occupied(live, evse, fact, is_again=_is_put_in_again(station, evse, known, fact))
 
 
 def _is_older(station: StationLive, known: StoredStatus, fact: StatusReported) -> bool:
-    """A status from a queue, or a replay, of before the one that is known. After a boot a station says what is now."""
-    is_late = fact.origin.received_at - fact.at > LIVE_WITHIN
-    return fact.at < known.at and is_late and not is_of_before(station, known.received_at)
+    """A status from a queue, or a replay, of before the one that is known. After a boot a station says what is now; of
+    the time since it connected nothing waits in a queue: its clock was set back (lesson 16)."""
+    return fact.at < known.at and _was_kept(station, fact) and not is_of_before(station, known.received_at)
+
+
+def _was_kept(station: StationLive, fact: StatusReported) -> bool:
+    """Whether it waited in a queue while the station was away."""
+    was_away = station.connected_at is None or fact.at < station.connected_at
+    return was_away and fact.origin.received_at - fact.at > LIVE_WITHIN
 
 
 def is_of_before(station: StationLive, at: datetime | None) -> bool:
@@ -76,6 +82,8 @@ def _freed(
     plugged = evse.cable.plugged
     if plugged is None or plugged.connector != fact.connector:
         return
+    if fact.at < plugged.plugged_at and _was_kept(station, fact):
+        return  # it was free before this vehicle came
     if evse.cable.available_since is None:  # said again it has been free as long
         evse.cable.available_since, evse.cable.free_at = fact.origin.received_at, fact.at
     is_first = known is None or is_of_before(station, known.received_at)
@@ -83,8 +91,25 @@ def _freed(
         yield from unplug(evse, fact.at)
 
 
-def _occupied(live: Live, evse: EvseLive, fact: StatusReported) -> Iterator[changes.Change]:
-    if evse.cable.plugged is not None and _was_free(evse, fact):
+def _is_put_in_again(station: StationLive, evse: EvseLive, known: StoredStatus | None, fact: StatusReported) -> bool:
+    """Whether a cable went in after a charge though the connector never said that it was free. 1.6 §4.9: Finishing is
+    followed by Preparing for a cable that is put in again, or for a card. Nothing of the driver before holds for
+    whoever that is (B1). A start that we asked for, a card and a power cycle are other reasons."""
+    if known is None or known.status is not ConnectorStatus.FINISHING or evse.cable.plugged is None:
+        return False
+    if fact.status is not ConnectorStatus.PREPARING:
+        return False
+    if evse.run.transaction is not None or evse.run.over_at is None or is_of_before(station, known.received_at):
+        return False
+    answer, shown_at = evse.answered, station.card_accepted_at
+    is_started = answer is not None and answer.start is not None and answer.start_failed is None
+    is_card = shown_at is not None and fact.origin.received_at - shown_at <= CARD_BEFORE_CABLE
+    is_cycle = answer is not None and answer.cycled_at is not None
+    return not is_started and not is_cycle and (not is_card or _names_cable(fact))
+
+
+def _occupied(live: Live, evse: EvseLive, fact: StatusReported, *, is_again: bool) -> Iterator[changes.Change]:
+    if is_again or (evse.cable.plugged is not None and _was_free(evse, fact)):
         yield from unplug(evse, evse.cable.free_at or fact.at)
     evse.cable.available_since = evse.cable.free_at = None
     if evse.cable.plugged is None and _means_cable(live, fact):
@@ -116,9 +141,13 @@ def _means_cable(live: Live, fact: StatusReported) -> bool:
     station = live.station(fact.evse.station)
     if fact.status is not ConnectorStatus.PREPARING or station is None or station.card_shown_at is None:
         return fact.status is not ConnectorStatus.FINISHING
-    if any(hint in fact.info.lower() for hint in _PLUG_HINTS):
+    if _names_cable(fact):
         return True
     return fact.origin.received_at - station.card_shown_at > CARD_BEFORE_CABLE
+
+
+def _names_cable(fact: StatusReported) -> bool:
+    return any(hint in fact.info.lower() for hint in _PLUG_HINTS)
 
 
 def statuses(live: Live, fact: StatusesReported, _committed: changes.Committed) -> Iterator[changes.Change]:
@@ -129,7 +158,9 @@ def statuses(live: Live, fact: StatusesReported, _committed: changes.Committed) 
 def plug_in(evse: EvseLive, connector: int, at: datetime, by: IdToken | None = None) -> Iterator[changes.Change]:
     id_ = PlugInId(f"{at:%Y%m%dT%H%M%S}-{secrets.token_hex(6)}")
     evse.cable.plugged = PlugIn(id=id_, evse=evse.ref, connector=connector, plugged_at=at)
-    evse.cable.available_since = evse.cable.free_at = None
+    evse.cable.available_since = evse.cable.free_at = evse.cable.other_since = None
+    if evse.meter.needs is not None and evse.meter.needs.origin.received_at < at:
+        evse.meter.needs = None  # of another vehicle, or of none: this one's cable was not in
     yield changes.PluggedIn(evse, by)
 
 
@@ -156,11 +187,40 @@ def held_at(known: StoredStatus) -> datetime:
 
 
 def left(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
-    """The vehicle left ``at``, as its transaction tells. A cable that went in since is the next vehicle's."""
+    """The vehicle left ``at``, as its transaction tells. A cable that went in since is the next vehicle's; one that is
+    in another connector may be, if it stays: some stations call all connectors of an EVSE occupied while one is."""
+    other = _at_other_connector(evse)
     yield from unplug(evse, at)
     newest = max(evse.cable.statuses.values(), key=held_at, default=None)
     if newest is not None and held_at(newest) > at and newest.status in NEXT:
         yield from plug_in(evse, newest.connector, held_at(newest))
+    elif other is not None:
+        evse.cable.other_since = at
+
+
+def gone(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
+    """The connector has been free since ``at`` and is believed. A cable that is in another connector of the EVSE all
+    the same is the next vehicle's."""
+    other = _at_other_connector(evse)
+    yield from unplug(evse, at)
+    if other is not None:
+        yield from plug_in(evse, other.connector, max(held_at(other), at))
+
+
+def seen_at_other(evse: EvseLive, at: datetime) -> Iterator[changes.Change]:
+    """A cable has stayed in another connector since the vehicle before left ``at``."""
+    evse.cable.other_since = None
+    other = _at_other_connector(evse)
+    if evse.cable.plugged is None and evse.run.transaction is None and other is not None:
+        yield from plug_in(evse, other.connector, max(held_at(other), at))
+
+
+def _at_other_connector(evse: EvseLive) -> StoredStatus | None:
+    """The newest status of a connector in use that is not the plug-in's."""
+    plugged = evse.cable.plugged
+    here = plugged.connector if plugged is not None else None
+    in_use = [one for one in evse.cable.statuses.values() if one.status in NEXT and one.connector != here]
+    return max(in_use, key=held_at, default=None)
 
 
 NEXT = IN_TRANSACTION | {ConnectorStatus.PREPARING, ConnectorStatus.OCCUPIED}
@@ -170,13 +230,18 @@ def card(live: Live, fact: AuthorizeAsked, committed: changes.Committed) -> Iter
     station = live.station(fact.origin.station)
     if station is None or not committed.token_accepted:
         return
+    station.card_accepted_at = fact.origin.received_at
+    for evse in station.evses.values():
+        if evse.cable.plugged is not None:
+            yield changes.CardShown(evse, fact.token)
     shown = {fact.token.key, *((committed.group.strip().upper(),) if committed.group else ())}
     if any(_ends(evse, shown, committed.holder) for evse in station.evses.values()):
         return  # who is charging comes back to stop it, and is not the one who waits at the next connector
     waiting = [evse for evse in station.evses.values() if evse.cable.plugged and not evse.run.authorized]
     if not waiting:  # else the card is for the vehicle that waits, and explains no other connector's Preparing
         station.card_shown_at = fact.origin.received_at
-    if len(waiting) == 1:  # 1.6 does not say at which EVSE: only an unambiguous one is taken
+    is_one_free = any(not evse.is_in_use for evse in station.evses.values())
+    if len(waiting) == 1 and not is_one_free:  # 1.6 does not say at which EVSE; some show the card before the cable
         yield changes.TokenShown(waiting[0], fact.token)
 
 

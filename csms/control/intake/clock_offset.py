@@ -1,13 +1,16 @@
 """Stations' clocks against ours (reference v2g-over-ocpp §4.3, V2G-60). Facts come out dated by our clock.
 
-Nothing that a station says proves that it says it at once: statuses and events wait in queues too. Only many messages
-that agree, over a while, tell how far its clock is off; what is said of one message is never changed by a later one.
+Nothing that a station says proves that it says it at once: statuses and events wait in queues too. What tells them
+apart is the pace. Messages said at once come as far apart as they were said, so they are all equally late; a queue is
+sent faster than it was made, so each of its messages is less late than the one before. A few messages that are equally
+late over a while tell how far the clock is off, and that it was set; what is said of one message is never changed by a
+later one.
 """
 
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from statistics import quantiles
+from statistics import median
 from typing import Any
 
 from csms.domain.facts import (
@@ -23,11 +26,14 @@ from csms.domain.facts import (
 )
 
 SAMPLES = 31
-FEWEST = 5
-"""So many messages at least, over ``FOR_AT_LEAST``, tell the offset: a queue is sent in one go."""
+FEWEST = 4
+"""So many messages at least, over ``FOR_AT_LEAST``, tell the offset."""
 FOR_AT_LEAST = timedelta(seconds=60)
 AGREE_WITHIN_S = 10.0
-"""The middle half of them lie this close together, or they say nothing: messages from a queue are late by all sorts."""
+"""Messages whose delays differ less are equally late. A queue that is sent twice as fast as it was made loses six times
+this delay over ``FOR_AT_LEAST``."""
+PER_STRAY = 4
+"""One message that waited is forgiven per so many that agree."""
 QUANTUM_S = 10.0
 """Clocks that differ less are not corrected: the delay of a message is of that size."""
 MAX_OFFSET_S = 366 * 86_400.0
@@ -41,7 +47,7 @@ STANDS_STILL = timedelta(seconds=60)
 
 @dataclass(slots=True)
 class ClockOffset:
-    """How far a station's clock is behind ours, s: the median of what its last messages were late by."""
+    """How far a station's clock is behind ours, s: what its last messages were equally late by."""
 
     offset_s: float = 0.0
     samples: deque[tuple[datetime, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
@@ -61,11 +67,23 @@ class ClockOffset:
             self._estimate()
 
     def _estimate(self) -> None:
-        if len(self.samples) < FEWEST or self.samples[-1][0] - self.samples[0][0] < FOR_AT_LEAST:
-            return
-        low, median, high = quantiles([late_s for _, late_s in self.samples], n=4)
-        if high - low <= AGREE_WITHIN_S and abs(median - self.offset_s) > QUANTUM_S / 2:
-            self.offset_s = round(median, 1) if abs(median) > QUANTUM_S else 0.0
+        agreeing = self._agreeing()
+        late_s = median(agreeing) if agreeing else self.offset_s
+        if abs(late_s - self.offset_s) > QUANTUM_S / 2:
+            self.offset_s = round(late_s, 1) if abs(late_s) > QUANTUM_S else 0.0
+
+    def _agreeing(self) -> list[float]:
+        """What the newest messages are late by, s, where enough of them agree with the last one for long enough."""
+        (last_at, last_s), agreeing, strays = self.samples[-1], [], 0
+        for received_at, late_s in reversed(self.samples):
+            if abs(late_s - last_s) > AGREE_WITHIN_S:
+                strays += 1
+                continue
+            agreeing.append(late_s)
+            is_long = len(agreeing) >= FEWEST and last_at - received_at >= FOR_AT_LEAST
+            if is_long and strays * PER_STRAY <= len(agreeing):
+                return agreeing
+        return []
 
     def forget(self) -> None:
         """The station sets its clock by our answer to its boot: the estimate holds until its messages say otherwise."""
@@ -93,11 +111,20 @@ class ClockOffset:
 
 def dated(fact: StationFact, offset: ClockOffset) -> Any:
     """The fact with its times by our clock, the station's own beside them. The same object while the clocks agree."""
+    return _dated_by(fact, offset, learns=True)
+
+
+def dated_again(fact: StationFact, offset: ClockOffset) -> Any:
+    """The same for a fact of long ago, which tells nothing of the clock of now."""
+    return _dated_by(fact, offset, learns=False)
+
+
+def _dated_by(fact: StationFact, offset: ClockOffset, *, learns: bool) -> Any:
     if type(fact) is Heartbeat:
         return fact
     said_at, received_at = _said_at(fact), fact.origin.received_at
-    is_still = said_at is not None and offset.stands_still(said_at, received_at)
-    if said_at is not None and not getattr(fact, "offline", False):
+    is_still = learns and said_at is not None and offset.stands_still(said_at, received_at)
+    if learns and said_at is not None and not getattr(fact, "offline", False):
         offset.note(said_at, received_at)
     if offset.offset_s != 0.0:
         fact = replace(fact, origin=replace(fact.origin, offset_s=offset.offset_s))

@@ -54,7 +54,8 @@ class Endings:
             self._parked.add(station)
         elif isinstance(fact, TransactionStarted) and station in self._parked:
             self._parked.discard(station)
-            self._store.writer.put(Write((), partial(writes.reconcile_stops, station=station), self._closed(fact)))
+            work = partial(writes.reconcile_stops, station=station, started=TransactionId(str(result)))
+            self._store.writer.put(Write((), work, self._closed(fact)))
 
     def _closed(self, started: TransactionStarted) -> Callable[[tuple[TransactionId, ...]], None]:
         station = started.origin.station
@@ -102,7 +103,7 @@ class Endings:
             station=station,
             transaction=change.transaction,
             at=change.at,
-            why=f"presumed: {change.why}",
+            why=f"{writes.PRESUMED} {change.why}",
         )
 
     async def close_transaction(self, station: StationId, transaction: TransactionId, by: str, why: str) -> None:
@@ -133,10 +134,13 @@ class Endings:
             self._ground.put(writes.give_to_card, plug_in=plug_in.id)
 
     def sweep(self, evse: EvseLive, now: datetime, gone_after: timedelta) -> None:
-        """End the plug-in of a connector that has been free for long enough to be believed."""
-        since = evse.cable.available_since
+        """End the plug-in of a connector that has been free for long enough to be believed; and see the cable in
+        another connector that was in before that one was out."""
+        since, other_since = evse.cable.available_since, evse.cable.other_since
         if since is not None and now - since >= gone_after:
-            self._follow_up(cables.unplug(evse, evse.cable.free_at or now))
+            self._follow_up(cables.gone(evse, evse.cable.free_at or now))
+        elif other_since is not None and now - other_since >= gone_after:
+            self._follow_up(cables.seen_at_other(evse, other_since))
 
 
 def _ended(fact: StationFact, result: Any) -> TransactionId | None:

@@ -14,14 +14,14 @@ import structlog
 
 from csms.control.intake import projection
 from csms.control.intake.answers import ACKNOWLEDGED, INVALID, answer_of, is_bad_start
-from csms.control.intake.clock_offset import ClockOffset, dated, is_late
+from csms.control.intake.clock_offset import ClockOffset, dated, dated_again, is_late
 from csms.control.intake.endings import Endings
 from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
-from csms.control.state import changes
+from csms.control.state import changes, rights
 from csms.control.state.ground import Ground
 from csms.control.state.id_tokens import IdTokens
 from csms.domain.answers import Answer, BootAnswer, TimeAnswer, TokenAnswer, TokenStatus
-from csms.domain.errors import Conflict, NotFound
+from csms.domain.errors import Conflict, CsmsError, NotFound
 from csms.domain.facts import (
     Booted,
     Heartbeat,
@@ -29,13 +29,16 @@ from csms.domain.facts import (
     StationFact,
     StatusesReported,
     StatusReported,
+    TransactionReported,
     TransactionStarted,
+    TransactionStopped,
     Unintelligible,
 )
-from csms.domain.ids import StationId, TransactionId
+from csms.domain.ids import EvseRef, StationId, TransactionId
+from csms.domain.quarantine import Replay
 from csms.domain.station import BootState, Quirks, Version
 from csms.store import Write, reads, writes
-from csms.store.facts import write_of
+from csms.store.facts import replay_row, write_of
 
 log = structlog.get_logger()
 
@@ -45,8 +48,8 @@ FREQUENT = frozenset({Metered, StatusReported, StatusesReported})
 """Stored as rows, without a work, a token or an id to be given: their answer says no more than that they are kept."""
 
 
-Decode = Callable[[Version, Quirks, Unintelligible], StationFact | None]
-"""Reads a message that was kept raw once more; see handlers.again."""
+Decode = Callable[[Version, Quirks, Unintelligible], StationFact]
+"""Reads a message that was kept raw once more; ValueError says why it cannot. See handlers.again."""
 
 
 class Intake:
@@ -65,11 +68,16 @@ class Intake:
 
     async def load(self) -> None:
         """Reserve the first ids for 1.6 transactions."""
-        first = await self._store.writer.run(partial(writes.reserve_transaction_ids, count=IDS_PER_BLOCK))
+        try:
+            first = await self._store.writer.run(partial(writes.reserve_transaction_ids, count=IDS_PER_BLOCK))
+        except CsmsError:
+            self._ids.went_without()
+            raise
         self._ids.feed(first, IDS_PER_BLOCK)
 
     @property
     def is_full(self) -> bool:
+        """Too much waits to be stored, or nothing can be: stations are not read."""
         return self._store.writer.is_full
 
     def receive(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
@@ -81,7 +89,7 @@ class Intake:
         if type(fact) is Heartbeat:
             done(TimeAnswer(self._clock.now()))
             return
-        offset = self._offsets.get(origin.station) or self._offsets.setdefault(origin.station, ClockOffset())
+        offset = self._offset(origin.station)
         if type(fact) is Booted:
             offset.forget()
         fact = dated(fact, offset)
@@ -93,6 +101,9 @@ class Intake:
             self._keep(fact, done)
         else:
             self._store_and_answer(fact, done)
+
+    def _offset(self, station: StationId) -> ClockOffset:
+        return self._offsets.get(station) or self._offsets.setdefault(station, ClockOffset())
 
     def _placed(self, fact: Metered, transaction: TransactionId) -> Metered:
         """Values of connector 0 that name a transaction are those of its EVSE, not of the station's main meter."""
@@ -113,42 +124,63 @@ class Intake:
         self._note_readings(fact)
         self._follow_up(projection.apply(self._live, fact, PLAINLY))
 
-    async def reprocess(self, id_: int, decode: Decode) -> Answer:
+    async def reprocess(self, id_: int, decode: Decode, by: str, raw: str | None = None) -> Replay:
         """Take in a message from the quarantine as a fact, now that it can be understood; durable when it returns.
 
-        Idempotent: natural keys. A start gets the id that its station was answered with; a stop that named it counts.
-        NotFound: no such message, or its station is gone; Conflict: it still cannot be understood.
+        ``raw``: the message as somebody corrected it; the one that came is kept as it is. Idempotent: natural keys. A
+        start gets the id that its station was answered with; a stop that named it counts. NotFound: no such message, or
+        its station is gone; Conflict: it still cannot be understood, or not be stored.
         """
         kept = await self._store.read(partial(reads.quarantined_message, id=id_))
         station = self._live.station(kept.origin.station) if kept else None
         if kept is None or station is None:
             raise NotFound(f"there is no message {id_} of a station in the quarantine")
-        fact = decode(station.version or station.station.version or Version.V16, station.quirks, kept)
-        if fact is None:
-            raise Conflict(f"message {id_} still cannot be understood: {kept.why}")
+        version = station.version or station.station.version or Version.V16
+        try:
+            read = decode(version, station.quirks, kept if raw is None else replace(kept, raw=raw))
+        except ValueError as error:
+            raise Conflict(f"message {id_} cannot be understood: {error}") from error
         issued = partial(reads.issued_id, station=kept.origin.station, message_id=kept.origin.message_id)
-        self.endings.expect(kept.origin.station)
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._store_and_answer(fact, answered.set_result, await self._store.read(issued))
-        return await answered
+        transaction = await self._store.read(issued)
+        fact = dated_again(read, self._offset(kept.origin.station))
+        replay = Replay(at=self._clock.now(), by=by, taken_as=type(fact).__name__, raw=raw)
+        await self._take_again(fact, transaction, replay_row(id_, replay))
+        log.info("quarantine.replayed", id=id_, station=kept.origin.station, taken_as=replay.taken_as, by=by)
+        return replay
 
-    def _store_and_answer(
-        self, fact: StationFact, done: Callable[[Answer], None], transaction: int | None = None
-    ) -> None:
-        token = self._token_answer(fact)
-        transaction = self._transaction_for(fact) if transaction is None else transaction
+    async def _take_again(self, fact: Any, transaction: int | None, note: tuple[str, dict[str, Any]]) -> None:
+        self.endings.expect(fact.origin.station)
+        token, transaction = self._token_answer(fact), transaction or self._transaction_for(fact)
+        rows, work = self._write_of(fact, transaction)
+        stored: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._store.writer.put(Write((*rows, note), work, stored.set_result, stored.set_exception))
+        try:
+            result = await stored
+        except CsmsError as error:
+            raise Conflict(f"the message cannot be stored: {error}") from error
+        self._apply(fact, result, token)
+        if isinstance(fact, TransactionStarted):  # what ran since may have ended, and its first register is known now
+            self._ground.emit(changes.EnergyKnown(fact.at, self._clock.now()))
+            self.endings.look_back(fact.origin.station, TransactionId(str(result)))
+
+    def _store_and_answer(self, fact: StationFact, done: Callable[[Answer], None]) -> None:
+        token, transaction = self._token_answer(fact), self._transaction_for(fact)
         rows, work = self._write_of(fact, transaction)
 
         def committed(result: Any) -> None:
             done(self._answer(fact, result, token))
-            self._note_readings(fact)
-            self._follow_up(projection.apply(self._live, fact, self._committed(fact, result, token)))
-            self.endings.committed(fact, result)
+            self._apply(fact, result, token)
 
         if rows or work:
             self._store.writer.put(Write(rows, work, committed, partial(self._quarantined, fact, done, transaction)))
         else:  # nothing to keep: an Authorize says no more than the transaction after it
             committed(None)
+
+    def _apply(self, fact: StationFact, result: Any, token: TokenAnswer | None) -> None:
+        """What follows from a fact that is committed."""
+        self._note_readings(fact)
+        self._follow_up(projection.apply(self._live, fact, self._committed(fact, result, token)))
+        self.endings.committed(fact, result)
 
     def _committed(self, fact: StationFact, result: Any, answer: TokenAnswer | None) -> changes.Committed:
         token = getattr(fact, "token", None)
@@ -161,9 +193,9 @@ class Intake:
     def _quarantined(
         self, fact: StationFact, done: Callable[[Answer], None], transaction: int | None, error: Exception
     ) -> None:
-        """It is kept raw: confirmed all the same, or the station would send it for ever (V2G-39)."""
+        """It is kept raw, and that is committed: confirmed, or the station would send it for ever (V2G-39)."""
         log.error("fact.quarantined", station=fact.origin.station, fact=type(fact).__name__, error=str(error))
-        if transaction is None:
+        if not _needs_id(fact):
             return done(self._answer(fact, BootState.PENDING if isinstance(fact, Booted) else None, INVALID))
         issue = partial(writes.issue_transaction_id, origin=fact.origin, transaction=transaction, why=str(error))
         return self._store.writer.put(Write((), issue, lambda issued: done(self._answer(fact, issued, INVALID))))
@@ -191,7 +223,7 @@ class Intake:
         rows, work = write_of(fact, transaction=transaction)
         if isinstance(fact, Booted):
             return rows, self._boot(fact)
-        if transaction is not None and work is None:
+        if is_bad_start(fact):
             return rows, partial(writes.issue_transaction_id, origin=fact.origin, transaction=transaction, why="unread")
         return rows, work
 
@@ -215,7 +247,7 @@ class Intake:
         if live is not None:
             live.version = version
             live.station = replace(live.station, version=version)
-            live.last_heard_at = self._clock.now()
+            live.last_heard_at = live.connected_at = self._clock.now()
             self._ground.emit(changes.StationConnected(live))
 
     def disconnected(self, station: StationId) -> None:
@@ -225,17 +257,38 @@ class Intake:
             self._ground.emit(changes.StationLost(live))
 
     def _transaction_for(self, fact: StationFact) -> int | None:
-        if isinstance(fact, TransactionStarted) or is_bad_start(fact):
-            if self._ids.should_ask:
-                self._ground.spawn(self.load())
-            return self._ids.take()
-        return None
+        if not _needs_id(fact):
+            return None
+        if self._ids.should_ask:
+            self._ground.spawn(self.load())
+        return self._ids.take()
 
     def _token_answer(self, fact: StationFact) -> TokenAnswer | None:
+        """Whether the token in a fact may charge where it was shown. Who ends a charge needs no right to begin one."""
         token = getattr(fact, "token", None)
-        return None if token is None else self._tokens.verdict(token, self._clock.now())
+        if token is None:
+            return None
+        verdict = self._tokens.verdict(token, self._clock.now())
+        if verdict.status is not TokenStatus.ACCEPTED or isinstance(fact, TransactionStopped):
+            return verdict
+        record, station = self._tokens.find(token), fact.origin.station
+        may = rights.may_charge(self._live, station, self._evse_of(fact), record.user if record else None)
+        return verdict if may else replace(verdict, status=TokenStatus.INVALID)
+
+    def _evse_of(self, fact: StationFact) -> EvseRef | None:
+        """Where it happened; a 2.x event may name its transaction only, an Authorize names nothing."""
+        ref: EvseRef | None = getattr(fact, "evse", None)
+        if ref is not None or not isinstance(fact, TransactionReported):
+            return ref
+        evse = self._live.of_transaction(fact.origin.station, fact.transaction)
+        return evse.ref if evse else None
 
     def _answer(self, fact: StationFact, result: Any, token: TokenAnswer | None) -> Answer:
         if isinstance(fact, Booted):
             return BootAnswer(state=result, now=self._clock.now(), interval_s=self._heartbeat_interval_s)
         return answer_of(fact, result, token)
+
+
+def _needs_id(fact: StationFact) -> bool:
+    """A 1.6 start is answered with a transaction id, come what may (field lesson 10)."""
+    return isinstance(fact, TransactionStarted) or is_bad_start(fact)

@@ -6,56 +6,41 @@ from datetime import datetime, timedelta
 
 from csms.control.state import changes
 from csms.control.state.live import EvseLive, Live
-from csms.control.state.restore import FLOWING_W
+from csms.control.state.restore import STAMPS_DIFFER, with_registers
 from csms.domain.facts import NeedsReported, Reading
 from csms.domain.permission import PlugIn
 
 SOC_JUMP_PERCENT = 10.0
 """A state of charge that moves further than this between two samples a minute apart or less is wrong (V2G-33)."""
 
-STAMPS_DIFFER = timedelta(seconds=3)
-"""Values may be stamped this little before the status that tells of their cable: many stamp in whole seconds."""
+FLOWING_W = 100.0
+"""Metered power above this is proof of a cable, whatever the status says (field lesson 14)."""
 
 
 def sampled(evse: EvseLive, readings: tuple[Reading, ...], received_at: datetime) -> Iterator[changes.Change]:
     if readings:
         evse.meter.heard_at = received_at
     before = evse.cable.plugged
-    happened: list[changes.Change] = [
-        changes.Sampled(evse, reading) for reading in readings if _remember(evse, reading)
-    ]
+    happened: list[changes.Change] = [changes.Sampled(evse, reading) for reading in readings if remember(evse, reading)]
     if before is not None and before.soc_at_start_percent is None and evse.cable.plugged is not before:
         happened.append(changes.SocKnown(evse))
     return iter(happened)
 
 
-def _remember(evse: EvseLive, reading: Reading) -> bool:
+def remember(evse: EvseLive, reading: Reading) -> bool:
     """Make this the newest reading; False when a newer one is known, or it is of before the vehicle that is there."""
     last, plugged = evse.meter.reading, evse.cable.plugged
-    if last is not None and reading.at < last.at:
-        return False
     if plugged is not None and reading.at < plugged.plugged_at - STAMPS_DIFFER:
         return False  # the vehicle's before
-    evse.meter.reading = reading if last is None else _with_registers(reading, last)
-    if evse.cable.available_since is not None and abs(reading.power_w or 0.0) > FLOWING_W:
+    free_at = evse.cable.free_at
+    if free_at is not None and reading.at >= free_at and abs(reading.power_w or 0.0) > FLOWING_W:
         evse.cable.available_since = evse.cable.free_at = None
+    if last is not None and reading.at < last.at:
+        return False
+    evse.meter.reading = reading if last is None else with_registers(reading, last)
     if evse.cable.plugged is not None:
         _note_soc(evse, evse.cable.plugged, reading)
     return True
-
-
-def _with_registers(new: Reading, old: Reading) -> Reading:
-    """Registers and power that this sample left out are still those of the last one; mostly it left out nothing."""
-    silent = new.power_import_w is None and new.power_export_w is None
-    if not silent and new.import_wh is not None and (new.export_wh is not None or old.export_wh is None):
-        return new
-    return replace(
-        new,
-        import_wh=old.import_wh if new.import_wh is None else new.import_wh,
-        export_wh=old.export_wh if new.export_wh is None else new.export_wh,
-        power_import_w=old.power_import_w if silent else new.power_import_w,
-        power_export_w=old.power_export_w if silent else new.power_export_w,
-    )
 
 
 def _note_soc(evse: EvseLive, plug_in: PlugIn, reading: Reading) -> None:

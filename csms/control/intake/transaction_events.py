@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 from csms.control.intake import cables, meters, transactions
 from csms.control.state import changes
-from csms.control.state.live import EvseLive, Live, Queued, Run
+from csms.control.state.live import EvseLive, Live
+from csms.control.state.records import Queued, Run
 from csms.domain.facts import TransactionPhase, TransactionReported
 from csms.store.events import Taken
 
 _CABLE_IN = frozenset({"CablePluggedIn", "EVDetected"})
 _CONNECTED_STATES = frozenset({"EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"})
 _KEEPS_THE_USER = frozenset({"StopAuthorized", "Deauthorized"})
+_SHOWN = frozenset({"Authorized", "StopAuthorized"})
+"""Triggers that tell of a card at the reader; some stations name the token in every event."""
 
 
 def reported(live: Live, fact: TransactionReported, committed: changes.Committed) -> Iterator[changes.Change]:
@@ -27,6 +30,8 @@ def reported(live: Live, fact: TransactionReported, committed: changes.Committed
     if fact.phase is not TransactionPhase.ENDED:
         yield from _goes_on(evse, fact, committed)
     yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
+    if fact.trigger in _SHOWN and not fact.offline:
+        yield from transactions.held(evse, fact)
     if fact.phase is TransactionPhase.ENDED:
         yield from _ended(evse, fact)
 
@@ -66,12 +71,12 @@ def _ended(evse: EvseLive, fact: TransactionReported) -> Iterator[changes.Change
     if not transactions.has(evse, fact.transaction):
         return
     if evse.run.queued is not None and evse.run.queued.transaction == fact.transaction:
-        evse.run.queued, evse.run.ended, evse.run.ended_at = None, fact.transaction, fact.at
+        transactions.over_unseen(evse, fact.transaction, fact.at)
         return
-    if evse.run.transaction == fact.transaction:
-        yield from transactions.end(evse, fact.at, fact.origin.received_at)
+    at = transactions.not_before_its_start(evse.run, fact.transaction, fact.at)
+    yield from transactions.told_over(evse, fact.transaction, at, fact.origin.received_at)
     if fact.stopped_reason in transactions.CABLE_OUT or fact.trigger in transactions.CABLE_OUT:
-        yield from cables.left(evse, fact.at)
+        yield from cables.left(evse, at)
 
 
 def _is_new_cable(evse: EvseLive, fact: TransactionReported) -> bool:

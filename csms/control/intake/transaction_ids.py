@@ -16,6 +16,10 @@ class TransactionIds:
         self._blocks.append((first, first + count))
         self._asked = False
 
+    def went_without(self) -> None:
+        """The block that was asked for did not come: the next start asks again (C7)."""
+        self._asked = False
+
     @property
     def should_ask(self) -> bool:
         """Whether another block is needed and not on its way yet; says so once."""
@@ -27,8 +31,11 @@ class TransactionIds:
     def left(self) -> int:
         return self._end - self._next + sum(end - first for first, end in self._blocks)
 
-    def take(self) -> int:
+    def take(self) -> int | None:
+        """The next id; None when none is left: the write that needs one reserves it itself."""
         if self._next == self._end:
+            if not self._blocks:
+                return None
             self._next, self._end = self._blocks.pop(0)
         self._next += 1
         return self._next - 1

@@ -12,7 +12,8 @@ from itertools import chain
 from csms.control.intake import cables, meters
 from csms.control.intake.cables import IN_TRANSACTION
 from csms.control.state import changes
-from csms.control.state.live import EvseLive, Live, Queued, Run
+from csms.control.state.live import EvseLive, Live
+from csms.control.state.records import Queued, Run
 from csms.control.state.restore import CLOCKS_DIFFER
 from csms.domain.facts import (
     IdToken,
@@ -25,6 +26,8 @@ from csms.domain.facts import (
     TransactionStopped,
 )
 from csms.domain.ids import StationId, TransactionId
+from csms.domain.live import LIVE_WITHIN
+from csms.domain.permission import CLAIM_HOLDS
 from csms.domain.station import ConnectorStatus
 
 LATE = timedelta(seconds=60)
@@ -50,7 +53,10 @@ def started(live: Live, fact: TransactionStarted, committed: changes.Committed) 
     if may_be_over(evse, fact.at, fact.origin.received_at):
         evse.run.queued = start
         return
+    is_new = evse.run.transaction != start.transaction
     yield from _start(evse, start)
+    if is_new:
+        yield from held(evse, fact)
 
 
 def said(
@@ -80,6 +86,14 @@ def shown(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
         yield changes.TokenShown(evse, start.token)
 
 
+def held(
+    evse: EvseLive, fact: TransactionStarted | TransactionStopped | TransactionReported
+) -> Iterator[changes.Change]:
+    """The card in a fact, where the fact is of now: somebody stands there with it."""
+    if fact.token is not None and fact.origin.received_at - fact.at <= LIVE_WITHIN:
+        yield changes.CardShown(evse, fact.token)
+
+
 def is_history(evse: EvseLive, at: datetime) -> bool:
     """By the station's own clock the connector has become free since, or the next vehicle is there."""
     newest = max(evse.cable.statuses.values(), key=cables.held_at, default=None)
@@ -100,15 +114,31 @@ def _is_busy_since(evse: EvseLive, at: datetime) -> bool:
 
 
 def is_another_driver(evse: EvseLive, start: Queued) -> bool:
-    """Whether a token that begins a transaction is not the vehicle's user's, or that of who charged in this plug-in."""
+    """Whether a token that begins a transaction is not the vehicle's user's, or that of who charged in this plug-in.
+    Where there is a user, one that is refused while nothing flows says only that somebody stood there (S2)."""
     token, run = start.token, evse.run
     if evse.cable.plugged is None or token is None or token.type is TokenType.NONE or token.key in run.tokens:
         return False
     if start.transaction == run.transaction and run.authorized:
         return False  # said again, or a card shown in the middle of it
     if evse.user is not None:
-        return start.holder != evse.user
+        if not start.accepted and not run.authorized:
+            return False
+        return start.holder != evse.user and not _may_be_its_users(evse, start, token)
     return bool(run.tokens)
+
+
+def _may_be_its_users(evse: EvseLive, start: Queued, token: IdToken) -> bool:
+    """A token that we made for this plug-in; or a card that is linked to nobody, where the user opened the link a short
+    while ago and nothing has charged since the cable went in (P1)."""
+    answer, run = evse.answered, evse.run
+    if answer is None:
+        return False
+    if token.key in answer.evidence.start_tokens:
+        return True
+    claimed_at = answer.evidence.claimed_at
+    is_first = start.accepted and not run.tokens and run.over_at is None and answer.evidence.session_card is None
+    return start.holder is None and is_first and claimed_at is not None and start.at - claimed_at <= CLAIM_HOLDS
 
 
 def is_next_vehicle(evse: EvseLive, start: Queued) -> bool:
@@ -130,8 +160,10 @@ def make_room(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
 
 def begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authorized: bool) -> Iterator[changes.Change]:
     if evse.run.transaction is not None and transaction != evse.run.transaction:  # its end was never told (lesson 13)
+        since, free_at = evse.cable.available_since, evse.cable.free_at
         yield changes.Presumed(evse, evse.run.transaction, at, "another transaction began here")
         yield from end(evse, at, None)
+        evse.cable.available_since, evse.cable.free_at = since, free_at  # it is not free: another runs
     run = evse.run
     begins = (authorized and not run.authorized) or transaction != run.transaction
     if transaction != run.transaction:
@@ -149,13 +181,15 @@ def stopped(live: Live, fact: TransactionStopped, committed: changes.Committed) 
     if evse is None:
         return
     if evse.run.queued is not None and evse.run.queued.transaction == committed.result:
-        evse.run.queued, evse.run.ended, evse.run.ended_at = None, committed.result, fact.at
+        over_unseen(evse, committed.result, fact.at)
         return
     yield from meters.sampled(evse, fact.readings, fact.origin.received_at)
-    if evse.run.transaction == committed.result:
-        yield from end(evse, fact.at, fact.origin.received_at)
+    at = not_before_its_start(evse.run, committed.result, fact.at)
+    yield from told_over(evse, committed.result, at, fact.origin.received_at)
+    if fact.reason == "Local":
+        yield from held(evse, fact)
     if fact.reason in CABLE_OUT:
-        yield from cables.left(evse, fact.at)
+        yield from cables.left(evse, at)
 
 
 def evse_of(live: Live, station: StationId, transaction: TransactionId) -> EvseLive | None:
@@ -173,6 +207,32 @@ def has(evse: EvseLive, transaction: TransactionId) -> bool:
     )
 
 
+def not_before_its_start(run: Run, transaction: TransactionId, at: datetime) -> datetime:
+    """When a transaction is over of which its station says ``at``: clocks are set back (lesson 16)."""
+    started_at = run.started_at if run.transaction == transaction else None
+    return at if started_at is None else max(at, started_at)
+
+
+def over_unseen(evse: EvseLive, transaction: TransactionId, at: datetime) -> None:
+    """A start that was never believed is over."""
+    evse.run.queued, evse.run.ended, evse.run.ended_at = None, transaction, at
+    reading = evse.meter.reading
+    if reading is not None and reading.at <= at:
+        evse.meter.reading = replace(reading, power_import_w=0.0, power_export_w=0.0)
+
+
+def told_over(
+    evse: EvseLive, transaction: TransactionId, at: datetime, received_at: datetime
+) -> Iterator[changes.Change]:
+    """The end of a transaction is told; that of one that was presumed over is known now, and nobody starts it again."""
+    run = evse.run
+    if run.transaction == transaction:
+        yield from end(evse, at, received_at)
+    elif run.ended == transaction and run.transaction is None and run.over_at is None:
+        evse.run = replace(run, ended_at=at, over_at=received_at if run.tokens else None)
+        yield changes.ReadLate(evse)
+
+
 def end(evse: EvseLive, at: datetime, received_at: datetime | None) -> Iterator[changes.Change]:
     """The transaction at an EVSE is over ``at``; the cable may still be in. ``received_at``: when its end was told;
     None = nobody told it, and the vehicle may be started again."""
@@ -182,6 +242,8 @@ def end(evse: EvseLive, at: datetime, received_at: datetime | None) -> Iterator[
     if evse.meter.reading:
         # Power after the end is nothing, whatever was sampled last (field lesson 19).
         evse.meter.reading = replace(evse.meter.reading, power_import_w=0.0, power_export_w=0.0)
+        if evse.meter.reading.at > at:
+            yield changes.ReadLate(evse)
     statuses = evse.cable.statuses.values()
     is_free = bool(statuses) and all(status.status is ConnectorStatus.AVAILABLE for status in statuses)
     if evse.cable.plugged and is_free and evse.cable.available_since is None:
@@ -224,8 +286,10 @@ def statuses(live: Live, fact: StatusesReported, committed: changes.Committed) -
 
 def metered(live: Live, fact: Metered, _committed: changes.Committed) -> Iterator[changes.Change]:
     evse = live.discover(fact.evse)
-    if evse is None or (fact.transaction and fact.transaction == evse.run.ended):
-        return iter(())  # values for a transaction that is over never revive it (field lesson 15)
+    if evse is None:
+        return iter(())
+    if fact.transaction and fact.transaction == evse.run.ended:
+        return _closing(evse, fact)
     happened = meters.sampled(evse, fact.readings, fact.origin.received_at)
     if fact.transaction is None or evse.run.transaction is not None:
         return happened
@@ -235,6 +299,17 @@ def metered(live: Live, fact: Metered, _committed: changes.Committed) -> Iterato
     if _is_foreign(evse, fact, fact.transaction):
         return chain(happened, (changes.ForeignSeen(evse, fact.transaction),))
     return happened
+
+
+def _closing(evse: EvseLive, fact: Metered) -> Iterator[changes.Change]:
+    """Values for a transaction that is over never revive it; those of before its end count, but for their power
+    (lessons 15 and 19)."""
+    over_at = evse.run.ended_at
+    readings = [reading for reading in fact.readings if over_at is not None and reading.at <= over_at]
+    for reading in readings:
+        meters.remember(evse, replace(reading, power_import_w=0.0, power_export_w=0.0))
+    if readings:
+        yield changes.ReadLate(evse)
 
 
 def _is_fresh(fact: Metered) -> bool:

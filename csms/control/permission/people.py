@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,7 @@ from urllib.parse import quote
 from csms.control.permission.link_codes import HOLDS, hash_code, new_code
 from csms.control.state.feed import Feed
 from csms.control.state.ground import Ground
+from csms.control.state.id_tokens import IdTokens
 from csms.domain.errors import Forbidden, NotFound
 from csms.domain.ids import EvseRef, StationId, UserId, VehicleId
 from csms.domain.people import Terminal, User, Vehicle
@@ -61,7 +62,8 @@ class Registered:
 class People:
     """Drivers, their vehicles and terminals. What it says is durable when it returns."""
 
-    def __init__(self, ground: Ground, feed: Feed) -> None:
+    def __init__(self, ground: Ground, tokens: IdTokens, feed: Feed) -> None:
+        self._tokens = tokens
         self._store = ground.store
         self._clock = ground.clock
         self._feed = feed
@@ -82,8 +84,8 @@ class People:
 
     async def of_terminal(self, token: str) -> User | None:
         """Who holds this terminal; None when it is not known."""
-        id_ = await self._store.read(partial(reads.terminal_user, token_hash=hash_token(token)))
-        return None if id_ is None else await self._store.read(partial(reads.user, id=id_))
+        id_ = await self._store.look_up(partial(reads.terminal_user, token_hash=hash_token(token)))
+        return None if id_ is None else await self._store.look_up(partial(reads.user, id=id_))
 
     async def terminals(self, user: UserId) -> list[Terminal]:
         """Those linked to a user, the oldest first."""
@@ -163,12 +165,26 @@ class People:
         self._feed.changed(user)
         return vehicle
 
-    async def delete_vehicle(self, user: UserId, id_: VehicleId) -> None:
-        """It is no longer theirs; one that is shared with the user is only left. What was recorded of it stays."""
-        vehicle = await self._check_user(user, id_)
-        is_owner = vehicle.user == user
-        work = partial(writes.delete_vehicle) if is_owner else partial(writes.unshare_vehicle, user=user)
-        await self._store.writer.run(partial(work, vehicle=id_))
+    async def owns(self, user: UserId, id_: VehicleId) -> bool:
+        """Whether it is the user's own, not only shared with them. NotFound: it is none of theirs."""
+        return (await self._check_user(user, id_)).user == user
+
+    async def sharers(self, owner: UserId, id_: VehicleId) -> list[User]:
+        """Those who use a vehicle besides its owner. NotFound, Forbidden as in ``change_vehicle``."""
+        await self._check_owner(owner, id_)
+        ids = await self._store.read(partial(reads.vehicle_users, vehicle=id_))
+        found = [await self._store.read(partial(reads.user, id=user)) for user in ids]
+        return [user for user in found if user is not None]
+
+    async def write(self, work: Callable[[Any], None]) -> None:
+        """One action, one write; durable when it returns."""
+        await self._store.writer.run(work)
+
+    def unshared(self, vehicle: VehicleId, user: UserId) -> None:
+        """Their cards say no more that they come with it."""
+        for record in tuple(self._tokens.records.values()):
+            if (record.user, record.vehicle) == (user, vehicle):
+                self._tokens.put(replace(record, vehicle=None))
         self._feed.changed(user)
 
     async def check_vehicle(self, user: UserId, id_: VehicleId) -> VehicleId:

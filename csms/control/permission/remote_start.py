@@ -7,6 +7,7 @@ import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -14,14 +15,16 @@ from csms.control.state import changes
 from csms.control.state.feed import Feed
 from csms.control.state.ground import Ground
 from csms.control.state.id_tokens import IdTokens, new_token_value
-from csms.control.state.live import Answer, EvseLive, StartAttempt, StationLive
+from csms.control.state.live import EvseLive, StationLive
 from csms.control.state.profiles import BACKDATED, profile_of
+from csms.control.state.records import Answer, StartAttempt
 from csms.control.state.use import use_now
 from csms.domain.answers import TokenStatus
 from csms.domain.commands import Accepted, ApplySetpoint, CallFailed, Outcome, Rejected, StartTransaction
 from csms.domain.facts import IdToken, TokenType
+from csms.domain.ids import PlugInId
 from csms.domain.people import IdTokenRecord
-from csms.domain.permission import PermissionState, StartFailure
+from csms.domain.permission import Evidence, PermissionState, StartFailure
 from csms.domain.ports import Stations
 from csms.domain.snapshot import Use
 from csms.domain.station import BootState, HoldMethod, SetpointDriver
@@ -67,6 +70,8 @@ class RemoteStarts:
         answer = evse.answered
         if evse.run.authorized or _is_over(evse) or answer is None or answer.user is None:
             return
+        if evse.plug_in is None or evse.plug_in.is_guess:
+            return  # nobody pays for what is started for whoever may stand there (S1)
         if not wants_start(station, evse, self._rules, now):
             return
         if answer.start is not None and answer.start_failed is None and _is_in_vain(answer.start, now):
@@ -95,7 +100,7 @@ class RemoteStarts:
         answer = change.evse.answer
         if answer is None or answer.plug_in != change.plug_in.id:
             return
-        for key in answer.start_tokens:
+        for key in answer.evidence.start_tokens:
             if (record := self._tokens.records.get(key)) is not None:
                 over = replace(record, expires_at=self._clock.now())
                 self._tokens.put(over)
@@ -120,9 +125,10 @@ class RemoteStarts:
             user=answer.user,
             vehicle=answer.vehicle.id if answer.vehicle else None,
         )
-        await self._store.writer.run(partial(writes.upsert_id_token, record=record))
+        tokens = (*answer.evidence.start_tokens, attempt.command.token.key)
+        answer.evidence = replace(answer.evidence, start_tokens=tokens)
+        await self._store.writer.run(partial(_write, record=record, plug_in=answer.plug_in, evidence=answer.evidence))
         self._tokens.put(record)
-        answer.start_tokens.add(attempt.command.token.key)
         if not _is_current(evse, attempt):
             return  # the vehicle has left or runs already: this token must not start the next one
         outcome = await self._stations.send(attempt.command)
@@ -137,6 +143,12 @@ class RemoteStarts:
         if not _is_current(evse, attempt) or _use_once_started(evse, self._rules, self._clock.now()) not in _FLOWING:
             return refusal
         return await self._stations.send(replace(attempt.command, limit=None))
+
+
+def _write(conn: Any, record: IdTokenRecord, plug_in: PlugInId, evidence: Evidence) -> None:
+    """The token, and that it was made for this plug-in: it ends with it, whatever happens meanwhile (B1)."""
+    writes.upsert_id_token(conn, record=record)
+    writes.save_evidence(conn, plug_in=plug_in, evidence=evidence)
 
 
 def first_limit(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from csms.control.settlement.known import Places
@@ -12,13 +12,10 @@ from csms.domain.ports import Clock
 from csms.store import Store, reads
 from policies.metering import energy_in_window
 from policies.permission import Stretch, stretches
+from policies.unconfirmed import STOPS_WITHIN
 
 SOC_ROUNDING_PERCENT = 1.0
 """Stations round the state of charge to whole percents."""
-
-
-STOPS_WITHIN = timedelta(seconds=30)
-"""A discharge that a user ends may take this long to be over: the command, the station's ramp."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

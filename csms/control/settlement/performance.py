@@ -9,7 +9,7 @@ from itertools import pairwise
 from csms.control.settlement.settlement import Settlement
 from csms.domain.decision import Reason
 from csms.domain.dispatch import DrResult, SetpointRecord, SetpointState
-from csms.domain.dr import DrEvent
+from csms.domain.dr import Direction, DrEvent
 from csms.domain.ids import EvseRef
 from csms.domain.metering import Quality
 from csms.store import Store, reads
@@ -37,10 +37,12 @@ class IntervalReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvseReport:
-    """One EVSE in a DR event: its newest setpoint in the event and what its meter shows for the event so far."""
+    """One EVSE in a DR event: its newest setpoint in the event and what its meter shows for the event so far.
+    ``moved_w``: what that setpoint moves for this event, where several share it only its part."""
 
     evse: EvseRef
     desired_w: int
+    moved_w: int
     acknowledged_w: int | None
     observed_w: int | None
     counterfactual_w: int
@@ -50,9 +52,21 @@ class EvseReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnmovedReport:
+    """One permitted EVSE of the event's areas that it did not move: what it was told in the event's time, what would
+    have flowed without any event, and why."""
+
+    evse: EvseRef
+    desired_w: int
+    counterfactual_w: int
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DrReport:
     """Requested, allotted and metered; energies as in ``IntervalReport``. ``achievement`` = delivered / requested so
-    far, 0 before the start. ``quality``: the worst of its parts."""
+    far, 0 before the start. ``quality``: the worst of its parts. ``evses``: those that it moved; ``unmoved``: the other
+    resources of its areas."""
 
     event: DrEvent
     capacity_w: int
@@ -62,6 +76,7 @@ class DrReport:
     achievement: float
     intervals: tuple[IntervalReport, ...]
     evses: tuple[EvseReport, ...]
+    unmoved: tuple[UnmovedReport, ...] = ()
     within_wh: int = 0
     shortfall_wh: int = 0
     quality: str = "missing"
@@ -73,7 +88,11 @@ async def event_report(store: Store, settling: Settlement, event: DrEvent, now: 
     end = min(event.stops_at, now)
     shares = await store.read(partial(reads.decisions_of, event=event.id))
     records = await store.read(partial(reads.setpoints, event=event.id))
+    told = await store.read(partial(reads.setpoints, start=event.starts_at, end=end))
     found = await settling.flows(event.starts_at, end)
+    places = await settling.places()
+    permitted = {flow.energy.evse for _, flow in found if flow.permitted}
+    resources = {ref for ref in permitted if (area := places.area_of(ref)) is not None and event.covers(area)}
     results = dr_results(event, [flow for _, flow in found])
     edges = sorted({event.starts_at, max(end, event.starts_at), *(piece.start for piece, _ in found)})
     intervals = tuple(_intervals(event, results, edges))
@@ -91,6 +110,7 @@ async def event_report(store: Store, settling: Settlement, event: DrEvent, now: 
         achievement=round(delivered_wh / requested_wh, 4) if requested_wh else 0.0,
         intervals=intervals,
         evses=tuple(_evses(event, results, records)),
+        unmoved=tuple(_unmoved(resources - {record.evse for record in records}, told)),
     )
 
 
@@ -112,16 +132,38 @@ def _intervals(event: DrEvent, results: Sequence[DrResult], edges: Sequence[date
 
 
 def _evses(event: DrEvent, results: Sequence[DrResult], records: Sequence[SetpointRecord]) -> Iterable[EvseReport]:
-    newest = {record.evse: record for record in sorted(records, key=lambda r: r.decided_at) if record.event == event.id}
+    newest = {
+        record.evse: record for record in sorted(records, key=lambda r: r.decided_at) if event.id in record.events
+    }
     for ref, record in sorted(newest.items()):
         yield EvseReport(
             evse=ref,
             desired_w=record.desired_w,
+            moved_w=_moved_w(event, record),
             acknowledged_w=record.desired_w if record.acknowledged_at else None,
             observed_w=record.observed_w,
             counterfactual_w=record.counterfactual_w,
             delivered_wh=round(sum(result.delivered_wh for result in results if result.evse == ref)),
             state=record.state,
+            reasons=record.reasons,
+        )
+
+
+def _moved_w(event: DrEvent, record: SetpointRecord) -> int:
+    if record.parts:
+        return sum(part.power_w for part in record.parts if part.event == event.id)
+    change_w = record.desired_w - record.counterfactual_w
+    return max(change_w if event.direction is Direction.UP else -change_w, 0)
+
+
+def _unmoved(resources: Iterable[EvseRef], told: Sequence[SetpointRecord]) -> Iterable[UnmovedReport]:
+    newest = {record.evse: record for record in sorted(told, key=lambda r: r.decided_at)}
+    for ref in sorted(newest.keys() & set(resources)):
+        record = newest[ref]
+        yield UnmovedReport(
+            evse=ref,
+            desired_w=record.desired_w,
+            counterfactual_w=record.counterfactual_w,
             reasons=record.reasons,
         )
 

@@ -4,22 +4,26 @@ How far everything is settled and what is due again is stored before it is worke
 long the server was away.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
 
-from csms.control.settlement.known import Places, is_untold_resource, known_of
+from csms.control.settlement.known import Places, at_known_places, known_of
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
+from csms.domain.benefit import BenefitGrant
 from csms.domain.ids import AreaId, SiteId
-from csms.domain.ledger import SettledUntil
+from csms.domain.ledger import LedgerEntry, SettledUntil
 from csms.settings import Settings
 from csms.store import reads, writes
-from policies.flows import Flow, Piece, flows_of, pieces
+from policies.benefits import benefit_grants, in_force, settled_intervals
+from policies.flows import Flow, Known, Piece, flows_of, pieces
+from policies.plugs import Benefits, Plug
+from policies.registers import Span
 from policies.settlement import ledger_entries
 
 log = structlog.get_logger()
@@ -32,13 +36,14 @@ OPEN_FOR = timedelta(days=31)
 """What lies further back is not settled anew by something late: that month's accounts are closed."""
 
 CHUNK = timedelta(days=1)
+Benefactors = Sequence[Plug[Benefits]]
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Settlement:
     """Settles every interval once it is over and its late values had time to come."""
 
-    def __init__(self, ground: Ground, prices: Prices, settings: Settings) -> None:
+    def __init__(self, ground: Ground, prices: Prices, settings: Settings, benefits: Benefactors = ()) -> None:
         self._store = ground.store
         self._prices = prices
         self._clock = ground.clock
@@ -46,14 +51,21 @@ class Settlement:
         self._grace = timedelta(seconds=settings.settlement.grace_s)
         self._currency = settings.settlement.currency
         self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
+        self._benefits = benefits
+        self._known_since: Mapping[str, datetime] = {}
         self._settled: SettledUntil | None = None
         self._changed: list[tuple[datetime, datetime]] = []
+
+    async def load(self) -> None:
+        """Since when each benefits plug is chosen; a new one is from now on."""
+        learn = partial(writes.learn_benefit_plugs, plugs=[plug.id for plug in self._benefits], at=self._clock.now())
+        self._known_since = await self._store.writer.run(learn)
 
     def note_readings(self, since: datetime, until: datetime) -> None:
         """The energy in this time is known better now: what is settled of it already is settled again.
 
-        Registers bound the energy between two readings, so that a late reading changes every interval back to the one
-        before it, which may lie one interval back.
+        Registers bound the energy between two readings: a late one changes every interval from the one before it to the
+        one after it, however far they are (``reads.late_spans``).
         """
         if self._settled is None or since < self._settled.until:
             self._changed.append((since, until))
@@ -67,8 +79,12 @@ class Settlement:
         self.reopen(change.plug_in.plugged_at)
 
     def ended(self, change: changes.Unplugged) -> None:
-        """A plug-in has ended."""
-        self.reopen(change.plug_in.unplugged_at or self._clock.now())
+        """A plug-in has ended. What a vehicle that told nothing could have taken is known only now: where that is heard
+        late, all of its stay is settled again (see ``_plugged``)."""
+        plug_in = change.plug_in
+        end = plug_in.unplugged_at or self._clock.now()
+        is_late = self._settled is not None and end < self._settled.until
+        self.reopen(plug_in.plugged_at if is_late and plug_in.soc_percent is None else end)
 
     def priced(self, change: changes.PricesPublished) -> None:
         """Prices are others."""
@@ -84,15 +100,17 @@ class Settlement:
             self._changed.append((since, FOR_EVER))
 
     async def run(self) -> int:
-        """Settle what is due. Returns the number of entries posted."""
+        """Settle what is due; how many entries were posted."""
         settled = self._settled or await self._at_start()
-        due = await self._due(settled)
+        changed = tuple(self._changed)
+        due = await self._due(settled, changed)
         if due != settled:
             await self._store.writer.run(partial(writes.save_settled, settled=due))
+        del self._changed[: len(changed)]
         self._settled = due
         if not due.due:
             return 0
-        places = await self._places()
+        places = await self.places()
         outcomes = {start: await self._settle_or_keep(start, places) for start in sorted(due.due)}
         left = frozenset(start for start, posted in outcomes.items() if posted is None)
         self._settled = replace(due, due=left)
@@ -111,16 +129,25 @@ class Settlement:
             self.note_readings(*times)
         return settled
 
-    async def _due(self, settled: SettledUntil) -> SettledUntil:
+    async def _due(self, settled: SettledUntil, changed: Sequence[tuple[datetime, datetime]]) -> SettledUntil:
         """With what has changed, and with the intervals that are over now and had a plug-in."""
-        changed, self._changed = self._changed, []
         reading_id = await self._store.read(reads.newest_reading)
-        again = {
-            start for since, until in changed if since < settled.until for start in self._around(since, until, settled)
-        }
+        late = [(since, min(until, settled.until)) for since, until in changed if since < settled.until]
+        gaps = await self._store.read(partial(reads.late_spans, reading_id=settled.reading_id, before=settled.until))
+        again = {start for span in (*late, *gaps) for start in await self._again(*span, settled)}
         last = max(self._floor(self._clock.now() - self._grace), settled.until)
         fresh = await self._plugged(settled.until, last)
         return SettledUntil(until=last, due=settled.due.union(again, fresh), reading_id=reading_id)
+
+    async def _again(self, since: datetime, until: datetime, settled: SettledUntil) -> list[datetime]:
+        """The settled intervals of a time that is known better now, and all of the stay of a vehicle there that has
+        left and told no state of charge: what it could have taken follows from each of its readings."""
+        found = self._around(since, until, settled)
+        first = max(since, settled.until - OPEN_FOR) - self._interval
+        here = partial(reads.untold_resources, since=first, until=until + self._interval)
+        for plug_in in await self._store.read(here):
+            found += self._around(plug_in.plugged_at, plug_in.unplugged_at or until, settled)
+        return found
 
     def _around(self, since: datetime, until: datetime, settled: SettledUntil) -> list[datetime]:
         """The settled intervals of a time, and of one interval on either side of it."""
@@ -134,10 +161,10 @@ class Settlement:
         while since < until:
             end = min(since + CHUNK, until)
             for plug_in in await self._store.read(partial(reads.plug_ins, since=since, until=end)):
-                has_ended = plug_in.unplugged_at is not None and since <= plug_in.unplugged_at < end
-                is_learnt = has_ended and await is_untold_resource(self._store, plug_in)
-                first = plug_in.plugged_at if is_learnt else max(plug_in.plugged_at, since)
-                found.update(self._starts(first, min(plug_in.unplugged_at or end, end)))
+                found.update(self._starts(max(plug_in.plugged_at, since), min(plug_in.unplugged_at or end, end)))
+            for plug_in in await self._store.read(partial(reads.untold_resources, since=since, until=end)):
+                if plug_in.unplugged_at is not None and plug_in.unplugged_at <= end:
+                    found.update(self._starts(plug_in.plugged_at, plug_in.unplugged_at))
             since = end
         return found
 
@@ -157,29 +184,62 @@ class Settlement:
             return None
 
     async def settle(self, start: datetime, end: datetime, places: Places) -> int:
-        """Settle one market interval over all EVSEs. Idempotent: a second run posts only what has changed."""
-        flows = [flow for _, flow in await self._flows(start, end, places)]
-        booked = await self._store.read(partial(reads.entries_within, start=start, end=start + self._interval))
+        """Settle one market interval over all EVSEs: a second run posts only what has changed."""
+        known = await self._known(start, end, places)
+        flows = [flow for _, flow in self._flows_of(known, start, end)]
+        booked = await self._booked(start, places)
         entries = ledger_entries(flows, booked, self._currency, self._clock.now())
-        if not entries:
+        grants = await self._grants(flows, start, places)
+        if not entries and not grants:
             return 0
-        return await self._store.writer.run(partial(writes.post_entries, entries=entries))
+        areas = {of_it.plug_in.id: area for area, of_it in known}
+        return await self._store.writer.run(partial(writes.post_entries, entries=entries, areas=areas, grants=grants))
+
+    async def _grants(self, flows: Sequence[Flow], start: datetime, places: Places) -> Sequence[BenefitGrant]:
+        """What the benefits plugs give for an interval, or take back of it (G6)."""
+        interval = Span(start, start + self._interval)
+        found = await self._store.read(partial(reads.benefit_grants_within, start=start, end=interval.end))
+        granted = await at_known_places(self._store, places, found)
+        plugs = in_force(self._benefits, self._known_since, start)
+        settled = settled_intervals(flows, interval, self._currency) if plugs or granted else ()
+        grants, failed = benefit_grants(settled, granted, plugs, self._clock.now())
+        for first in {each.plug: each for each in reversed(failed)}.values():
+            log.warning(
+                "benefits.failed",
+                plug=first.plug,
+                plug_in=first.settled.plug_in,
+                start=start.isoformat(),
+                why=first.why,
+            )
+        return grants
+
+    async def _booked(self, start: datetime, places: Places) -> Mapping[str, Sequence[LedgerEntry]]:
+        """What is booked of an interval."""
+        booked = await self._store.read(partial(reads.entries_within, start=start, end=start + self._interval))
+        return await at_known_places(self._store, places, booked)
 
     async def flows(self, start: datetime, end: datetime) -> list[tuple[Piece, Flow]]:
         """Metered energy of every plug-in with a user in [start, end), in pieces of one price, answer and command."""
-        return await self._flows(start, end, await self._places())
+        return self._flows_of(await self._known(start, end, await self.places()), start, end)
 
-    async def _flows(self, start: datetime, end: datetime, places: Places) -> list[tuple[Piece, Flow]]:
+    async def _known(self, start: datetime, end: datetime, places: Places) -> list[tuple[AreaId, Known]]:
         if start >= end:
             return []
         around = (self._floor(start), self._floor(end - timedelta(microseconds=1)) + self._interval)
-        known = await known_of(self._store, places, start, end, around)
-        local = self._pieces(frozenset(places.areas.values()), start, end)
-        return [pair for each in known for pair in flows_of(each, local[places.areas[each.plug_in.evse.station]])]
+        return await known_of(self._store, places, start, end, around)
 
-    def _pieces(self, areas: Iterable[AreaId], start: datetime, end: datetime) -> Mapping[AreaId, tuple[Piece, ...]]:
-        return {area: pieces((start, end), self._interval, self._prices.series(area, start)) for area in areas}
+    def _flows_of(
+        self, known: Sequence[tuple[AreaId, Known]], start: datetime, end: datetime
+    ) -> list[tuple[Piece, Flow]]:
+        local = {area: self._pieces(area, start, end) for area in {area for area, _ in known}}
+        return [pair for area, each in known for pair in flows_of(each, local[area])]
 
-    async def _places(self) -> Places:
+    def _pieces(self, area: AreaId, start: datetime, end: datetime) -> tuple[Piece, ...]:
+        """A tariff begins with a step of its own, so that no piece has two currencies."""
+        found = pieces((start, end), self._interval, self._prices.series(area, start, end))
+        return tuple(replace(piece, currency=self._prices.currency(area, piece.start)) for piece in found)
+
+    async def places(self) -> Places:
+        """Where energy is settled."""
         stations = await self._store.read(reads.stations)
         return Places.of(stations, self._areas)

@@ -107,6 +107,15 @@ class TokenShown:
 
 
 @dataclass(frozen=True, slots=True)
+class CardShown:
+    """Somebody holds this card at the station now; 1.6 does not say at which of its EVSEs. It is told of each of them
+    with a vehicle, and begins nothing by itself."""
+
+    evse: EvseLive
+    token: IdToken
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionBegan:
     """Energy may flow from now on, within what the station is told."""
 
@@ -144,6 +153,13 @@ class Sampled:
 
     evse: EvseLive
     reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLate:
+    """What is known to have been read in this plug-in has changed, other than by its newest reading."""
+
+    evse: EvseLive
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +239,13 @@ Change = (
     | PluggedIn
     | Unplugged
     | TokenShown
+    | CardShown
     | TransactionBegan
     | TransactionOver
     | Presumed
     | Denied
     | Sampled
+    | ReadLate
     | NeedsKnown
     | SocKnown
     | ForeignSeen

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from csms.control.state import rights
+from csms.control.state.live import Live
 from csms.domain.answers import TokenAnswer, TokenStatus
 from csms.domain.facts import IdToken, TokenType
+from csms.domain.ids import EvseRef
 from csms.domain.people import IdTokenRecord
 from csms.store import Store, writes
 
@@ -36,10 +39,16 @@ class IdTokens:
     def find(self, token: IdToken) -> IdTokenRecord | None:
         return self.records.get(token.key)
 
-    def accepts(self, value: str | None) -> bool:
-        """Whether a stored transaction's token was one to charge with: blocked and unknown ones were refused."""
+    def accepted(self, value: str | None, evse: EvseRef, live: Live) -> frozenset[str]:
+        """The keys that may end what a stored transaction's token began: its own and its group's. Empty where it was
+        none to charge with there: blocked and unknown ones were refused."""
         record = None if value is None else self.records.get(value.strip().upper())
-        return record is not None and record.status is TokenStatus.ACCEPTED
+        if record is None or record.status is not TokenStatus.ACCEPTED:
+            return frozenset()
+        if not rights.may_charge(live, evse.station, evse, record.user):
+            return frozenset()
+        named = (record.token, record.group)
+        return frozenset(each.strip().upper() for each in named if each is not None)
 
     def purge(self, now: datetime) -> None:
         """Forget our own tokens that have expired; what they authorized is over, and the store still knows them."""

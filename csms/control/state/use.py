@@ -20,8 +20,11 @@ def use_now(evse: EvseLive, rules: PermissionSettings, now: datetime, *, in_tran
     answer = evse.answered
     permission = answer.permission if answer else Permission()
     matching = answer is not None and answer.matching
-    if permission.state is PermissionState.UNASKED and not matching and evse.run.authorized:
-        return Use.PLAIN  # a card that no terminal belongs to: its holder came to charge, and there is nobody to ask
+    plainly = answer is not None and answer.evidence.flows_plainly
+    is_nobodys = permission.state is PermissionState.UNASKED and (plainly or not matching)
+    is_asked = permission.state is PermissionState.ASKED and plainly
+    if evse.run.authorized and (is_nobodys or is_asked):
+        return Use.PLAIN  # on a card that no terminal belongs to, or on none: its holder came to charge
     return use_of(
         permission,
         now,

@@ -7,6 +7,9 @@ from csms.control.state.ground import Ground
 from csms.domain.ids import StationId
 from csms.store import writes
 
+AT_ONCE = 500
+"""Stations per write: what waits behind it is not kept long (C9)."""
+
 
 class Heartbeats:
     """Writes what has changed since the last time."""
@@ -23,4 +26,7 @@ class Heartbeats:
         }
         if heard:
             self._kept.update(heard)
-            await self._ground.store.writer.run(partial(writes.touch_stations, heard=heard))
+        names = list(heard)
+        for first in range(0, len(names), AT_ONCE):
+            some = {id_: heard[id_] for id_ in names[first : first + AT_ONCE]}
+            await self._ground.store.writer.run(partial(writes.touch_stations, heard=some))

@@ -1,15 +1,18 @@
 """The provisioned stations: added, changed, shown. Requirement G4; scenario 3 of the test cases."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import structlog
 
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.live import StationLive
-from csms.control.stations.admission import Admission, hash_password
+from csms.control.stations.admission import Admission
+from csms.control.stations.credentials import Passwords, hash_password, new_password
 from csms.control.stations.setup import QuirksFor
 from csms.control.stations.views import StationView, station_view
 from csms.domain.commands import Trigger, TriggerKind
@@ -26,12 +29,19 @@ class Registry:
     """Which stations there are. What it says is durable when it returns."""
 
     def __init__(
-        self, ground: Ground, stations: Stations, admission: Admission, quirks_for: QuirksFor, sites: Iterable[SiteId]
+        self,
+        ground: Ground,
+        stations: Stations,
+        admission: Admission,
+        passwords: Passwords,
+        quirks_for: QuirksFor,
+        sites: Iterable[SiteId],
     ) -> None:
         self._ground = ground
         self._live = ground.live
         self._stations = stations
         self._admission = admission
+        self._passwords = passwords
         self._quirks_for = quirks_for
         self._sites = tuple(sites)
 
@@ -43,14 +53,15 @@ class Registry:
         """All stations now."""
         return [station_view(live, self._ground.clock.now()) for live in self._live.stations.values()]
 
-    async def add(self, station: Station, password: str) -> StationView:
-        """Provision a station. Conflict: it exists; BadRequest: an unknown site, or the password."""
+    async def add(self, station: Station, password: str, *, is_made: bool = False) -> StationView:
+        """Provision a station. ``is_made``: the password is one of ``new_password``, not one that somebody chose.
+        Conflict: it exists; BadRequest: an unknown site, or the password."""
         if station.id in self._live.stations:
             raise Conflict(f"station {station.id} exists already", field="id")
         if station.site not in self._sites:
             known = ", ".join(self._sites)
             raise BadRequest(f"there is no site {station.site}; the configuration has {known}", field="site")
-        await self._save(station, password)
+        await self._save(station, await self._kept(station.id, password, is_made=is_made))
         added = self._live.add(station, self._quirks_for(None, station))
         self._ground.emit(changes.FleetChanged(added))
         return station_view(added, self._ground.clock.now())
@@ -63,19 +74,42 @@ class Registry:
         A station whose registration changed is asked to boot, so that it hears of it.
         """
         live = self._station(id_)
-        await self._save(_changed(live.station, registration, evses), password)
+        kept = await self._kept(id_, password) if password else None
+        await self._save(_changed(live.station, registration, evses), kept)
         is_new = registration not in {None, live.station.registration}
+        before = _approved(live.station)
         self._live.add(_changed(live.station, registration, evses), live.quirks)
-        if password:
-            self._admission.forget(id_)
+        if _approved(live.station) != before:
+            self._ground.emit(changes.FleetChanged(live))
         if is_new:
             self._ground.spawn(self._ask_to_boot(id_))
         return station_view(live, self._ground.clock.now())
 
-    async def _save(self, station: Station, password: str | None) -> None:
-        hashed = hash_password(password) if password else None
-        work = partial(writes.upsert_station, station=station, password_hash=hashed)
-        await self._ground.store.writer.run(work)
+    async def change_quirks(self, id_: StationId, quirks: Mapping[str, Any]) -> StationView:
+        """Its operator's own record of its ways, whole: what is not in it is as for its model. Holds at once for what
+        it is told, and for what it says from its next connection on. Raises NotFound."""
+        live = self._station(id_)
+        await self._save(replace(live.station, quirks=quirks), None)
+        station, before = replace(live.station, quirks=quirks), live.quirks
+        self._live.add(station, self._quirks_for(live.version or station.version, station))
+        if before.driver is not live.quirks.driver:
+            self._ground.emit(changes.DriverChanged(live))
+        return station_view(live, self._ground.clock.now())
+
+    async def renew_password(self, id_: StationId) -> str:
+        """A made password instead of the one it had, which no longer lets it in. Raises NotFound."""
+        live, made = self._station(id_), new_password()
+        await self._save(live.station, self._passwords.of_made(id_, made))
+        return made
+
+    async def _kept(self, id_: StationId, password: str, *, is_made: bool = False) -> str:
+        return self._passwords.of_made(id_, password) if is_made else await asyncio.to_thread(hash_password, password)
+
+    async def _save(self, station: Station, kept: str | None) -> None:
+        """``kept``: of its new password, if it gets one."""
+        await self._ground.store.writer.run(partial(writes.upsert_station, station=station, password_hash=kept))
+        if kept is not None:
+            self._admission.keep(station.id, kept)
 
     async def _ask_to_boot(self, id_: StationId) -> None:
         boot = Trigger(evse=EvseRef(id_, 0), kind=TriggerKind.BOOT)
@@ -86,6 +120,10 @@ class Registry:
         if live is None:
             raise NotFound(f"there is no station {id_}; add it with POST /api/v1/stations", field="station")
         return live
+
+
+def _approved(station: Station) -> set[EvseRef]:
+    return {evse.ref for evse in station.evses if evse.approved}
 
 
 def _changed(station: Station, registration: BootState | None, evses: Sequence[Evse]) -> Station:

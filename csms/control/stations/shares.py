@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from csms.control.state.live import Live, StationLive
+from csms.control.state.live import EvseLive, Live, StationLive
 from csms.domain.ids import SiteId, StationId
 from csms.domain.snapshot import Site
 
@@ -20,19 +20,21 @@ class Shares:
     def recount(self, station: StationLive) -> None:
         """A station is new, or has other EVSEs than before."""
         self._below.subtract(self._counted.pop(station.station.id, ()))
-        above = [site for evse in station.evses.values() for site in self._ancestry(evse.evse.site)]
+        above = [site for evse in _approved(station) for site in self._ancestry(evse.evse.site)]
         self._counted[station.station.id] = above
         self._below.update(above)
 
     def limit_w(self, station: StationLive) -> int:
-        """What each EVSE of a station may draw, W."""
+        """What each EVSE of a station may draw, W. Those that nobody has approved yet share with the other ones of
+        their own station: a station that shows more EVSEs takes nothing from its neighbours (C5)."""
         self._count_all()
         ancestry = self._ancestry(station.station.site)
         shares = [self._sites[id_].import_limit_w // max(self._below[id_], 1) for id_ in ancestry]
         ratings = [evse.evse.ratings for evse in station.evses.values()]
         if not shares:
             return 0  # a site that the configuration does not name has no known fuse
-        share = min([*shares, *(rating.max_charge_w for rating in ratings)], default=0)
+        share = min(shares) * len(_approved(station)) // max(len(station.evses), 1)
+        share = min([share, *(rating.max_charge_w for rating in ratings)])
         least = max((rating.min_charge_w for rating in ratings), default=0)
         return share if share >= least else 0
 
@@ -50,3 +52,7 @@ class Shares:
             path.append(node)
             node = self._sites[node].parent
         return path
+
+
+def _approved(station: StationLive) -> list[EvseLive]:
+    return [evse for evse in station.evses.values() if evse.evse.approved]

@@ -46,7 +46,11 @@ def health(system: System) -> APIRouter:
 
     @router.get("/readyz", responses={503: {"model": problems.Problem}})
     async def readyz() -> Any:
-        """Stations and drivers are served."""
-        return {"status": "ready"} if system.is_ready else problems.problem(503, "starting or stopping; try again soon")
+        """Stations and drivers are served: it runs, and its database takes writes."""
+        if not system.is_ready:
+            return problems.problem(503, "starting or stopping; try again soon")
+        if (trouble := system.store.writer.trouble) is not None:
+            return problems.problem(503, f"the database does not take writes, stations are not read: {trouble}")
+        return {"status": "ready"}
 
     return router

@@ -69,7 +69,7 @@ async def caller_of(request: Request, served: ServedDep, clock: ClockDep, store:
     if bearer is None:
         raise _unauthorized("send Authorization: Bearer and a token from `csms token create`")
     hashed = token_hash(bearer.credentials)
-    found = await store.read(lambda conn: reads.api_token(conn, hashed))
+    found = await store.look_up(lambda conn: reads.api_token(conn, hashed))
     if found is None:
         failures.add(address, now)
         raise _unauthorized("this token is not known; make one with `csms token create`")

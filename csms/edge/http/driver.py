@@ -26,6 +26,7 @@ from csms.edge.http.rooms import (
     ClockDep,
     FeedDep,
     LinksDep,
+    MatchingDep,
     PeopleDep,
     PermissionsDep,
     RegistryDep,
@@ -135,22 +136,22 @@ async def show_evse(
 async def register(
     signed: LinksDep,
     people: PeopleDep,
-    permissions: PermissionsDep,
+    matching: MatchingDep,
     settings: SettingsDep,
     body: RegisterBody,
     response: Response,
 ) -> dict[str, Any]:
     """A new driver in one form; the terminal is linked by its cookie. P1."""
     evse = links.evse_of(signed, body.link)
-    new = await sign_up(people, permissions, evse, body.name, body.vehicle.domain(), body.language)
+    new = await sign_up(people, matching, evse, body.name, body.vehicle.domain(), body.language)
     set_terminal(response, new.terminal_token, settings)
     return {"user": {"id": new.user.id, "name": new.user.name}, "vehicle": {"id": new.vehicle.id}}
 
 
 @api.post("/claim")
-async def claim(signed: LinksDep, permissions: PermissionsDep, user: UserDep, body: LinkBody) -> dict[str, Any]:
+async def claim(signed: LinksDep, matching: MatchingDep, user: UserDep, body: LinkBody) -> dict[str, Any]:
     """A known driver scans the link of the EVSE where the vehicle is; `plug_in` is null when none waits there."""
-    plug_in = await permissions.claim(user.id, links.evse_of(signed, body.link))
+    plug_in = await matching.claim(user.id, links.evse_of(signed, body.link))
     return {"plug_in": plug_in_json(plug_in) if plug_in else None}
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import Field
 
 from csms.control.permission.people import LinkCode, hash_token
+from csms.control.permission.sharing import delete, take_back, unshare
 from csms.domain.conditions import Pattern
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.people import Vehicle
@@ -126,9 +127,26 @@ async def change_vehicle(
 
 
 @api.delete("/vehicles/{vehicle}", status_code=204)
-async def delete_vehicle(people: PeopleDep, user: UserDep, vehicle: shapes.Name) -> None:
+async def delete_vehicle(people: PeopleDep, permissions: PermissionsDep, user: UserDep, vehicle: shapes.Name) -> None:
     """It is no longer theirs; a shared one is left."""
-    await people.delete_vehicle(user.id, VehicleId(vehicle))
+    if await people.owns(user.id, VehicleId(vehicle)):
+        await delete(people, permissions, user.id, VehicleId(vehicle))
+    else:
+        await unshare(people, permissions, VehicleId(vehicle), user.id)
+
+
+@api.get("/vehicles/{vehicle}/users")
+async def vehicle_users(people: PeopleDep, user: UserDep, vehicle: shapes.Name) -> list[dict[str, Any]]:
+    """Those whom the owner shares it with."""
+    return [{"id": each.id, "name": each.name} for each in await people.sharers(user.id, VehicleId(vehicle))]
+
+
+@api.delete("/vehicles/{vehicle}/users/{sharer}", status_code=204)
+async def take_vehicle_back(
+    people: PeopleDep, permissions: PermissionsDep, user: UserDep, vehicle: shapes.Name, sharer: shapes.Name
+) -> None:
+    """The owner shares it with this user no more; a plug-in of theirs goes on without the vehicle."""
+    await take_back(people, permissions, user.id, VehicleId(vehicle), UserId(sharer))
 
 
 @api.post("/vehicles/{vehicle}/code", status_code=201)

@@ -58,6 +58,7 @@ def _state_json(
         "user": {"id": user.id, "name": user.name, "language": user.language},
         "plug_in": _plug_in_json(live.plug_in, live) if live.plug_in else None,
         "event_active": live.event_active,
+        "taken_over": {"station": live.taken_over.station, "evse": live.taken_over.evse} if live.taken_over else None,
         "conditions": conditions_json(conditions_of(own) or Conditions()),
         "conditions_saved": conditions_of(own) is not None,
         "patterns": [pattern_json(pattern) for pattern in offered(own)],

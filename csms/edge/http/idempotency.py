@@ -50,7 +50,7 @@ class Once:
             self._running.discard(self._key)
 
     async def _first_or_again(self, key: str, status: int, work: Work) -> Response:
-        kept = await self._store.read(lambda conn: reads.idempotency(conn, key))
+        kept = await self._store.look_up(lambda conn: reads.idempotency(conn, key))
         if kept is not None:
             return _again(kept, self._fingerprint)
         body = to_json(await work())

@@ -19,6 +19,7 @@ STATUS: Mapping[type[errors.CsmsError], int] = {
     errors.BadRequest: 422,
     errors.StationOffline: 409,
     errors.StationSilent: 504,
+    errors.Unavailable: 503,
 }
 
 REMEDIES: Mapping[str, str] = {
@@ -38,13 +39,14 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. ``field`` is the first wrong field, ``errors`` has them all."""
+    """RFC 9457. ``field`` is the first wrong field, ``errors`` has them all; ``reason`` is a word for programs."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     field: str | None = None
+    reason: str | None = None
     errors: list[FieldError] | None = None
 
 
@@ -64,6 +66,7 @@ def problem(
     detail: str,
     *,
     field: str | None = None,
+    reason: str | None = None,
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
@@ -73,6 +76,7 @@ def problem(
         status=status,
         detail=detail,
         field=field or (errors[0].field if errors else None),
+        reason=reason,
         errors=list(errors) or None,
     )
     return ProblemResponse(body.model_dump(exclude_none=True), status, headers=dict(headers or {}))
@@ -88,7 +92,7 @@ def install(app: FastAPI) -> None:
 
 async def _of_domain(_: Request, error: Exception) -> ProblemResponse:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
-    return problem(status, str(error), field=getattr(error, "field", None))
+    return problem(status, str(error), field=getattr(error, "field", None), reason=getattr(error, "reason", None))
 
 
 async def _of_validation(_: Request, error: Exception) -> ProblemResponse:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from csms.control.intake.intake import Intake
 from csms.control.permission.driver_view import DriverView
+from csms.control.permission.matching import Matching
 from csms.control.permission.people import Links, People
 from csms.control.permission.permissions import Permissions
 from csms.control.settlement.reports import Reports
@@ -75,6 +76,7 @@ RegistryDep = Annotated[Registry, Depends(_room(lambda served: served.system.reg
 IntakeDep = Annotated[Intake, Depends(_room(lambda served: served.system.rooms.intake))]
 PeopleDep = Annotated[People, Depends(_room(lambda served: served.system.people))]
 LinksDep = Annotated[Links, Depends(_room(lambda served: served.system.links))]
+MatchingDep = Annotated[Matching, Depends(_room(lambda served: served.system.rooms.matching))]
 PermissionsDep = Annotated[Permissions, Depends(_room(lambda served: served.system.rooms.permissions))]
 DriverViewDep = Annotated[DriverView, Depends(_room(lambda served: served.system.driver_view))]
 TokensDep = Annotated[IdTokens, Depends(_room(lambda served: served.system.tokens))]

@@ -77,6 +77,7 @@ class ConditionsBody(Body):
 
     min_sell_per_kwh: SellPrice | None = None
     max_buy_per_kwh: Price | None = None
+    min_incentive_per_kwh: SellPrice | None = None
     required_soc_percent: Annotated[float, Field(ge=0, le=100)] = 50.0
     required_kwh: Annotated[Decimal, Field(ge=0, le=1000, max_digits=8, decimal_places=3)] | None = None
     depart_at: TimeOfDay | None = None
@@ -96,6 +97,7 @@ def conditions_json(conditions: Conditions) -> dict[str, Any]:
     return {
         "min_sell_per_kwh": _text(conditions.min_sell_per_kwh),
         "max_buy_per_kwh": _text(conditions.max_buy_per_kwh),
+        "min_incentive_per_kwh": _text(conditions.min_incentive_per_kwh),
         "required_soc_percent": conditions.required_soc_percent,
         "required_kwh": _text(conditions.required_kwh),
         "depart_at": _clock(conditions.depart_at),

@@ -23,8 +23,9 @@ class ConnectorOut(BaseModel):
 
 
 class EvseOut(BaseModel):
-    """One EVSE now. ``power_w`` is metered, + into the vehicle; ``link`` is what its QR code holds;
-    ``start_failed``: why a permitted vehicle does not run after the last try."""
+    """One EVSE now. ``power_w`` is metered, + into the vehicle; ``link`` is what its QR code holds; ``approved``: false
+    for one that its station showed unasked and that nobody has approved yet; ``start_failed``: why a permitted vehicle
+    does not run after the last try."""
 
     evse: int
     current: Current
@@ -32,6 +33,7 @@ class EvseOut(BaseModel):
     max_charge_w: int
     max_discharge_w: int
     public: bool
+    approved: bool
     on_refusal: str | None
     on_no_answer: str | None
     allowed: list[str]
@@ -50,7 +52,8 @@ class EvseOut(BaseModel):
 
 
 class StationOut(BaseModel):
-    """One station now. ``version`` is that of the live connection, else of the last one."""
+    """One station now. ``version`` is that of the live connection, else of the last one; ``quirks``: its operator's own
+    record of its ways, ``learnt``: what it has shown itself."""
 
     id: str
     site: str
@@ -64,6 +67,8 @@ class StationOut(BaseModel):
     model: str
     serial: str
     firmware: str
+    quirks: dict[str, Any]
+    learnt: dict[str, Any]
     evses: list[EvseOut]
     counters: dict[str, int]
 
@@ -109,6 +114,8 @@ def station_out(view: StationView, counters: Mapping[str, int], links: Links) ->
         model=station.model,
         serial=station.serial,
         firmware=station.firmware,
+        quirks=dict(station.quirks),
+        learnt=dict(station.learnt),
         evses=[_evse_out(item, links) for item in view.evses],
         counters=dict(counters),
     )
@@ -118,6 +125,7 @@ def _evse_out(view: EvseView, links: Links) -> EvseOut:
     return EvseOut(
         evse=view.evse.ref.evse,
         public=view.evse.public,
+        approved=view.evse.approved,
         on_refusal=view.evse.on_refusal,
         on_no_answer=view.evse.on_no_answer,
         allowed=list(view.evse.allowed),

@@ -1,7 +1,16 @@
 """What can be read: functions of a connection that give domain values."""
 
+from csms.store.reads.benefits import benefit_grants, benefit_grants_within, benefit_plugs
 from csms.store.reads.counts import DemoCounts, counts
-from csms.store.reads.dispatch import counterfactual, decisions_of, last_drawn, policies_of, probes, setpoints
+from csms.store.reads.dispatch import (
+    counterfactual,
+    decisions_of,
+    last_acknowledged,
+    last_drawn,
+    policies_of,
+    probes,
+    setpoints,
+)
 from csms.store.reads.intake import (
     issued_id,
     metered,
@@ -12,6 +21,7 @@ from csms.store.reads.intake import (
     transaction,
     transactions,
 )
+from csms.store.reads.notices import notices
 from csms.store.reads.permission import (
     id_token,
     id_tokens,
@@ -29,18 +39,21 @@ from csms.store.reads.permission import (
     vehicles,
     vehicles_by_id,
 )
-from csms.store.reads.quarantine import quarantined
+from csms.store.reads.quarantine import one_quarantined, quarantined
 from csms.store.reads.settlement import (
     balance,
     entries_within,
     first_plug_in,
+    late_spans,
     ledger,
     newest_reading,
     readings_after,
+    settled_areas,
     settled_until,
+    untold_resources,
 )
-from csms.store.reads.state import dr_event, dr_events, live_state, prices
-from csms.store.reads.stations import failsafe_limits, password_hash, station, stations
+from csms.store.reads.state import dr_event, dr_events, live_state, prices, tariffs
+from csms.store.reads.stations import failsafe_limits, password_hashes, set_ups, station, stations
 from csms.store.reads.system import EarlierAnswer, api_token, idempotency, secret
 
 __all__ = [
@@ -48,6 +61,9 @@ __all__ = [
     "EarlierAnswer",
     "api_token",
     "balance",
+    "benefit_grants",
+    "benefit_grants_within",
+    "benefit_plugs",
     "counterfactual",
     "counts",
     "decisions_of",
@@ -60,15 +76,19 @@ __all__ = [
     "id_tokens",
     "idempotency",
     "issued_id",
+    "last_acknowledged",
     "last_drawn",
     "last_vehicle",
+    "late_spans",
     "ledger",
     "live_state",
     "metered",
     "newest_reading",
+    "notices",
+    "one_quarantined",
     "open_plug_ins",
     "open_transactions",
-    "password_hash",
+    "password_hashes",
     "patterns",
     "permission_histories",
     "plug_in",
@@ -82,14 +102,18 @@ __all__ = [
     "readings_after",
     "readings_since",
     "secret",
+    "set_ups",
     "setpoints",
+    "settled_areas",
     "settled_until",
     "station",
     "stations",
+    "tariffs",
     "terminal_user",
     "terminals",
     "transaction",
     "transactions",
+    "untold_resources",
     "user",
     "users",
     "vehicle_users",

@@ -1,5 +1,6 @@
 """Decisions, setpoints and probes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +20,11 @@ from csms.store.tables import (
     PROBE,
     SETPOINT,
 )
-from csms.store.values import decimal_of, instant, micros, reasons_of
+from csms.store.values import decimal_of, instant, micros, names_event, parts_of, reasons_of
 
 _S = SETPOINT.c
+_IDS_PER_QUERY = 500
+"""Databases bound the number of parameters."""
 
 
 def decisions_of(conn: Connection, event: DrEventId) -> list[tuple[datetime, EventShare]]:
@@ -50,17 +53,36 @@ def setpoints(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> list[SetpointRecord]:
-    """Setpoints in force at some time in [start, end): decided before ``end``, expiring after ``start``."""
+    """Setpoints in force at some time in [start, end): decided before ``end``, expiring after ``start``. ``event``:
+    those that it moved, alone or with others."""
     query = select(SETPOINT).order_by(_S.decided_at, _S.id)
     if event is not None:
-        query = query.where(_S.event == event)
+        shared = select(_S.id).where(_S.parts.is_not(None), _S.parts.contains(names_event(event), autoescape=True))
+        of_it = select(_S.id).where(_S.event == event)
+        query = query.where(_S.id.in_(of_it.union_all(shared)))
     if evse is not None:
         query = query.where(_S.station == evse.station, _S.evse == evse.evse)
     if start is not None:
         query = query.where(_S.expires_at > micros(start))
     if end is not None:
         query = query.where(_S.decided_at < micros(end))
-    return [setpoint_of(row) for row in conn.execute(query)]
+    found = (setpoint_of(row) for row in conn.execute(query))
+    return [record for record in found if event is None or event in record.events]
+
+
+def last_acknowledged(
+    conn: Connection, plug_ins: Sequence[PlugInId], before: datetime
+) -> dict[PlugInId, SetpointRecord]:
+    """Per plug-in the newest of its setpoints that were acknowledged before an instant."""
+    p = PLUG_IN.c
+    mine = select(_S.id).where(_S.station == p.station, _S.evse == p.evse, _S.plug_in == p.id)
+    told = mine.where(_S.acknowledged_at < micros(before)).order_by(_S.decided_at.desc(), _S.id.desc()).limit(1)
+    newest = select(SETPOINT).join_from(PLUG_IN, SETPOINT, _S.id == told.correlate(PLUG_IN).scalar_subquery())
+    found: dict[PlugInId, SetpointRecord] = {}
+    for first in range(0, len(plug_ins), _IDS_PER_QUERY):
+        for row in conn.execute(newest.where(p.id.in_(plug_ins[first : first + _IDS_PER_QUERY]))):
+            found[PlugInId(row.plug_in)] = setpoint_of(row)
+    return found
 
 
 def setpoint_of(row: Row[Any]) -> SetpointRecord:
@@ -83,6 +105,7 @@ def setpoint_of(row: Row[Any]) -> SetpointRecord:
         observed_w=row.observed_w,
         observed_at=instant(row.observed_at),
         price_per_kwh=decimal_of(row.price_per_kwh),
+        parts=parts_of(row.parts),
     )
 
 

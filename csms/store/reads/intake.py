@@ -12,6 +12,7 @@ from csms.domain.facts import Origin, Reading, Unintelligible
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.domain.metering import StoredReading
 from csms.store.readings import stored_reading
+from csms.store.reads.open import is_in_time
 from csms.store.tables import ISSUED_ID, METER_VALUE, QUARANTINE, TRANSACTION
 from csms.store.values import instant, micros
 
@@ -139,14 +140,15 @@ def readings(conn: Connection, evse: EvseRef, start: datetime, end: datetime) ->
 
 
 def readings_since(conn: Connection, since: Mapping[EvseRef, datetime]) -> dict[EvseRef, list[Reading]]:
-    """Readings of each EVSE from its instant on, by time. One statement: not for thousands of EVSEs at once."""
+    """Readings of each EVSE from its instant on, in the order they came, but those of a transaction that was over by
+    then. One statement: not for thousands at once."""
     found: dict[EvseRef, list[Reading]] = {evse: [] for evse in since}
     if not since:
         return found
     wanted = [
         (_M.station == evse.station) & (_M.evse == evse.evse) & (_M.at >= micros(at)) for evse, at in since.items()
     ]
-    for row in conn.execute(select(METER_VALUE).where(or_(*wanted)).order_by(_M.at, _M.id)):
+    for row in conn.execute(select(METER_VALUE).where(or_(*wanted), is_in_time(METER_VALUE)).order_by(_M.id)):
         found[EvseRef(StationId(row.station), row.evse)].append(stored_reading(row).reading)
     return found
 

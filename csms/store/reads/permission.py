@@ -11,7 +11,7 @@ from csms.domain.conditions import Pattern
 from csms.domain.facts import TokenType
 from csms.domain.ids import EvseRef, PlugInId, UserId, VehicleId
 from csms.domain.people import IdTokenRecord, Terminal, User, Vehicle
-from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
+from csms.domain.permission import Channel, Evidence, Permission, PermissionState, PlugIn
 from csms.store.tables import (
     ID_TOKEN,
     PATTERN,
@@ -22,7 +22,7 @@ from csms.store.tables import (
     VEHICLE,
     VEHICLE_USER,
 )
-from csms.store.values import CONDITIONS, PERMISSION, instant, micros
+from csms.store.values import CONDITIONS, EVIDENCE, PERMISSION, instant, micros
 
 _P = PLUG_IN.c
 _IDS_PER_QUERY = 500
@@ -77,6 +77,7 @@ def plug_in_of(row: Row[Any]) -> PlugIn:
         soc_at=instant(row.soc_at),
         stated_soc_percent=row.stated_soc_percent,
         participating_since=instant(row.participating_since),
+        evidence=EVIDENCE.validate_json(row.evidence) if row.evidence else Evidence(),
     )
 
 

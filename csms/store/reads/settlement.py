@@ -5,11 +5,23 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select, true
 
-from csms.domain.ids import DrEventId, EvseRef, PlugInId, UserId, VehicleId
+from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, UserId, VehicleId
 from csms.domain.ledger import Balance, EntryKind, LedgerEntry, Posting, SettledUntil, user_account
-from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, METER_VALUE, PLUG_IN, SETTLEMENT_DUE, SETTLEMENT_MARK
+from csms.domain.permission import PlugIn
+from csms.store.reads.intake import metered
+from csms.store.reads.permission import plug_in_of
+from csms.store.tables import (
+    LEDGER_ENTRY,
+    LEDGER_POSTING,
+    METER_VALUE,
+    PLUG_IN,
+    SETPOINT,
+    SETTLED_AREA,
+    SETTLEMENT_DUE,
+    SETTLEMENT_MARK,
+)
 from csms.store.values import decimal_of, instant, micros
 
 _E = LEDGER_ENTRY.c
@@ -148,6 +160,26 @@ def _sums(conn: Connection, which: ColumnElement[bool], user: UserId) -> dict[st
     return {flow: (int(energy_wh), int(minor)) for flow, energy_wh, minor in conn.execute(query)}
 
 
+def settled_areas(conn: Connection, plug_ins: Sequence[PlugInId]) -> dict[PlugInId, AreaId]:
+    """The area of each of these plug-ins that has been settled."""
+    found: dict[PlugInId, AreaId] = {}
+    c = SETTLED_AREA.c
+    for first in range(0, len(plug_ins), _IDS_PER_QUERY):
+        wanted = c.plug_in.in_(plug_ins[first : first + _IDS_PER_QUERY])
+        found.update({row.plug_in: row.area for row in conn.execute(select(SETTLED_AREA).where(wanted))})
+    return found
+
+
+def untold_resources(conn: Connection, since: datetime, until: datetime) -> list[PlugIn]:
+    """Those plug-ins of some time in [since, until] that have ended, told no state of charge and were moved by an
+    event: what their vehicles could have taken follows from all that was metered in them."""
+    p, s = PLUG_IN.c, SETPOINT.c
+    moved = exists().where(s.station == p.station, s.evse == p.evse, s.plug_in == p.id, s.event.is_not(None))
+    here = (p.plugged_at <= micros(until)) & (p.unplugged_at >= micros(since))
+    rows = conn.execute(select(PLUG_IN).where(here, p.soc_percent.is_(None), moved))
+    return [plug_in_of(row) for row in rows]
+
+
 def settled_until(conn: Connection) -> SettledUntil | None:
     """How far everything is settled; None before the first settlement."""
     mark = conn.execute(select(SETTLEMENT_MARK)).one_or_none()
@@ -162,6 +194,19 @@ def settled_until(conn: Connection) -> SettledUntil | None:
 def newest_reading(conn: Connection) -> int:
     """The id of the meter value stored last; 0 = none."""
     return conn.execute(select(func.max(METER_VALUE.c.id))).scalar() or 0
+
+
+def late_spans(conn: Connection, reading_id: int, before: datetime) -> list[tuple[datetime, datetime]]:
+    """The times whose energy is another by the meter values of before an instant that were stored after this one: per
+    EVSE from the reading before the first of them to the one after the last."""
+    c = METER_VALUE.c
+    late = select(c.station, c.evse, func.min(c.at), func.max(c.at)).where(c.id > reading_id, c.at < micros(before))
+    found: list[tuple[datetime, datetime]] = []
+    for station, number, first, last in conn.execute(late.where(c.evse.is_not(None)).group_by(c.station, c.evse)).all():
+        evse, since, until = EvseRef(station, number), instant(first), instant(last)
+        around = [stored.reading.at for at in (since, until) for stored in metered(conn, evse, at, at)]
+        found.append((min(around), max(around)))
+    return found
 
 
 def readings_after(conn: Connection, reading_id: int) -> tuple[datetime, datetime] | None:

@@ -43,6 +43,8 @@ def _station_of(row: Row[Any], evses: list[Evse]) -> Station:
         serial=row.serial,
         firmware=row.firmware,
         last_heard_at=instant(row.last_heard_at),
+        quirks=orjson.loads(row.quirks),
+        learnt=orjson.loads(row.learnt),
     )
 
 
@@ -63,7 +65,14 @@ def _evse_of(row: Row[Any]) -> Evse:
         on_refusal=row.on_refusal,
         on_no_answer=row.on_no_answer,
         allowed=tuple(orjson.loads(row.allowed)),
+        approved=row.approved,
     )
+
+
+def set_ups(conn: Connection) -> dict[StationId, str]:
+    """Which set-up each station took, those that took one."""
+    known = select(STATION.c.id, STATION.c.set_up_as).where(STATION.c.set_up_as.is_not(None))
+    return {StationId(row.id): str(row.set_up_as) for row in conn.execute(known)}
 
 
 def failsafe_limits(conn: Connection) -> dict[StationId, int]:
@@ -72,6 +81,7 @@ def failsafe_limits(conn: Connection) -> dict[StationId, int]:
     return {StationId(row.id): int(row.failsafe_limit_w) for row in conn.execute(known)}
 
 
-def password_hash(conn: Connection, id: StationId) -> str | None:  # noqa: A002
-    """Hash of a station's password; None when it has none or is unknown."""
-    return conn.execute(select(STATION.c.password_hash).where(STATION.c.id == id)).scalar()
+def password_hashes(conn: Connection) -> dict[StationId, str]:
+    """What is kept of the password of each station that has one."""
+    known = select(STATION.c.id, STATION.c.password_hash).where(STATION.c.password_hash.is_not(None))
+    return {StationId(row.id): row.password_hash for row in conn.execute(known)}

@@ -1,9 +1,11 @@
 """Decisions, setpoints and discharge probes."""
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from csms.store.tables.columns import big, row_id
+
+_IS_SHARED = text("parts IS NOT NULL")
 
 
 class ProbeRow(SQLModel, table=True):
@@ -72,12 +74,14 @@ class ViolationRow(SQLModel, table=True):
 
 
 class SetpointRow(SQLModel, table=True):
-    """One setpoint for one EVSE: desired, acknowledged, observed (design §4)."""
+    """One setpoint for one EVSE: desired, acknowledged, observed (design §4). ``parts``: where DR events share it, what
+    each moved, as JSON [[event, W, price per kWh], …]."""
 
     __tablename__ = "setpoint"
     __table_args__ = (
         Index("ix_setpoint_evse", "station", "evse", "decided_at"),
         Index("ix_setpoint_event", "event", "decided_at"),
+        Index("ix_setpoint_shared", "decided_at", sqlite_where=_IS_SHARED, postgresql_where=_IS_SHARED),
     )
 
     id: str = Field(primary_key=True)
@@ -95,6 +99,7 @@ class SetpointRow(SQLModel, table=True):
     state: str
     acknowledged_at: int | None = big(default=None)
     price_per_kwh: str | None = None
+    parts: str | None = None
     refusal: str
     observed_w: int | None = None
     observed_at: int | None = big(default=None)

@@ -4,10 +4,19 @@
 clock was taken to be behind ours when it came; ``stated``: its own time in its own words.
 """
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from csms.store.tables.columns import big, row_id
+from csms.store.tables.columns import big, later, row_id
+
+PRESUMED = "provisional AND meter_stop_wh IS NULL AND ended_at IS NOT NULL"
+UNPLACED = "evse = -1"
+"""Conditions of partial indexes: a query spells them alike, or the index does not serve it."""
+
+
+def partial_index(name: str, *columns: str, where: str) -> Index:
+    """An index of the few rows that the writer looks for among all: its time never grows with a station's history."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class StatusRow(SQLModel, table=True):
@@ -34,7 +43,7 @@ class StatusRow(SQLModel, table=True):
 
 
 class NoticeRow(SQLModel, table=True):
-    """What a station told besides: charging needs, vendor data. ``content`` is JSON."""
+    """What a station told besides; ``kind`` is a NoticeKind, ``content`` JSON."""
 
     __tablename__ = "notice"
     __table_args__ = (
@@ -52,6 +61,7 @@ class NoticeRow(SQLModel, table=True):
 
 class TransactionRow(SQLModel, table=True):
     """One transaction. ``uq_transaction_start`` is 1.6's natural key (lesson 9); 2.x rows have no meter start.
+    ``start_number`` counts starts with one key of a clock that stands still.
 
     ``first_seq_no``, ``last_seq_no`` and ``events`` tell gaps in 2.x numbering (V2G-56). ``generation`` counts the
     transactions that a 2.x station gave one id to. ``provisional`` = ended on evidence: by a StopTransaction that named
@@ -61,8 +71,13 @@ class TransactionRow(SQLModel, table=True):
     __tablename__ = "transaction"
     __table_args__ = (
         UniqueConstraint("station", "transaction", "generation", name="uq_transaction"),
-        UniqueConstraint("station", "evse", "token", "start_stated", "meter_start_wh", name="uq_transaction_start"),
-        Index("ix_transaction_open", "station", "ended_at"),
+        UniqueConstraint(
+            "station", "evse", "token", "start_stated", "meter_start_wh", "start_number", name="uq_transaction_start"
+        ),
+        partial_index("ix_transaction_open", "station", "id", where="ended_at IS NULL"),
+        partial_index("ix_transaction_running", "station", "evse", where="ended_at IS NULL"),
+        partial_index("ix_transaction_presumed", "station", "id", where=PRESUMED),
+        Index("ix_transaction_id", "transaction"),
         Index("ix_transaction_token", "token"),
     )
 
@@ -85,6 +100,7 @@ class TransactionRow(SQLModel, table=True):
     provisional: bool = False
     received_at: int = big()
     start_stated: str | None = None
+    start_number: int = later(0, "0")
     stop_stated: str | None = None
     start_offset_s: float | None = None
     stop_offset_s: float | None = None
@@ -95,7 +111,7 @@ class TransactionEventRow(SQLModel, table=True):
 
     __tablename__ = "transaction_event"
     __table_args__ = (
-        UniqueConstraint("station", "transaction", "generation", "numbering", "seq_no", name="uq_transaction_event"),
+        UniqueConstraint("station", "transaction", "seq_no", "generation", "numbering", name="uq_transaction_event"),
     )
 
     id: int | None = row_id()
@@ -127,7 +143,10 @@ class ParkedStopRow(SQLModel, table=True):
     """
 
     __tablename__ = "parked_stop"
-    __table_args__ = (UniqueConstraint("station", "transaction", "stated", "meter_stop_wh", name="uq_parked_stop"),)
+    __table_args__ = (
+        UniqueConstraint("station", "transaction", "stated", "meter_stop_wh", name="uq_parked_stop"),
+        partial_index("ix_parked_stop_open", "station", "id", where="closed IS NULL"),
+    )
 
     id: int | None = row_id()
     station: str
@@ -149,13 +168,15 @@ class MeterValueRow(SQLModel, table=True):
     """One MeterValue, typed and wide (performance §4). ``digest`` stands for transaction, context and every value.
 
     Retries come with new message ids but the same content, so they fall on ``uq_meter_value``; two different readings
-    of one instant are both kept (lesson 17). ``evse`` -1 = the station has not said yet at which EVSE.
+    of one instant are both kept (lesson 17). The key begins with the time, so that what comes together lies together:
+    with the station first each row touches a page of its own. ``evse`` -1 = the station has not said yet at which EVSE.
     """
 
     __tablename__ = "meter_value"
     __table_args__ = (
-        UniqueConstraint("station", "evse", "device_at", "digest", name="uq_meter_value"),
+        UniqueConstraint("device_at", "station", "evse", "digest", name="uq_meter_value"),
         Index("ix_meter_value_at", "station", "evse", "at"),
+        partial_index("ix_meter_value_unplaced", "station", "transaction", where=UNPLACED),
     )
 
     id: int | None = row_id()
@@ -220,3 +241,18 @@ class QuarantineRow(SQLModel, table=True):
     evse: int | None = None
     fields: str
     digest: int = big()
+
+
+class ReplayRow(SQLModel, table=True):
+    """One time that somebody had a message in quarantine taken in again. ``raw``: the corrected message; None = as it
+    came, which never changes."""
+
+    __tablename__ = "replay"
+    __table_args__ = (Index("ix_replay_quarantine", "quarantine"),)
+
+    id: int | None = row_id()
+    quarantine: int = big()
+    at: int = big()
+    by: str
+    taken_as: str
+    raw: str | None = None

@@ -7,7 +7,7 @@ from csms.store.tables.columns import big, later, row_id
 
 
 class PlugInRow(SQLModel, table=True):
-    """A plug-in with the newest state of its permission; ``conditions`` is JSON."""
+    """A plug-in with the newest state of its permission; ``conditions`` and ``evidence`` are JSON."""
 
     __tablename__ = "plug_in"
     __table_args__ = (
@@ -40,6 +40,7 @@ class PlugInRow(SQLModel, table=True):
     participating_since: int | None = big(default=None)
     pattern: str | None = None
     revised_at: int | None = big(default=None)
+    evidence: str | None = None
 
 
 class PermissionHistoryRow(SQLModel, table=True):

@@ -66,3 +66,48 @@ class SettlementDueRow(SQLModel, table=True):
     __tablename__ = "settlement_due"
 
     start: int = big(primary_key=True, sa_column_kwargs={"autoincrement": False})
+
+
+class BenefitGrantRow(SQLModel, table=True):
+    """A benefit that was granted, never changed (a trigger refuses)."""
+
+    __tablename__ = "benefit_grant"
+    __table_args__ = (
+        UniqueConstraint("cause", "revision", name="uq_benefit_grant"),
+        Index("ix_benefit_grant_user", "user", "period_start"),
+        Index("ix_benefit_grant_period", "period_start"),
+    )
+
+    id: int | None = row_id()
+    cause: str
+    revision: int
+    granted_at: int = big()
+    user: str
+    plug_in: str
+    station: str
+    evse: int
+    event: str | None = None
+    plug: str
+    unit: str
+    amount: int = big()
+    moved_wh: int = big()
+    period_start: int = big()
+    period_end: int = big()
+
+
+class BenefitPlugRow(SQLModel, table=True):
+    """Since when a benefits plug is chosen: it grants nothing for what was before."""
+
+    __tablename__ = "benefit_plug"
+
+    plug: str = Field(primary_key=True)
+    known_at: int = big()
+
+
+class SettledAreaRow(SQLModel, table=True):
+    """The area whose prices a plug-in was settled by first: it keeps them, wherever its site is counted later."""
+
+    __tablename__ = "settled_area"
+
+    plug_in: str = Field(primary_key=True)
+    area: str

@@ -35,3 +35,17 @@ class PriceSeriesRow(SQLModel, table=True):
     at: int = big()
     until: int | None = big(default=None)
     steps: str
+
+
+class TariffRow(SQLModel, table=True):
+    """A tariff of the configuration, from the start on that first read it; ``periods`` is JSON."""
+
+    __tablename__ = "tariff"
+    __table_args__ = (Index("ix_tariff_area", "area", "id"),)
+
+    id: int | None = row_id()
+    area: str
+    known_at: int = big()
+    currency: str
+    zone: str
+    periods: str

@@ -1,13 +1,14 @@
 """Stations, their EVSEs, their boots, and the calls made by hand."""
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, true
 from sqlmodel import Field, SQLModel
 
 from csms.store.tables.columns import big, later, row_id
 
 
 class StationRow(SQLModel, table=True):
-    """A provisioned station and its last BootNotification."""
+    """A provisioned station and its last BootNotification. ``quirks``: its own, by the operator, and ``learnt``: what
+    it has shown of its ways, both JSON of fields of Quirks."""
 
     __tablename__ = "station"
 
@@ -24,6 +25,9 @@ class StationRow(SQLModel, table=True):
     firmware: str = ""
     last_heard_at: int | None = big(default=None)
     failsafe_limit_w: int | None = None
+    quirks: str = later("{}", "{}")
+    learnt: str = later("{}", "{}")
+    set_up_as: str | None = None
 
 
 class EvseRow(SQLModel, table=True):
@@ -45,6 +49,7 @@ class EvseRow(SQLModel, table=True):
     max_charge_w: int
     min_charge_w: int
     max_discharge_w: int
+    approved: bool = later(default=True, sql_default=true())
 
 
 class BootRow(SQLModel, table=True):

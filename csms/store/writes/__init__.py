@@ -1,11 +1,12 @@
 """What can be written: functions of a connection, to be run by the writer. They may run again before their commit."""
 
 from csms.store.parked import reconcile_stops
-from csms.store.past import give_to_card, keep_past_plug_in, keep_past_plug_ins, presume_ended
+from csms.store.past import PRESUMED, give_to_card, keep_past_plug_in, keep_past_plug_ins, presume_ended
 from csms.store.sequence import reserve_transaction_ids
 from csms.store.transactions import adopt as adopt_transaction
 from csms.store.transactions import issue as issue_transaction_id
-from csms.store.writes.dispatch import save_decision, save_probe, save_setpoint
+from csms.store.writes.benefits import learn_benefit_plugs, save_benefit_grants
+from csms.store.writes.dispatch import save_decision, save_probe, save_setpoint, save_setpoints
 from csms.store.writes.permission import (
     add_link_code,
     add_terminal,
@@ -16,6 +17,7 @@ from csms.store.writes.permission import (
     note_plug_in,
     revoke_terminal,
     save_answer,
+    save_evidence,
     save_pattern,
     save_plug_in,
     share_vehicle,
@@ -24,11 +26,20 @@ from csms.store.writes.permission import (
     upsert_id_token,
 )
 from csms.store.writes.settlement import post_entries, save_settled
-from csms.store.writes.state import save_dr_event, save_prices
-from csms.store.writes.stations import save_boot, save_call, save_failsafe_limit, touch_stations, upsert_station
-from csms.store.writes.system import add_api_token, put_secret, save_idempotency
+from csms.store.writes.state import save_dr_event, save_prices, save_tariff
+from csms.store.writes.stations import (
+    save_boot,
+    save_call,
+    save_failsafe_limit,
+    save_learnt,
+    save_set_up,
+    touch_stations,
+    upsert_station,
+)
+from csms.store.writes.system import add_api_token, put_secret, save_idempotency, secret_once
 
 __all__ = [
+    "PRESUMED",
     "add_api_token",
     "add_link_code",
     "add_terminal",
@@ -41,6 +52,7 @@ __all__ = [
     "issue_transaction_id",
     "keep_past_plug_in",
     "keep_past_plug_ins",
+    "learn_benefit_plugs",
     "note_plug_in",
     "post_entries",
     "presume_ended",
@@ -49,18 +61,25 @@ __all__ = [
     "reserve_transaction_ids",
     "revoke_terminal",
     "save_answer",
+    "save_benefit_grants",
     "save_boot",
     "save_call",
     "save_decision",
     "save_dr_event",
+    "save_evidence",
     "save_failsafe_limit",
     "save_idempotency",
+    "save_learnt",
     "save_pattern",
     "save_plug_in",
     "save_prices",
     "save_probe",
+    "save_set_up",
     "save_setpoint",
+    "save_setpoints",
     "save_settled",
+    "save_tariff",
+    "secret_once",
     "share_vehicle",
     "take_link_code",
     "touch_stations",

@@ -11,7 +11,7 @@ from csms.domain.dispatch import SetpointRecord
 from csms.domain.ids import EvseRef
 from csms.domain.snapshot import Virtual
 from csms.domain.station import ProbeState
-from csms.store.sql import rows_into, upsert
+from csms.store.sql import rows_into, upsert, upsert_all
 from csms.store.tables import (
     COUNTERFACTUAL,
     DECISION,
@@ -20,7 +20,7 @@ from csms.store.tables import (
     SETPOINT,
     VIOLATION,
 )
-from csms.store.values import micros, reasons_text, text_of
+from csms.store.values import micros, parts_text, reasons_text, text_of
 
 
 def save_decision(conn: Connection, decision: Decision, violations: Sequence[Violation]) -> None:
@@ -70,7 +70,16 @@ def _virtual_row(virtual: Virtual) -> dict[str, Any]:
 
 def save_setpoint(conn: Connection, record: SetpointRecord) -> None:
     """A setpoint as far as it got."""
-    row = {
+    save_setpoints(conn, [record])
+
+
+def save_setpoints(conn: Connection, records: Sequence[SetpointRecord]) -> None:
+    """Setpoints as far as they got, in one statement."""
+    upsert_all(conn, SETPOINT, list(map(_setpoint_row, records)))
+
+
+def _setpoint_row(record: SetpointRecord) -> dict[str, Any]:
+    return {
         "id": record.id,
         "station": record.evse.station,
         "evse": record.evse.evse,
@@ -89,8 +98,8 @@ def save_setpoint(conn: Connection, record: SetpointRecord) -> None:
         "observed_w": record.observed_w,
         "observed_at": micros(record.observed_at),
         "price_per_kwh": text_of(record.price_per_kwh),
+        "parts": parts_text(record.parts),
     }
-    upsert(conn, SETPOINT, row)
 
 
 def save_probe(conn: Connection, evse: EvseRef, firmware: str, state: ProbeState, at: datetime) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from csms.domain.conditions import Pattern
-from csms.domain.ids import UserId, VehicleId
+from csms.domain.ids import PlugInId, UserId, VehicleId
 from csms.domain.people import IdTokenRecord, User, Vehicle
-from csms.domain.permission import PlugIn
+from csms.domain.permission import Evidence, PlugIn
 from csms.store.sql import upsert
 from csms.store.tables import (
     ID_TOKEN,
@@ -21,7 +21,7 @@ from csms.store.tables import (
     VEHICLE,
     VEHICLE_USER,
 )
-from csms.store.values import CONDITIONS, PERMISSION, micros, to_json
+from csms.store.values import CONDITIONS, EVIDENCE, PERMISSION, micros, to_json
 
 
 def save_plug_in(conn: Connection, plug_in: PlugIn) -> None:
@@ -41,6 +41,12 @@ def save_answer(conn: Connection, plug_in: PlugIn) -> None:
     answer = _answer_row(plug_in)
     upsert(conn, PLUG_IN, _told_row(plug_in) | answer, list(answer))
     _append_permission(conn, plug_in)
+
+
+def save_evidence(conn: Connection, plug_in: PlugInId, evidence: Evidence) -> None:
+    """How it is known whose plug-in it is, and nothing else of it: an answer may be about to be stored."""
+    row = {"evidence": to_json(EVIDENCE, evidence)}
+    conn.execute(update(PLUG_IN).where(PLUG_IN.c.id == plug_in).values(row))
 
 
 def _append_permission(conn: Connection, plug_in: PlugIn) -> None:
@@ -84,6 +90,7 @@ def _answer_row(plug_in: PlugIn) -> dict[str, Any]:
         "departure_at": micros(permission.departure_at),
         "pattern": permission.pattern,
         "revised_at": micros(permission.revised_at),
+        "evidence": to_json(EVIDENCE, plug_in.evidence),
     }
 
 
@@ -126,9 +133,12 @@ def share_vehicle(conn: Connection, vehicle: VehicleId, user: UserId) -> None:
 
 
 def unshare_vehicle(conn: Connection, vehicle: VehicleId, user: UserId) -> None:
-    """That user's no more."""
-    c = VEHICLE_USER.c
-    conn.execute(delete(VEHICLE_USER).where(c.vehicle == vehicle, c.user == user))
+    """That user's no more: neither by a card or conditions of theirs, nor by a code that they may know."""
+    for table in (VEHICLE_USER, PATTERN):
+        conn.execute(delete(table).where(table.c.vehicle == vehicle, table.c.user == user))
+    conn.execute(delete(LINK_CODE).where(LINK_CODE.c.vehicle == vehicle))
+    theirs = (ID_TOKEN.c.vehicle == vehicle) & (ID_TOKEN.c.user == user)
+    conn.execute(update(ID_TOKEN).where(theirs).values(vehicle=None))
 
 
 def add_terminal(conn: Connection, token_hash: str, user: UserId, at: datetime, name: str = "") -> None:

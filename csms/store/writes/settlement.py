@@ -1,21 +1,32 @@
 """What is written into the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
+from csms.domain.benefit import BenefitGrant
 from csms.domain.errors import Conflict
+from csms.domain.ids import AreaId, PlugInId
 from csms.domain.ledger import EntryKind, LedgerEntry, SettledUntil
-from csms.store.sql import rows_into
-from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, SETTLEMENT_DUE, SETTLEMENT_MARK
+from csms.store.sql import insert_new, rows_into
+from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, SETTLED_AREA, SETTLEMENT_DUE, SETTLEMENT_MARK
 from csms.store.values import micros, plain_json
+from csms.store.writes.benefits import save_benefit_grants
 
 _E = LEDGER_ENTRY.c
 
 
-def post_entries(conn: Connection, entries: Sequence[LedgerEntry]) -> int:
-    """Append entries; how many were new. An entry whose (cause, revision) exists is skipped.
+def post_entries(
+    conn: Connection,
+    entries: Sequence[LedgerEntry],
+    areas: Mapping[PlugInId, AreaId] = MappingProxyType({}),
+    grants: Sequence[BenefitGrant] = (),
+) -> int:
+    """Append entries, and the benefits that follow from the same energy; how many entries were new. What exists under
+    its (cause, revision) is skipped. ``areas``: by whose prices their plug-ins are settled; one that has an area keeps
+    it.
 
     Raises Conflict for an entry whose postings do not sum to zero, or a correction of what was never booked; then none
     is posted.
@@ -23,6 +34,9 @@ def post_entries(conn: Connection, entries: Sequence[LedgerEntry]) -> int:
     for entry in entries:
         if not entry.is_balanced:
             raise Conflict(f"ledger entry {entry.cause}: its postings do not sum to zero", field="postings")
+    for plug_in in {*(entry.plug_in for entry in entries), *(grant.plug_in for grant in grants)} & areas.keys():
+        insert_new(conn, SETTLED_AREA, {"plug_in": plug_in, "area": areas[plug_in]})
+    save_benefit_grants(conn, grants)
     return sum(_post(conn, entry) for entry in entries)
 
 

@@ -7,13 +7,14 @@ from sqlalchemy import Connection
 
 from csms.domain.dr import DrEvent
 from csms.domain.ids import AreaId
-from csms.domain.tariff import PriceStep
+from csms.domain.tariff import PriceStep, Tariff
 from csms.store.sql import upsert
 from csms.store.tables import (
     DR_EVENT,
     PRICE_SERIES,
+    TARIFF,
 )
-from csms.store.values import PRICE_STEPS, micros, plain_json, text_of, to_json
+from csms.store.values import PERIODS, PRICE_STEPS, micros, plain_json, text_of, to_json
 
 
 def save_dr_event(conn: Connection, event: DrEvent) -> None:
@@ -40,3 +41,15 @@ def save_prices(
     """Prices published for an area, over those published before."""
     row = {"area": area, "at": micros(at), "until": micros(until), "steps": to_json(PRICE_STEPS, tuple(steps))}
     conn.execute(PRICE_SERIES.insert(), row)
+
+
+def save_tariff(conn: Connection, area: AreaId, known_at: datetime, tariff: Tariff) -> None:
+    """A tariff that has become known."""
+    row = {
+        "area": area,
+        "known_at": micros(known_at),
+        "currency": tariff.currency,
+        "zone": tariff.zone,
+        "periods": to_json(PERIODS, tariff.periods),
+    }
+    conn.execute(TARIFF.insert(), row)

@@ -19,7 +19,7 @@ def upsert_station(conn: Connection, station: Station, password_hash: str | None
 
     What it said about itself (version, boot, model …) is only written when it is new; later by ``save_boot``.
     """
-    changed = ["site", "host", "registration", *(() if password_hash is None else ("password_hash",))]
+    changed = ["site", "host", "registration", "quirks", *(() if password_hash is None else ("password_hash",))]
     upsert(conn, STATION, _station_row(station) | {"password_hash": password_hash}, changed)
     kept = [evse.ref.evse for evse in station.evses]
     conn.execute(delete(EVSE).where(EVSE.c.station == station.id, EVSE.c.evse.not_in(kept)))
@@ -40,6 +40,8 @@ def _station_row(station: Station) -> dict[str, Any]:
         "serial": station.serial,
         "firmware": station.firmware,
         "last_heard_at": micros(station.last_heard_at),
+        "quirks": plain_json(dict(station.quirks)),
+        "learnt": plain_json(dict(station.learnt)),
     }
 
 
@@ -60,6 +62,7 @@ def _evse_row(evse: Evse) -> dict[str, Any]:
         "max_charge_w": ratings.max_charge_w,
         "min_charge_w": ratings.min_charge_w,
         "max_discharge_w": ratings.max_discharge_w,
+        "approved": evse.approved,
     }
 
 
@@ -80,9 +83,19 @@ def save_boot(conn: Connection, fact: Booted, version: Version, state: BootState
     conn.execute(update(STATION).where(STATION.c.id == fact.origin.station).values(known))
 
 
+def save_learnt(conn: Connection, station: StationId, learnt: Mapping[str, Any]) -> None:
+    """What a station has shown of its ways."""
+    conn.execute(update(STATION).where(STATION.c.id == station).values(learnt=plain_json(dict(learnt))))
+
+
 def save_failsafe_limit(conn: Connection, station: StationId, limit_w: int) -> None:
     """What a station said yes to, W per EVSE: it keeps it through our restarts and its own."""
     conn.execute(update(STATION).where(STATION.c.id == station).values(failsafe_limit_w=limit_w))
+
+
+def save_set_up(conn: Connection, station: StationId, set_up_as: str | None) -> None:
+    """Which set-up a station took, as which station; None = it is to be set up anew."""
+    conn.execute(update(STATION).where(STATION.c.id == station).values(set_up_as=set_up_as))
 
 
 def touch_stations(conn: Connection, heard: Mapping[StationId, datetime]) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from csms.store.sql import insert_new, upsert
 from csms.store.tables import API_TOKEN, IDEMPOTENCY, SECRET
@@ -17,6 +17,12 @@ def add_api_token(conn: Connection, token_hash: str, scope: str, name: str, at: 
 def put_secret(conn: Connection, name: str, value: str) -> None:
     """Keep a secret that the server made for itself; the same name again replaces it."""
     upsert(conn, SECRET, {"name": name, "value": value})
+
+
+def secret_once(conn: Connection, name: str, value: str) -> str:
+    """The secret of this name; ``value`` becomes it where there is none yet."""
+    insert_new(conn, SECRET, {"name": name, "value": value})
+    return str(conn.execute(select(SECRET.c.value).where(SECRET.c.name == name)).scalar_one())
 
 
 def save_idempotency(conn: Connection, key: str, fingerprint: str, status: int, body: str, at: datetime) -> bool:

@@ -9,18 +9,18 @@ import pytest
 
 from csms.control.dispatch import dispatch
 from csms.control.dispatch.compliance import drawn_w
-from csms.control.dispatch.dispatch import is_forbidden_now
-from csms.control.dispatch.due import is_new
+from csms.control.dispatch.due import Moment, is_due, is_new
 from csms.control.dispatch.in_force import span_of
 from csms.control.dispatch.order import Place, Room, Span
 from csms.control.dispatch.snapshots import reserved_w
 from csms.control.state.live import EvseLive
+from csms.control.state.records import Told
 from csms.domain.commands import ApplySetpoint, Command, Outcome
-from csms.domain.decision import Setpoint, Violation
+from csms.domain.decision import Part, Parts, Setpoint, Violation
 from csms.domain.dispatch import SetpointRecord, SetpointState
 from csms.domain.ids import DrEventId, SiteId, TransactionId
-from csms.domain.snapshot import Use
 from csms.domain.station import ProbeState, SetpointDriver
+from csms.settings import Dispatch as DispatchSettings
 from tests.control.kit import ACCEPTED, CARD, E1, E2, START, World, station, until, world
 from tests.policies.fleets import site
 
@@ -71,21 +71,35 @@ def test_another_power_price_or_event_is_news_and_a_trifle_is_not(now: Setpoint,
 
 
 @pytest.mark.parametrize(
-    ("last_w", "now_w", "use", "expected"),
-    [
-        (-3000, 0, Use.PLAIN, True),
-        (-3000, 0, Use.RESOURCE, False),
-        (3000, 0, Use.HELD, True),
-        (3000, 0, Use.NOTHING, True),
-        (3000, 0, Use.PLAIN, False),
-    ],
+    ("last_w", "now_w", "is_told"),
+    [(-3000, 0, True), (3000, 0, True), (3000, 3000, False), (3000, 3049, False)],
+    ids=["a discharge ends", "a charge ends", "the same", "a trifle"],
 )
-async def test_what_the_answer_no_longer_allows_is_replaced_however_new_it_is(
-    w: World, last_w: int, now_w: int, use: Use, expected: bool
-) -> None:
-    """P4."""
-    w.evse.told.setpoint = replace(RECORD, desired_w=last_w)
-    assert is_forbidden_now(w.evse, setpoint(now_w), use) is expected
+def test_what_is_less_is_told_at_once_however_new_the_last_is(last_w: int, now_w: int, is_told: bool) -> None:
+    """P4: a no that comes a second after a setpoint was sent."""
+    told = Told(setpoint=replace(RECORD, desired_w=last_w, state=SetpointState.ACKNOWLEDGED), sent_at=START)
+    moment = Moment(START + timedelta(seconds=1), RECORD.driver, False, DispatchSettings(min_change_s=60))
+    assert is_due(told, setpoint(now_w), RECORD.transaction, moment) is is_told
+
+
+SHARED = replace(RECORD, parts=(Part(DrEventId("other"), 1000, Decimal(35)), Part(EVENT, 2000, Decimal(40))))
+SHARES = {
+    "the same": (SHARED.parts, False),
+    "a trifle": (tuple(replace(part, power_w=part.power_w + 49) for part in SHARED.parts), False),
+    "50 W go to the other": (
+        (replace(SHARED.parts[0], power_w=1050), replace(SHARED.parts[1], power_w=1950)),
+        True,
+    ),
+    "another price": ((replace(SHARED.parts[0], price_per_kwh=Decimal(36)), SHARED.parts[1]), True),
+    "another event": ((replace(SHARED.parts[0], event=DrEventId("third")), SHARED.parts[1]), True),
+    "one has ended": ((), True),
+}
+
+
+@pytest.mark.parametrize(("parts", "expected"), SHARES.values(), ids=SHARES)
+def test_other_shares_of_a_shared_setpoint_are_news(parts: Parts, expected: bool) -> None:
+    """P19: reports and money read them from what was told, though the power stays the same."""
+    assert is_new(SHARED, replace(setpoint(3000), parts=parts)) is expected
 
 
 @pytest.mark.parametrize(("limit_w", "expected"), [(5_000, True), (4_999, False)])

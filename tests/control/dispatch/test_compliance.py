@@ -26,7 +26,7 @@ from csms.domain.ids import DrEventId, EvseRef, StationId, VehicleId
 from csms.domain.snapshot import Served
 from csms.domain.station import ProbeState, Quirks, SetpointDriver
 from policies.compliance import Compliance, Level
-from policies.payment import in_force
+from policies.in_force import in_force
 from tests.control.dispatch.dispatching import event, setpoint, shares, stored, tick
 from tests.control.kit import E1, E2, KEN, LOW, World, station, world
 

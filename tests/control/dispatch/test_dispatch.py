@@ -20,10 +20,10 @@ from csms.domain.facts import NeedsReported
 from csms.domain.ids import DrEventId, StationId
 from csms.domain.permission import PermissionState
 from csms.domain.snapshot import Use
-from csms.domain.station import ProbeState
+from csms.domain.station import ConnectorStatus, ProbeState
 from csms.store import reads
 from tests.control.dispatch.dispatching import event, setpoint, shares, stored, tick
-from tests.control.kit import AOI, CARD, E1, STRANGER, World, state_of, station, world
+from tests.control.kit import AOI, CARD, E1, World, state_of, station, world
 
 # --- the snapshot ---
 
@@ -62,6 +62,26 @@ async def test_the_vehicles_own_word_on_its_limits_counts(w: World) -> None:
     battery = w.system.rooms.dispatch.snapshots.snapshot().evses[0].battery
     assert battery is not None
     assert (battery.capacity_wh, battery.max_discharge_w, battery.max_charge_w) == (60_000, 2000, 7360)
+
+
+async def test_the_vehicles_own_word_on_its_limits_holds_after_a_restart_and_not_for_the_next_vehicle(w: World) -> None:
+    """Must hold 3: the newest that was said since the cable is in."""
+    await w.resource()
+    for capacity_wh in (50_000, 60_000):
+        said = NeedsReported(origin=w.origin(), evse=E1, iso20=True, bidirectional=True, capacity_wh=capacity_wh)
+        await w.take(said)
+    before = w.seen().battery
+    await w.restart()
+    assert before is not None
+    assert before.capacity_wh == 60_000
+    assert w.seen().battery == before
+    w.clock.pass_(60)
+    await w.take(w.ended(1, stopped_reason="EVDisconnected"), w.status(ConnectorStatus.AVAILABLE))
+    w.clock.pass_(60)
+    await w.take(w.status(ConnectorStatus.OCCUPIED))
+    await w.restart()
+    assert w.evse.meter.needs is None
+    assert w.evse.plug_in is not None
 
 
 async def test_conditions_become_energies_and_instants_and_the_required_charge_outlasts_a_no(w: World) -> None:
@@ -286,13 +306,14 @@ async def test_a_no_that_comes_while_the_decision_is_stored_is_obeyed(w: World) 
 # --- what must not wait ---
 
 
-async def test_an_open_question_takes_power_back_at_once(w: World) -> None:
-    """P4: a card started a plain charge a second ago; then its holder is known, and asked."""
-    await w.take(w.started(STRANGER, at=w.clock.now()), w.metered(soc_percent=50.0))
-    w.evse.run.authorized = True
+async def test_a_question_takes_no_power_back_and_a_no_does_at_once_where_the_host_gives_nothing_then(w: World) -> None:
+    """P4, S1: everybody may charge here; then somebody is asked."""
+    w.evse.evse = replace(w.evse.evse, on_refusal="nothing")
+    await w.take(w.event(0, charging_state="Charging"), w.metered(soc_percent=50.0))
     assert (await tick(w))[0] > 0
-    await w.system.rooms.permissions.claim(AOI, E1)
-    await w.quiet()
+    await w.system.rooms.matching.claim(AOI, E1)
+    assert await tick(w, 1) == []
+    await w.say(granted=False)
     assert w.system.rooms.dispatch._due.is_set()
     assert await tick(w, 1) == [0]
     assert await tick(w, 1) == []

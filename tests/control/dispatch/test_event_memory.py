@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from csms.control.dispatch import dispatch as room
+from csms.control.dispatch import deciding as room
 from csms.control.state import changes
 from csms.domain.commands import Offline
 from csms.domain.conditions import Conditions

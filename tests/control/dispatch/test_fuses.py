@@ -175,8 +175,8 @@ async def test_no_dead_band_lets_a_sum_exceed_its_limit(tmp_path: Path) -> None:
         await tick(w)
         await tick(w, 20)
         before = told_w(w, refs)
-        lower = replace(w.system.rooms.dispatch.snapshots._sites[0], import_limit_w=before - 8 * 30)
-        w.system.rooms.dispatch.snapshots._sites = (lower,)
+        lower = replace(w.system.rooms.dispatch.snapshots.sites[0], import_limit_w=before - 8 * 30)
+        w.system.rooms.dispatch.snapshots.sites = (lower,)
         await tick(w, 20)
         assert told_w(w, refs) <= before - 8 * 30
 

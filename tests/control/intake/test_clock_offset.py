@@ -11,13 +11,14 @@ from sqlalchemy import select
 
 from csms.control.intake.clock_offset import FUTURE, ClockOffset, dated
 from csms.domain.facts import Metered, Origin, Reading
-from csms.domain.station import ConnectorStatus
+from csms.domain.station import ConnectorStatus, Version
 from csms.store import reads
 from csms.store.tables import METER_VALUE, STATUS, TRANSACTION
 from csms.store.values import instant
 from tests.control.kit import E1, START, S, World
 
 HOUR = 3600.0
+YEAR = 365 * 86_400.0
 
 
 def told(offset: ClockOffset, *late_s: float, every_s: float = 20.0, since: datetime = START) -> float:
@@ -214,3 +215,112 @@ async def test_a_start_is_no_history_to_a_status_from_the_future(w: World) -> No
         await w.take(w.metered(at=w.clock.now() + ahead, import_wh=1.0))
     await w.take(w.started(at=w.clock.now() + ahead))
     assert w.evse.run.transaction is not None
+
+
+N_LIVE = 6
+"""So many messages, a minute apart at most, and a clock's change is known."""
+WITHIN = timedelta(seconds=20)
+"""As far as a corrected time may be from the truth: the quantum, and a message's own delay twice."""
+
+AHEAD = st.sampled_from(
+    [0.0, HOUR, -HOUR, 2 * HOUR, -9 * HOUR, 4 * 60.0, -7 * 60.0, 86_400.0, -6 * 86_400.0, 40 * YEAR, -56.5 * YEAR]
+)
+"""How far a clock is ahead, s: DST both ways, local time called UTC, minutes, days, 2066, 1970."""
+
+
+def said(offset: ClockOffset, truth: datetime, ahead_s: float, delay_s: float) -> datetime:
+    """When a live reading is taken to be from, which was made at ``truth`` and came a little later."""
+    reading = Reading(at=truth + timedelta(seconds=ahead_s), import_wh=1.0)
+    origin = Origin(station=S, message_id="m", received_at=truth + timedelta(seconds=delay_s))
+    placed = dated(Metered(origin=origin, evse=E1, transaction=None, readings=(reading,)), offset).readings[0].at
+    assert isinstance(placed, datetime)
+    return placed
+
+
+@given(
+    st.lists(st.tuples(AHEAD, st.integers(N_LIVE, 40)), min_size=1, max_size=4),
+    st.floats(12, 60),
+    st.lists(st.floats(0, 5), min_size=1, max_size=20),
+)
+def test_a_live_reading_is_never_far_from_the_truth_once_a_few_came_by_the_same_clock(
+    stretches: list[tuple[float, int]], every_s: float, delays_s: list[float]
+) -> None:
+    """S2: whatever the clock was set to before, and however long it was so: a change of DST took 25 minutes."""
+    offset, truth, number = ClockOffset(), START, 0
+    for ahead_s, many in stretches:
+        for since in range(many):
+            truth, number = truth + timedelta(seconds=every_s), number + 1
+            placed = said(offset, truth, ahead_s, delays_s[number % len(delays_s)])
+            if since >= N_LIVE:
+                assert abs(placed - truth) <= WITHIN
+
+
+@given(AHEAD, st.integers(0, 40), st.lists(st.tuples(st.floats(1, 900), st.floats(0.02, 0.5)), max_size=60))
+def test_a_queue_that_is_sent_faster_than_it_was_made_never_moves_the_offset(
+    ahead_s: float, live: int, queue: list[tuple[float, float]]
+) -> None:
+    """F1, F2, B3: twice as fast at least; before it the clock was known, or nothing was."""
+    offset, now = ClockOffset(), START
+    for _ in range(live):
+        now += timedelta(seconds=20)
+        said(offset, now, ahead_s, 0.2)
+    known_s = offset.offset_s
+    made_at = now
+    received_at = now + timedelta(seconds=sum(gap_s for gap_s, _ in queue))
+    for gap_s, share in queue:
+        made_at, received_at = made_at + timedelta(seconds=gap_s), received_at + timedelta(seconds=gap_s * share)
+        said(offset, made_at, ahead_s, (received_at - made_at).total_seconds())
+        assert offset.offset_s == known_s
+
+
+@given(st.floats(-1e7, 1e7), st.floats(61, 900), st.integers(2, 20))
+def test_a_frozen_clock_dates_nothing_once_its_stamp_is_said_again(ahead_s: float, every_s: float, many: int) -> None:
+    """B8."""
+    offset, stopped_at = ClockOffset(), START + timedelta(seconds=ahead_s)
+    for number in range(many):
+        now = START + timedelta(seconds=every_s * number)
+        placed = said(offset, now, (stopped_at - now).total_seconds(), 0.2)
+        if number:
+            assert abs(placed - now) <= WITHIN
+
+
+@pytest.mark.parametrize("ahead_s", [HOUR, -HOUR], ids=["spring", "autumn"])
+async def test_a_station_of_local_time_is_metered_at_the_right_time_five_minutes_after_dst_changed(
+    w: World, ahead_s: float
+) -> None:
+    """S2: it calls its local time UTC. Readings of the first minutes stay as they were taken to be."""
+    await w.take(w.boot(), w.status(ConnectorStatus.AVAILABLE))
+    for _ in range(35):
+        await w.take(w.metered(at=w.clock.pass_(60), import_wh=1.0))
+    for number in range(12):
+        now = w.clock.pass_(60)
+        fact = w.metered(at=now + timedelta(seconds=ahead_s), import_wh=10.0 + number)
+        await w.take(fact)
+        if number >= 4:
+            assert w.evse.meter.reading is not None
+            assert w.evse.meter.reading.at == now
+
+
+async def test_a_vehicle_that_comes_within_the_hour_after_a_clock_was_set_back_is_seen(w: World) -> None:
+    """S2: an idle station says nothing but its statuses; by its clock this one is of before the last."""
+    w.system.rooms.intake.connected(S, Version.V21)
+    w.clock.pass_(2 * HOUR)
+    free_at = w.clock.now()
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    back = timedelta(hours=1)
+    await w.take(w.status(ConnectorStatus.PREPARING, at=w.clock.pass_(600) - back))
+    assert w.plug_in.plugged_at == free_at, "not before the connector was free"
+    await w.take(w.status(ConnectorStatus.AVAILABLE, at=w.clock.pass_(600) - back))
+    w.clock.pass_(120)
+    await w.system.reactions.sweep()
+    assert w.evse.plug_in is None
+
+
+async def test_what_was_kept_while_a_station_was_away_is_still_of_before_what_it_said_first(w: World) -> None:
+    """F1: the present first, then the past."""
+    w.clock.pass_(2 * HOUR)
+    w.system.rooms.intake.connected(S, Version.V21)
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    await w.take(w.status(ConnectorStatus.AVAILABLE, at=w.clock.now() - timedelta(hours=1)))
+    assert w.evse.cable.statuses[1].status is ConnectorStatus.PREPARING
+    assert w.evse.cable.available_since is None

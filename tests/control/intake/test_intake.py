@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import Connection
 
 from csms.control.intake.intake import Intake
 from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
@@ -24,11 +25,12 @@ from csms.domain.answers import (
     TokenStatus,
     TransactionAnswer,
 )
+from csms.domain.errors import BadDatabase
 from csms.domain.facts import DataSent, Heartbeat, IdToken, NeedsReported, Reading, TokenType, Unintelligible
 from csms.domain.ids import EvseRef, StationId
 from csms.domain.people import IdTokenRecord
 from csms.domain.station import BootState, ConnectorStatus, Version
-from csms.store import reads
+from csms.store import reads, writes
 from tests.control.kit import CARD, E1, START, STRANGER, S, World
 
 
@@ -244,3 +246,26 @@ async def test_a_reaction_that_fails_leaves_the_fact_applied(w: World) -> None:
     intake.receive(w.started(CARD), lambda _answer: None)
     await w.quiet()
     assert (w.evse.plug_in is not None, w.evse.run.transaction is not None, w.evse.run.authorized) == (True, True, True)
+
+
+async def test_a_start_is_answered_though_no_ids_could_be_reserved(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C7: the block that did not come was never asked for again; after the last id no start was answered any more."""
+    intake = w.system.rooms.intake
+    reserve, fails = writes.reserve_transaction_ids, True
+
+    def reserved(conn: Connection, count: int) -> int:
+        if fails:
+            raise BadDatabase("injected")
+        return reserve(conn, count)
+
+    monkeypatch.setattr(writes, "reserve_transaction_ids", reserved)
+    monkeypatch.setattr(intake, "_ids", TransactionIds())
+    bad = Unintelligible(origin=w.origin(), action="StartTransaction", raw="?", why="no JSON")
+    answers = [*await w.take(w.started()), *await w.take(bad), *await w.take(w.started(meter_start_wh=2**80))]
+    given = [answer.transaction for answer in answers]  # type: ignore[union-attr]
+    assert len(set(given)) == 3
+    assert all(0 < id_ < 2**31 for id_ in given)
+    fails = False
+    await w.take(w.started(meter_start_wh=5))
+    await w.quiet()
+    assert intake._ids.left >= IDS_PER_BLOCK - 1

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from csms.domain.answers import TokenStatus
 from csms.domain.commands import StartTransaction
 from csms.domain.facts import IdToken, StatusReported
 from csms.domain.ids import EvseRef, UserId
@@ -96,6 +97,56 @@ async def test_a_start_with_a_card_that_is_nobodys_takes_no_users_permission(w: 
     await w.take(w.started(token, at=w.clock.pass_(600), meter_start_wh=1000))
     assert w.evse.user is None
     assert state_of(w) is PermissionState.UNASKED
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.x"])
+async def test_s2_a_card_that_is_refused_says_nothing_of_the_cable_and_takes_no_yes(w: World, version: str) -> None:
+    """P4: the vehicle that waits is Aoi's still; nothing flows on the stranger's card."""
+    await w.plug()
+    await w.say()
+    before = w.plug_in
+    for n in range(2):
+        w.clock.pass_(20)
+        began = w.started(STRANGER) if version == "1.6" else w.event(0, f"tx-{n}", token=STRANGER, trigger="Authorized")
+        await w.take(began)
+        assert (w.plug_in.id, w.evse.user, state_of(w)) == (before.id, AOI, PermissionState.GRANTED)
+        assert not w.evse.run.authorized
+    await w.take(w.stopped(w.evse.run.transaction, reason="DeAuthorized") if version == "1.6" else w.ended(1, "tx-1"))
+    assert (w.plug_in.id, state_of(w)) == (before.id, PermissionState.GRANTED)
+    w.clock.pass_(40)
+    await w.system.reactions.sweep()
+    await w.quiet()
+    (*_, start) = w.stations.of(StartTransaction)
+    await w.take(w.started(start.token) if version == "1.6" else w.event(0, "tx-9", token=start.token))
+    assert (w.plug_in.id, w.evse.run.authorized) == (before.id, True)
+
+
+async def test_s1_whose_card_was_refused_does_not_pay_what_another_charged_before(w: World) -> None:
+    """P13: once the cable was out, the plug-in of a card that is linked to nobody became that of Ken's blocked card."""
+    await w.token(IdTokenRecord(token="ANYBODY"))
+    await w.token(IdTokenRecord(token=KENS.value, user=KEN, status=TokenStatus.BLOCKED))
+    await w.take(w.status(ConnectorStatus.PREPARING), w.started(IdToken("ANYBODY")))
+    w.clock.pass_(600)
+    await w.take(w.stopped(w.evse.run.transaction), w.status(ConnectorStatus.FINISHING))
+    w.clock.pass_(60)
+    await w.take(w.started(KENS, meter_start_wh=1000))
+    w.leave()
+    await w.quiet()
+    (first, *_) = await spans(w)
+    assert (first[0], first[1]) == (None, START)
+
+
+async def test_s2_at_a_private_evse_the_owner_is_still_asked_after_a_strangers_card_was_refused(w: World) -> None:
+    """P4, B7: nobody else could be."""
+    house = station(host=AOI)
+    private = tuple(replace(evse, public=False) for evse in house.evses)
+    w.system.live.add(replace(house, evses=private), w.quirks)
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    before = w.plug_in
+    assert before.user == AOI
+    await w.take(w.started(KENS))
+    assert (w.plug_in.id, w.evse.user, state_of(w)) == (before.id, AOI, PermissionState.ASKED)
+    assert not w.evse.run.authorized
 
 
 async def test_a_start_with_the_same_users_card_stays_in_the_plug_in(w: World) -> None:
@@ -242,6 +293,32 @@ async def test_a_card_of_the_same_group_that_ends_a_session_takes_no_waiting_veh
     await w.take(w.started(IdToken("FLEET-1"), E1), w.status(ConnectorStatus.PREPARING, E2))
     await w.take(w.authorize(IdToken("FLEET-2")))
     assert w.at(E2).user is None
+
+
+async def test_a_card_of_the_group_that_ends_a_session_takes_no_waiting_vehicle_after_a_restart_either(
+    w: World,
+) -> None:
+    """B7: a restart forgot the group of the card that it had begun with."""
+    await w.token(IdTokenRecord(token="FLEET-1", group="FLEET"))
+    await w.token(IdTokenRecord(token="FLEET-2", group="FLEET", user=KEN))
+    await w.add(station(evses=2))
+    await w.take(w.started(IdToken("FLEET-1"), E1), w.status(ConnectorStatus.PREPARING, E2))
+    await w.restart()
+    await w.take(w.authorize(IdToken("FLEET-2")))
+    assert w.at(E2).user is None
+
+
+async def test_a_card_before_its_cable_takes_no_vehicle_that_waits_at_the_next_connector(w: World) -> None:
+    """B7, S1: Ken shows his card and then plugs in at connector 1; a stranger's vehicle, which waits at 2, was started
+    for him by his time slot and discharged on his account."""
+    await w.add(station(evses=2))
+    await w.take(w.status(ConnectorStatus.AVAILABLE, E1), w.status(ConnectorStatus.PREPARING, E2))
+    w.clock.pass_(20)
+    await w.take(w.authorize(KENS))
+    assert w.at(E2).user is None
+    w.clock.pass_(10)
+    await w.take(w.status(ConnectorStatus.PREPARING, E1), w.started(KENS, E1))
+    assert (w.at(E1).user, w.at(E2).user) == (KEN, None)
 
 
 async def test_a_power_cycle_between_two_vehicles_hands_nothing_on(w: World) -> None:

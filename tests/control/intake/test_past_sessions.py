@@ -179,6 +179,10 @@ def again(version: Version, quirks: Quirks, kept: Unintelligible) -> StationFact
     return TransactionStarted(origin=kept.origin, evse=E1, token=token, at=kept.origin.received_at, meter_start_wh=100)
 
 
+def unreadable(version: Version, quirks: Quirks, kept: Unintelligible) -> StationFact:
+    raise ValueError("it is no JSON")
+
+
 async def test_a_start_from_the_quarantine_gets_its_id_and_the_stop_that_named_it(w: World) -> None:
     """B9: as often as it is asked for."""
     bad = Unintelligible(origin=w.origin(), action="StartTransaction", raw=CARD.value, why="something")
@@ -187,7 +191,7 @@ async def test_a_start_from_the_quarantine_gets_its_id_and_the_stop_that_named_i
     over = w.clock.pass_(600)
     await w.take(w.stopped(given, meter_stop_wh=1100))
     for _ in range(2):
-        await w.system.rooms.intake.reprocess(1, again)
+        await w.system.rooms.intake.reprocess(1, again, "ops")
         await w.quiet()
     (record,) = await w.store.read(reads.transactions)
     assert (record.id, record.started_at, record.ended_at, record.incomplete) == (given, START, over, False)
@@ -198,6 +202,6 @@ async def test_what_still_cannot_be_understood_stays_in_the_quarantine(w: World)
     """B9."""
     await w.take(Unintelligible(origin=w.origin(), action="StartTransaction", raw="{", why="no JSON"))
     with pytest.raises(Conflict):
-        await w.system.rooms.intake.reprocess(1, lambda version, quirks, kept: None)
+        await w.system.rooms.intake.reprocess(1, unreadable, "ops")
     with pytest.raises(NotFound):
-        await w.system.rooms.intake.reprocess(2, again)
+        await w.system.rooms.intake.reprocess(2, again, "ops")

@@ -162,7 +162,7 @@ def test_an_authorized_transaction_event_without_a_cable_is_no_plug_in(t: Track)
 def test_a_start_without_any_status_is_a_plug_in(t: Track) -> None:
     """P2: some 1.6 stations skip Preparing."""
     t.begin()
-    assert t.seen == ["PluggedIn", "TransactionBegan", "TokenShown"]
+    assert t.seen == ["PluggedIn", "TransactionBegan", "TokenShown", "CardShown"]
 
 
 def test_preparing_right_after_a_card_is_a_card_and_not_a_cable(t: Track) -> None:
@@ -189,13 +189,14 @@ def test_an_old_card_explains_no_preparing(t: Track) -> None:
 
 
 def test_a_card_for_a_waiting_vehicle_explains_no_cable_at_the_other_connector() -> None:
-    """P2: 1.6 Authorize names no connector; also our own remote start is authorized that way."""
+    """P2: 1.6 Authorize names no connector; also our own remote start is authorized that way. While another EVSE is
+    free the card may be for a cable that is still to come: its start will say (B7)."""
     t = Track(evses=2)
     t.tell(t.status(S_.PREPARING))
     t.tell(t.card())
     t.later(5)
     t.tell(t.status(S_.PREPARING, E2))
-    assert t.seen == ["PluggedIn", "TokenShown", "PluggedIn"]
+    assert t.seen == ["PluggedIn", "CardShown", "PluggedIn"]
 
 
 def test_several_messages_about_one_cable_are_one_plug_in(t: Track) -> None:

@@ -5,11 +5,12 @@ from functools import partial
 
 import pytest
 
+from csms.control.intake import transactions
 from csms.control.state.use import use_now
 from csms.domain.answers import TokenStatus
 from csms.domain.commands import StartTransaction
 from csms.domain.errors import NotFound
-from csms.domain.facts import IdToken
+from csms.domain.facts import IdToken, TokenType
 from csms.domain.ids import EvseRef
 from csms.domain.people import IdTokenRecord
 from csms.domain.permission import PermissionState
@@ -44,6 +45,16 @@ async def test_a_permitted_vehicle_is_still_a_resource_after_a_restart(w: World)
     assert (evse.run.transaction, evse.run.authorized, evse.is_over) == ("tx-1", True, False)
     assert (evse.vehicle.id if evse.vehicle else None, w.plug_in.permission) == (LEAF, before.permission)
     assert use(w) is Use.RESOURCE
+
+
+async def test_where_everybody_may_charge_energy_flows_on_after_a_restart(w: World) -> None:
+    """P4: 2.x, NoAuthorization; the events that follow need not say again that it charges."""
+    await w.plug()
+    await w.take(w.event(0, token=IdToken("", TokenType.NONE), charging_state="Charging"))
+    await w.say()
+    await w.restart()
+    await w.take(w.event(1, trigger="MeterValuePeriodic"))
+    assert (w.evse.run.authorized, use(w)) == (True, Use.RESOURCE)
 
 
 async def test_what_has_ended_is_not_started_again_after_a_restart(w: World) -> None:
@@ -89,9 +100,9 @@ async def test_a_transaction_that_we_know_nothing_of_is_taken_over_as_it_runs(w:
     await w.store.writer.run(partial(writes.save_boot, fact=w.boot(), version=Version.V16, state=BootState.ACCEPTED))
     await w.restart()
     assert (w.evse.run.transaction, w.evse.run.authorized) == ("4711", True)
-    await w.system.rooms.permissions.claim(AOI, E1)
+    await w.system.rooms.matching.claim(AOI, E1)
     await w.quiet()
-    assert use(w) is Use.HELD
+    assert (use(w), state_of(w)) == (Use.PLAIN, PermissionState.ASKED), "the question pauses nothing (S1)"
     await w.take(w.stopped(4711))
     assert w.evse.run.transaction is None
     assert await w.store.read(reads.open_transactions) == []
@@ -176,7 +187,7 @@ async def test_a_plug_in_at_an_evse_that_the_station_brought_along_survives_a_re
 async def test_an_evse_comes_into_being_by_its_station_only(w: World) -> None:
     """Neither a link that somebody made up nor an API call makes one."""
     with pytest.raises(NotFound):
-        await w.system.rooms.permissions.claim(AOI, EvseRef(S, 5))
+        await w.system.rooms.matching.claim(AOI, EvseRef(S, 5))
     assert list(w.station.evses) == [1]
 
 
@@ -212,3 +223,114 @@ async def test_a_transaction_id_that_is_given_again_after_a_reset_is_authorized_
         w.clock.pass_(5)
         await w.take(w.ended(2, stopped_reason="Local"))
         assert w.evse.run.transaction is None
+
+
+async def test_a_card_shown_in_the_middle_of_a_transaction_authorizes_it_after_a_restart_too(w: World) -> None:
+    """Must hold 3: the transaction began with a card that was turned down."""
+    await w.take(
+        w.event(0, token=STRANGER, charging_state="EVConnected"), w.event(1, token=CARD, charging_state="Charging")
+    )
+    await w.restart()
+    assert (w.evse.run.transaction, w.evse.run.authorized) == ("tx-1", True)
+
+
+async def test_a_station_that_asks_for_no_card_charges_after_a_restart_too(w: World) -> None:
+    """Must hold 3: energy flowed and nobody was asked for a token."""
+    await w.take(w.event(0, charging_state="Charging"))
+    await w.restart()
+    assert (w.evse.run.transaction, w.evse.run.authorized) == ("tx-1", True)
+
+
+async def test_a_late_start_with_a_refused_card_is_not_adopted_after_a_restart(w: World) -> None:
+    """Lessons 15 and 25: it is known whose it is, and that nothing may flow in it."""
+    late = w.clock.now() - timedelta(seconds=900)
+    (answer,) = await w.take(w.started(STRANGER, at=late))
+    await w.restart()
+    await w.take(w.metered(transaction=answer.transaction, power_import_w=3000.0))  # type: ignore[union-attr]
+    assert (w.evse.run.transaction, w.evse.run.authorized) == (str(answer.transaction), False)  # type: ignore[union-attr]
+
+
+async def test_a_status_from_a_queue_is_history_after_a_restart_too(w: World) -> None:
+    """Lesson 16: what arrived last was said first."""
+    await w.take(w.status(ConnectorStatus.CHARGING))
+    w.clock.pass_(60)
+    await w.take(w.status(ConnectorStatus.PREPARING, at=w.clock.now() - timedelta(seconds=900)))
+    await w.restart()
+    assert w.evse.cable.statuses[1].status is ConnectorStatus.CHARGING
+
+
+@pytest.mark.parametrize("version", [Version.V16, Version.V21])
+async def test_a_vehicle_whose_stop_is_stamped_before_its_start_has_left(w: World, version: Version) -> None:
+    """Lesson 16: the clock was set back in the middle of it; the status of before is not the next vehicle's."""
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    w.clock.pass_(60)
+    back = w.clock.now() - timedelta(seconds=900)
+    if version is Version.V16:
+        (answer,) = await w.take(w.started())
+        stop = w.stopped(answer.transaction, at=back, reason="EVDisconnected")  # type: ignore[union-attr]
+    else:
+        await w.take(w.event(0, token=CARD, charging_state="Charging"))
+        stop = w.ended(1, at=back, stopped_reason="EVDisconnected")
+    await w.take(stop)
+    assert w.evse.plug_in is None
+    (record,) = await w.store.read(reads.transactions)
+    assert record.ended_at == record.started_at
+
+
+async def test_what_was_metered_before_a_plug_in_was_known_counts_in_it(w: World) -> None:
+    """A6: the start comes from a queue, its first values came before it."""
+    w.clock.pass_(60)
+    await w.take(w.metered(import_wh=1000.0, soc_percent=48.0))
+    await w.take(w.started(at=w.clock.now() - timedelta(seconds=30)))
+    assert (w.evse.soc_percent, w.plug_in.soc_at_start_percent) == (48.0, 48.0)
+    w.clock.pass_(60)
+    await w.take(w.metered(import_wh=1100.0))
+    assert w.evse.metered.added_wh == 100.0
+
+
+async def test_values_of_before_the_end_count_though_they_come_after_it(w: World) -> None:
+    """Lesson 15: they are accepted, revive nothing, and no power flows."""
+    (answer,) = await w.take(w.started())
+    transaction = answer.transaction  # type: ignore[union-attr]
+    await w.take(w.metered(transaction=transaction, import_wh=1000.0))
+    closing = w.clock.pass_(60)
+    w.clock.pass_(1)
+    await w.take(w.stopped(transaction))
+    late = w.metered(transaction=transaction, at=closing, import_wh=1090.0, power_import_w=5400.0)
+    await w.take(late)
+    assert (w.evse.metered.added_wh, w.evse.power_at(w.clock.now()), w.evse.run.transaction) == (90.0, 0, None)
+
+
+async def test_a_stop_that_comes_after_all_ends_what_was_presumed_over_for_good(w: World) -> None:
+    """P4, lesson 13: who stopped it does not want another start."""
+    await w.plug()
+    await w.say()
+    (answer,) = await w.take(w.started())
+    for change in tuple(transactions.presume_over(w.evse, w.evse.run.transaction, w.clock.now(), "test")):  # type: ignore[arg-type]
+        w.system.ground.emit(change)
+    await w.quiet()
+    assert not w.evse.is_over
+    await w.take(w.stopped(answer.transaction))  # type: ignore[union-attr]
+    assert w.evse.is_over
+
+
+async def test_power_of_before_a_connector_was_free_is_no_proof_that_it_is_not(w: World) -> None:
+    """Lesson 14: the value comes late."""
+    await w.plug()
+    before = w.clock.pass_(10)
+    w.clock.pass_(1)
+    await w.take(w.status(ConnectorStatus.AVAILABLE), w.metered(at=before, power_import_w=3000.0))
+    assert w.evse.cable.available_since is not None
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_connector_at_which_power_has_flowed_is_not_free_though_it_rests_now(w: World, restarts: bool) -> None:
+    """Lesson 14: some stations say Available while a vehicle charges."""
+    await w.plug()
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    for power_w in (3000.0, 0.0):
+        w.clock.pass_(1)
+        await w.take(w.metered(power_import_w=power_w))
+    if restarts:
+        await w.restart()
+    assert w.evse.cable.available_since is None

@@ -11,7 +11,7 @@ import pytest
 from csms.control.permission import patterns
 from csms.control.permission.answers import Said, after
 from csms.domain.conditions import Conditions, Pattern, TimeSlot
-from csms.domain.errors import NotFound
+from csms.domain.errors import Conflict, NotFound
 from csms.domain.ids import EvseRef, PlugInId, StationId, VehicleId
 from csms.domain.people import Vehicle
 from csms.domain.permission import Channel, Permission, PermissionState, PlugIn
@@ -112,8 +112,8 @@ async def test_who_is_let_in_does_not_take_over_what_the_owners_slot_has_answere
         await w.store.writer.run(partial(writes.save_pattern, user=AOI, pattern=mine))
         await w.plug(None)
         assert (w.plug_in.user, w.plug_in.permission.channel) == (AOI, Channel.SLOT)
-        await w.system.rooms.permissions.claim(KEN, E1)
-        await w.quiet()
+        with pytest.raises(Conflict):
+            await w.system.rooms.matching.claim(KEN, E1)
         assert (w.plug_in.user, state_of(w)) == (AOI, PermissionState.GRANTED)
 
 

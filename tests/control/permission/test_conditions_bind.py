@@ -1,6 +1,7 @@
 """Saved conditions hold for the plug-in that runs; slots open while it is plugged in. B2, B11, B12; P5-P10."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -8,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from csms.control.permission.answers import Said
 from csms.control.permission.patterns import MINE, PREPARED
@@ -16,13 +18,13 @@ from csms.domain.conditions import Conditions, Pattern, SlotMode, TimeSlot
 from csms.domain.decision import Reason
 from csms.domain.dr import Direction, DrEvent
 from csms.domain.errors import BadRequest, NotFound
-from csms.domain.ids import DrEventId, VehicleId
+from csms.domain.ids import DrEventId, UserId, VehicleId
 from csms.domain.people import Vehicle
 from csms.domain.permission import Channel, PermissionState
 from csms.domain.snapshot import Use
 from csms.domain.station import ConnectorStatus
 from csms.store import reads, writes
-from tests.control.kit import AOI, CARD, E2, KEN, LOW, World, state_of, station, until, world
+from tests.control.kit import AOI, CARD, E1, E2, KEN, LOW, World, state_of, station, until, world
 
 EVENING = TimeSlot(start=time(20), end=time(23))
 """20:00 in Tokyo is 11:00 UTC; the tests begin at 09:00 UTC."""
@@ -346,3 +348,48 @@ async def test_the_user_says_the_state_of_charge_and_it_is_kept(w: World) -> Non
     assert w.plug_in.stated_soc_percent == 40.0
     with pytest.raises(NotFound):
         await w.system.rooms.permissions.state_soc(w.plug_in.id, KEN, 90.0)
+
+
+@pytest.mark.parametrize("steps", [0, 2, 20])
+async def test_a_yes_under_a_name_that_another_phone_saves_anew_is_bound_by_what_was_saved(
+    w: World, steps: int
+) -> None:
+    """P5, P10: "Saved" was said, and the vehicle was a resource under what had been kept before."""
+    permissions = w.system.rooms.permissions
+    await permissions.keep(AOI, Pattern(name="night", conditions=Conditions(required_soc_percent=30)))
+    await w.plug()
+    never = Pattern(name="night", conditions=Conditions(required_soc_percent=90, discharge=False))
+    yes = asyncio.create_task(permissions.answer(w.plug_in.id, AOI, Said(granted=True, pattern="night")))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await asyncio.gather(yes, permissions.keep(AOI, never))
+    await w.quiet()
+    assert (w.plug_in.permission.pattern, w.plug_in.permission.conditions) == ("night", never.conditions)
+
+
+async def test_s2_what_another_phone_saves_while_its_user_is_matched_binds_the_plug_in(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P5, P10: a slot of what had been kept before answered, though "Saved" was said of other conditions."""
+    permissions, read = w.system.rooms.permissions, reads.patterns
+    always = Conditions(slots=(TimeSlot(start=time(0), end=time(0), zone="UTC"),))
+    await permissions.keep(AOI, Pattern(name="mine", conditions=always, chosen=True))
+    never = Pattern(name="mine", conditions=Conditions(required_soc_percent=90, discharge=False), chosen=True)
+    begun, gate = threading.Event(), threading.Event()
+
+    def slowly(conn: Connection, user: UserId) -> list[Pattern]:
+        found = read(conn, user)
+        begun.set()
+        gate.wait(10)
+        return found
+
+    await w.plug(None)
+    monkeypatch.setattr(reads, "patterns", slowly)
+    claim = asyncio.create_task(w.system.rooms.matching.claim(AOI, E1))
+    assert await asyncio.to_thread(begun.wait, 10)
+    saved = asyncio.create_task(permissions.keep(AOI, never))
+    await asyncio.wait({saved}, timeout=0.5)
+    gate.set()
+    await asyncio.gather(claim, saved)
+    await w.quiet()
+    assert w.plug_in.permission.conditions == never.conditions

@@ -2,18 +2,21 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from csms.control.permission.answers import Said
 from csms.control.permission.link_codes import ALPHABET, hash_code
 from csms.control.permission.people import Linked
+from csms.control.permission.sharing import delete, take_back, unshare
+from csms.domain.conditions import Conditions
 from csms.domain.errors import Forbidden, NotFound
 from csms.domain.ids import UserId, VehicleId
-from csms.domain.people import Vehicle
+from csms.domain.people import IdTokenRecord, Vehicle
 from csms.domain.station import ConnectorStatus
 from csms.store import reads
-from tests.control.kit import AOI, KEN, LEAF, World
+from tests.control.kit import AOI, CARD, E2, KEN, LEAF, World, station, world
 
 VAN = Vehicle(id=VehicleId(""), user=UserId(""), name="Van", capacity_wh=60_000, plate="ABC 123", vin="JN1")
 
@@ -91,7 +94,7 @@ async def test_vehicles_are_added_changed_and_deleted(w: World) -> None:
     changed = await w.system.people.change_vehicle(AOI, added.id, {"name": "Blue van", "capacity_wh": 70_000})
     assert (changed.name, changed.capacity_wh, changed.plate) == ("Blue van", 70_000, "ABC 123")
     assert {each.name for each in await w.system.people.vehicles(AOI)} == {"Leaf", "Blue van"}
-    await w.system.people.delete_vehicle(AOI, added.id)
+    await delete(w.system.people, w.system.rooms.permissions, AOI, added.id)
     assert {each.name for each in await w.system.people.vehicles(AOI)} == {"Leaf"}
 
 
@@ -106,9 +109,73 @@ async def test_a_vehicle_has_several_users_and_one_owner(w: World) -> None:
         await w.system.people.change_vehicle(KEN, LEAF, {"name": "mine now"})
     with pytest.raises(Forbidden):
         await w.system.people.new_code(KEN, LEAF)
-    await w.system.people.delete_vehicle(KEN, LEAF)
+    with pytest.raises(Forbidden):
+        await delete(w.system.people, w.system.rooms.permissions, KEN, LEAF)
+    await unshare(w.system.people, w.system.rooms.permissions, LEAF, KEN)
     assert await w.system.people.vehicles(KEN) == []
     assert [each.id for each in await w.system.people.vehicles(AOI)] == [LEAF]
+
+
+async def test_p1_an_owner_takes_a_vehicle_back_from_who_shares_it_and_their_plug_in_goes_on_without_it(
+    w: World,
+) -> None:
+    """S3: nothing of that vehicle is theirs any more, also after a restart; what they said of the plug-in holds."""
+    people, permissions = w.system.people, w.system.rooms.permissions
+    await w.person(KEN, None, CARD)
+    await people.join_vehicle(KEN, (await people.new_code(AOI, LEAF)).code)
+    assert [user.id for user in await people.sharers(AOI, LEAF)] == [KEN]
+    await w.token(IdTokenRecord(token=CARD.value, user=KEN, vehicle=LEAF))
+    await w.plug(KEN)
+    await w.say(conditions=Conditions(required_soc_percent=66))
+    known = (await people.new_code(AOI, LEAF)).code
+    await take_back(people, permissions, AOI, LEAF, KEN)
+    for _ in range(2):
+        assert (w.plug_in.user, w.plug_in.vehicle, w.evse.vehicle) == (KEN, None, None)
+        assert w.plug_in.permission.conditions == Conditions(required_soc_percent=66)
+        await w.restart()
+    people = w.system.people
+    assert (await people.vehicles(KEN), await people.sharers(AOI, LEAF)) == ([], [])
+    record = w.system.tokens.find(CARD)
+    assert record is not None
+    assert (record.user, record.vehicle) == (KEN, None)
+    with pytest.raises(NotFound):
+        await people.join_vehicle(KEN, known)
+    assert [each.id for each in await people.vehicles(AOI)] == [LEAF]
+
+
+async def test_p1_a_vehicle_that_its_owner_deletes_leaves_every_plug_in_that_runs_with_it(tmp_path: Path) -> None:
+    """S3: the owner's own and those of who shares it, also after a restart; what they said holds."""
+    async with world(tmp_path, station(evses=2)) as w:
+        people, permissions = w.system.people, w.system.rooms.permissions
+        await w.person()
+        await w.person(KEN, None, None)
+        await people.join_vehicle(KEN, (await people.new_code(AOI, LEAF)).code)
+        await w.plug(AOI)
+        await w.plug(KEN, E2)
+        await w.say(conditions=Conditions(required_soc_percent=66))
+        with pytest.raises(Forbidden):
+            await delete(people, permissions, KEN, LEAF)
+        assert (w.plug_in.vehicle, w.at(E2).vehicle is not None) == (LEAF, True)
+        await delete(people, permissions, AOI, LEAF)
+        for _ in range(2):
+            assert (w.plug_in.user, w.plug_in.vehicle, w.evse.vehicle) == (AOI, None, None)
+            assert (w.at(E2).user, w.at(E2).vehicle) == (KEN, None)
+            assert w.plug_in.permission.conditions == Conditions(required_soc_percent=66)
+            record = w.system.tokens.find(CARD)
+            assert record is not None
+            assert (record.user, record.vehicle) == (AOI, None)
+            await w.restart()
+
+
+async def test_p1_only_the_owner_takes_a_vehicle_back_and_only_from_who_shares_it(w: World) -> None:
+    people, permissions = w.system.people, w.system.rooms.permissions
+    await w.person(KEN, None, None)
+    with pytest.raises(NotFound):
+        await take_back(people, permissions, AOI, LEAF, KEN)
+    await people.join_vehicle(KEN, (await people.new_code(AOI, LEAF)).code)
+    with pytest.raises(Forbidden):
+        await take_back(people, permissions, KEN, LEAF, KEN)
+    assert [user.id for user in await people.sharers(AOI, LEAF)] == [KEN]
 
 
 async def test_the_vehicle_of_a_strangers_is_not_found(w: World) -> None:
@@ -116,7 +183,7 @@ async def test_the_vehicle_of_a_strangers_is_not_found(w: World) -> None:
     with pytest.raises(NotFound):
         await w.system.people.change_vehicle(KEN, LEAF, {"name": "mine now"})
     with pytest.raises(NotFound):
-        await w.system.people.delete_vehicle(KEN, LEAF)
+        await delete(w.system.people, w.system.rooms.permissions, KEN, LEAF)
     assert (await w.store.read(partial(reads.vehicles, user=AOI)))[0].name == "Leaf"
 
 

@@ -16,7 +16,7 @@ from csms.control.permission.answers import Said
 from csms.control.permission.people import Links, hash_token, link_secret
 from csms.control.state import changes
 from csms.domain.conditions import Conditions, TimeSlot
-from csms.domain.errors import NotFound
+from csms.domain.errors import Conflict, NotFound
 from csms.domain.ids import EvseRef, PlugInId, StationId, UserId
 from csms.domain.people import Vehicle
 from csms.domain.permission import Channel, PermissionState, PlugIn
@@ -49,7 +49,7 @@ async def stored(w: World, id_: PlugInId) -> PlugIn:
 
 async def test_a_user_who_stands_at_the_evse_is_asked_at_once(w: World) -> None:
     """P3: the link was opened before the cable went in."""
-    assert await w.system.rooms.permissions.claim(AOI, E1) is None
+    assert await w.system.rooms.matching.claim(AOI, E1) is None
     with w.system.feed.subscribe(AOI) as bell:
         await w.take(w.status(ConnectorStatus.PREPARING))
         await asyncio.wait_for(bell.wait(), 1)
@@ -59,24 +59,26 @@ async def test_a_user_who_stands_at_the_evse_is_asked_at_once(w: World) -> None:
 async def test_a_user_who_comes_after_the_cable_is_asked_at_once(w: World) -> None:
     """P1, P3: the plug-in waits for them."""
     await w.plug(None)
-    claimed = await w.system.rooms.permissions.claim(AOI, E1)
+    claimed = await w.system.rooms.matching.claim(AOI, E1)
     assert claimed is not None
     assert (claimed.user, claimed.permission.state) == (AOI, PermissionState.ASKED)
 
 
 async def test_a_claim_is_for_one_plug_in_and_for_a_quarter_of_an_hour(w: World) -> None:
     """P3: whoever plugs in later is somebody else."""
-    await w.system.rooms.permissions.claim(AOI, E1)
+    await w.system.rooms.matching.claim(AOI, E1)
     w.clock.pass_(16 * 60)
     await w.plug(None)
     assert (w.plug_in.user, state_of(w)) == (None, PermissionState.UNASKED)
 
 
-async def test_nobody_takes_over_a_plug_in_that_has_its_user(w: World) -> None:
+async def test_nobody_takes_over_a_plug_in_that_its_user_has_answered(w: World) -> None:
     """P1: a link opened by a passer-by changes nothing."""
     await w.person(KEN, None, None)
     await w.plug()
-    assert await w.system.rooms.permissions.claim(KEN, E1) is None
+    await w.say()
+    with pytest.raises(Conflict):
+        await w.system.rooms.matching.claim(KEN, E1)
     assert w.plug_in.user == AOI
 
 
@@ -84,7 +86,7 @@ async def test_of_two_who_claim_a_plug_in_at_the_same_time_one_has_it_and_keeps_
     """P1: both were looked up before either was linked."""
     await w.person(KEN, None, None)
     await w.plug(None)
-    claims = await asyncio.gather(w.system.rooms.permissions.claim(AOI, E1), w.system.rooms.permissions.claim(KEN, E1))
+    claims = await asyncio.gather(w.system.rooms.matching.claim(AOI, E1), w.system.rooms.matching.claim(KEN, E1))
     await w.quiet()
     users = [claim.user for claim in claims if claim]
     assert users == [w.plug_in.user]
@@ -201,8 +203,7 @@ async def test_an_answer_given_while_the_cable_goes_out_is_kept(w: World) -> Non
     answer = asyncio.ensure_future(
         w.system.rooms.permissions.answer(asked, AOI, Said(granted=False, conditions=Conditions()))
     )
-    assert w.evse.answered is not None
-    await until(w.evse.answered.lock.locked)
+    await until(lambda: w.store.writer._unfinished > 0)
     w.leave()
     await answer
     await w.quiet()
@@ -227,7 +228,7 @@ async def test_a_question_that_could_be_put_to_nobody_lapses_too_and_a_late_user
     w.clock.pass_(301)
     await w.system.reactions.sweep()
     assert state_of(w) is PermissionState.EXPIRED
-    await w.system.rooms.permissions.claim(AOI, E1)
+    await w.system.rooms.matching.claim(AOI, E1)
     assert state_of(w) is PermissionState.ASKED
 
 
@@ -255,7 +256,7 @@ async def test_a_user_without_a_vehicle_is_asked_and_only_charged(tmp_path: Path
 async def test_an_evse_that_is_not_there_cannot_be_claimed(w: World) -> None:
     for ref in (EvseRef(S, 0), EvseRef(StationId("nowhere"), 1)):
         with pytest.raises(NotFound):
-            await w.system.rooms.permissions.claim(AOI, ref)
+            await w.system.rooms.matching.claim(AOI, ref)
 
 
 async def test_a_user_who_is_known_later_has_what_was_charged_before_settled(w: World) -> None:
@@ -263,7 +264,7 @@ async def test_a_user_who_is_known_later_has_what_was_charged_before_settled(w: 
     await w.plug(None)
     w.clock.pass_(7200)
     with heard(w, changes.Matched) as matched:
-        await w.system.rooms.permissions.claim(AOI, E1)
+        await w.system.rooms.matching.claim(AOI, E1)
     assert [change.plug_in.plugged_at for change in matched] == [w.clock.now() - timedelta(hours=2)]
 
 

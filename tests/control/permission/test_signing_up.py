@@ -32,18 +32,18 @@ EVENT = DrEvent(
 
 async def test_a_driver_signs_up_at_the_evse_in_one_step_and_is_asked_at_once(w: World) -> None:
     """P1: a plug-in that waits becomes theirs."""
-    people, permissions = w.system.people, w.system.rooms.permissions
+    people, matching = w.system.people, w.system.rooms.matching
     await w.plug(None)
-    new = await sign_up(people, permissions, E1, "Mio", SAKURA, "ja")
+    new = await sign_up(people, matching, E1, "Mio", SAKURA, "ja")
     assert (w.plug_in.user, w.plug_in.permission.state) == (new.user.id, PermissionState.ASKED)
     assert w.evse.vehicle == new.vehicle == replace(SAKURA, id=new.vehicle.id, user=new.user.id)
     assert await people.of_terminal(new.terminal_token) == new.user
-    assert await permissions.claim(new.user.id, E1) == w.plug_in
+    assert await matching.claim(new.user.id, E1) == w.plug_in
 
 
 async def test_who_signs_up_before_the_cable_is_in_is_asked_when_it_goes_in(w: World) -> None:
     """P1, P3."""
-    new = await sign_up(w.system.people, w.system.rooms.permissions, E1, "Mio", SAKURA, "ja")
+    new = await sign_up(w.system.people, w.system.rooms.matching, E1, "Mio", SAKURA, "ja")
     await w.plug(None)
     await w.quiet()
     assert (w.plug_in.user, w.plug_in.permission.state) == (new.user.id, PermissionState.ASKED)

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from csms.control.settlement import performance
 from csms.control.settlement.known import Places
-from csms.domain.ids import AreaId, SiteId
+from csms.domain.ids import AreaId, EvseRef, SiteId, StationId
 from csms.domain.station import Evse, Ratings, Station
 from csms.domain.tariff import PriceStep
+from csms.store import writes
 from tests.control.kit import E1, S, World
 from tests.control.settlement.test_settling import ALL, AREA, commanded, hour, ledger, metered, minute, settled
 
@@ -24,6 +26,32 @@ async def test_what_a_vehicle_gives_beyond_its_command_fills_no_shortfall(w: Wor
     report = await performance.event_report(w.store, w.system.rooms.settlement, event, minute(60))
     assert (report.requested_wh, report.delivered_wh) == (2000, 2000)
     assert (report.within_wh, report.shortfall_wh) == (1000, 1000)
+
+
+async def test_what_flows_against_an_event_is_taken_off_in_every_interval_after_its_setpoint_has_lapsed(
+    w: World,
+) -> None:
+    """A3, P19: an event of an hour and a half, a setpoint for its first quarter, nothing told after it; from the second
+    half hour on 2 kW flow in, which would not have flowed. Settlement looks at each interval by itself: before, it did
+    not see there what the report saw."""
+    event = await hour(w, (), is_commanded=False)
+    await w.store.writer.run(partial(writes.save_dr_event, event=replace(event, ends_at=minute(120))))
+    await commanded(w, event, expires_at=minute(45))
+    for n in range(0, 121, 15):
+        w.clock.at = minute(n)
+        await w.take(
+            w.metered(at=minute(n), import_wh=max(n - 60, 0) * 2000 / 60, export_wh=min(max(n - 30, 0), 15) * 4000 / 60)
+        )
+    settling = w.system.rooms.settlement
+    alone = [
+        flow.command.delivered_wh(flow.energy.net_wh)
+        for start in (60, 90)
+        for _, flow in await settling.flows(minute(start), minute(start + 30))
+        if flow.command is not None and flow.command.event == event.id
+    ]
+    assert alone == [-1000, -1000]
+    report = await performance.event_report(w.store, settling, replace(event, ends_at=minute(120)), minute(120))
+    assert (report.delivered_wh, report.within_wh) == (1000 - 2000, 1000)
 
 
 async def test_a_report_is_as_good_as_its_worst_part(w: World) -> None:
@@ -63,3 +91,16 @@ def test_a_register_may_move_as_fast_as_the_evse_can_in_either_direction(charge_
     evse = Evse(ref=E1, site=SiteId("home"), ratings=Ratings(max_charge_w=charge_w, max_discharge_w=discharge_w))
     found = Places.of([Station(id=S, site=SiteId("home"), evses=(evse,))], {SiteId("home"): AreaId("area")})
     assert found.max_w(E1) == max(charge_w, discharge_w)
+
+
+def test_an_evse_is_settled_by_its_own_site() -> None:
+    """G12: a station at one site with an EVSE at another; the dispatch reads the EVSE's prices too. An EVSE that nobody
+    provisioned, or at a site that is not configured, has its station's."""
+    here, there, gone = (
+        Evse(ref=EvseRef(S, n), site=SiteId(site), ratings=Ratings(max_charge_w=1, max_discharge_w=0))
+        for n, site in enumerate(("home", "street", "gone"), 1)
+    )
+    areas = {SiteId("home"): AreaId("south"), SiteId("street"): AreaId("north")}
+    found = Places.of([Station(id=S, site=SiteId("home"), evses=(here, there, gone))], areas)
+    assert [found.area_of(EvseRef(S, n)) for n in (1, 2, 3, 4)] == ["south", "north", "south", "south"]
+    assert found.area_of(EvseRef(StationId("unknown"), 1)) is None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from csms.control.intake import cables
 from csms.control.settlement import performance
 from csms.control.settlement.audit import audit as audit_of
 from csms.control.settlement.known import Places
@@ -17,16 +18,17 @@ from csms.control.settlement.settlement import Settlement
 from csms.domain.conditions import Conditions
 from csms.domain.dispatch import SetpointRecord
 from csms.domain.dr import Direction, DrEvent
-from csms.domain.facts import Reading
+from csms.domain.facts import IdToken, Reading
 from csms.domain.ids import AreaId, DrEventId
 from csms.domain.ledger import EntryKind, LedgerEntry, SettledUntil, user_account
+from csms.domain.people import IdTokenRecord
 from csms.domain.permission import PermissionState
 from csms.domain.station import ConnectorStatus, SetpointDriver
 from csms.domain.tariff import PriceStep
 from csms.store import reads, writes
 from csms.store.facts import write_of
 from csms.store.tables import METER_VALUE
-from tests.control.kit import AOI, CARD, KEN, START, World
+from tests.control.kit import AOI, CARD, KEN, LOW, START, World
 
 AREA = AreaId("default")
 HALF_PAST = START + timedelta(minutes=30)
@@ -185,12 +187,15 @@ async def test_what_was_not_metered_is_not_paid(w: World) -> None:
 
 
 async def test_a_vehicle_that_nobody_is_known_for_gets_no_entry_until_somebody_is(w: World) -> None:
-    """P1, P19: then all of it is theirs."""
+    """P1, P19: then all of it is theirs. The operator links the card (S1)."""
     await w.plug(None)
-    await w.take(w.event(0, charging_state="Charging"))
+    pool = IdTokenRecord(token="CARD-POOL")
+    await w.token(pool)
+    await w.take(w.event(0, token=IdToken(pool.token), charging_state="Charging"))
     await metered(w, ALL)
     assert await settled(w, 62) == []
-    await w.system.rooms.permissions.claim(AOI, w.evse.ref)
+    await w.token(replace(pool, user=AOI))
+    await w.system.rooms.matching.claim(AOI, w.evse.ref)
     await w.quiet()
     assert sum(energy for _, energy, _ in await settled(w, 63)) == 3000
 
@@ -239,8 +244,22 @@ async def test_an_event_whose_setpoint_was_never_acknowledged_gets_and_pays_noth
     await commanded(w, event, acknowledged_at=None)
     await metered(w, ALL)
     assert ("sale", 2000, 80) in await settled(w, 62)
+    assert event.id not in {entry.event for _, entry in await ledger(w)}
     report = await performance.event_report(w.store, w.system.rooms.settlement, event, w.clock.now())
     assert (report.delivered_wh, report.allotted_wh, report.shortfall_wh) == (0, 0, 2000)
+
+
+async def test_a_discharge_whose_acknowledgement_was_lost_is_paid_what_its_user_asks(w: World) -> None:
+    """P5: the tariff is 40, the user asks 50, the event would have paid 60; also what runs on after half past nine."""
+    event = await hour(w, (), is_commanded=False)
+    await w.say(conditions=replace(LOW, min_sell_per_kwh=Decimal(50)))
+    sent = {"decided_at": minute(28), "expires_at": minute(31), "price_per_kwh": Decimal(60)}
+    await commanded(w, event, acknowledged_at=None, **sent)
+    for n in range(27, 36):
+        w.clock.at = minute(n)
+        await w.take(w.metered(at=minute(n), import_wh=0.0, export_wh=min(max(n - 28, 0), 6) * 50.0))
+    assert await settled(w, 62) == [("sale", 100, 5), ("sale", 200, 10)]
+    assert {entry.cause.rpartition(":")[2] for _, entry in await ledger(w)} == {"sale-unconfirmed"}
 
 
 async def test_charging_that_stopped_for_an_event_is_rewarded(w: World) -> None:
@@ -255,10 +274,12 @@ async def test_charging_that_stopped_for_an_event_is_rewarded(w: World) -> None:
     assert (balance.rewarded_wh, balance.rewarded_minor, balance.amount_minor) == (2000, 40, 40 - 35)
 
 
+@pytest.mark.parametrize("is_late", [False, True])
 async def test_a_vehicle_that_turns_out_to_have_been_full_is_not_rewarded_for_what_it_never_would_have_taken(
-    w: World,
+    w: World, *, is_late: bool
 ) -> None:
-    """A2, A6: 4 kW would have flowed as far as anybody knew; it took nothing for an hour afterwards, and then left."""
+    """A2, A6: 4 kW would have flowed as far as anybody knew; it took nothing for an hour afterwards, then left. Also
+    where its station says so only when that time is settled. Before: what was paid by then stayed."""
     event = await hour(w, (), is_commanded=False)
     await commanded(w, event, desired_w=0, counterfactual_w=4000)
     bare = w.evse.cable.plugged
@@ -271,9 +292,55 @@ async def test_a_vehicle_that_turns_out_to_have_been_full_is_not_rewarded_for_wh
         await w.take(w.metered(at=minute(n), import_wh=500.0, export_wh=0.0))
         if n == 65:
             assert [entry for entry in await settled(w, 65) if entry[0] == "reward"] == [("reward", 2000, 40)]
-    await w.take(w.ended(1, stopped_reason="EVDisconnected"), w.status(ConnectorStatus.AVAILABLE))
+    left_at = w.clock.now()
+    if is_late:
+        await settled(w, 160)
+    for change in tuple(cables.unplug(w.evse, left_at)):
+        w.system.ground.emit(change)
+    await w.quiet()
     assert w.evse.plug_in is None
     await settled(w, 160)
+    assert (await w.store.read(partial(reads.balance, user=AOI))).amount_minor == 0
+
+
+async def untold_stay(w: World, minutes: Iterable[float]) -> None:
+    """Half an hour of charging is stopped for an event, without anybody knowing the state of charge, and paid; from 150
+    on the vehicle may charge, at 210 it leaves. The registers stand still all the time."""
+    event = await hour(w, (), is_commanded=False)
+    await commanded(w, event, desired_w=0, counterfactual_w=4000)
+    bare = w.evse.cable.plugged
+    assert bare is not None
+    w.evse.cable.plugged = replace(bare, soc_percent=None, soc_at=None, soc_at_start_percent=None)
+    free = {"event": None, "desired_w": 4000, "counterfactual_w": 4000, "expires_at": minute(240)}
+    await commanded(w, event, id="sp-2", acknowledged_at=minute(150), **free)
+    await still(w, minutes)
+    assert [entry for entry in await settled(w, 155) if entry[0] == "reward"] == [("reward", 2000, 40)]
+    w.clock.at = minute(210)
+    w.leave()
+    await w.quiet()
+
+
+async def still(w: World, minutes: Iterable[float]) -> None:
+    for n in minutes:
+        w.clock.at = max(w.clock.at, minute(n))
+        await w.take(w.metered(at=minute(n), import_wh=500.0, export_wh=0.0))
+
+
+async def test_readings_that_come_after_a_departure_settle_all_of_an_untold_vehicles_stay_again(w: World) -> None:
+    """A6, P19: that it took nothing although it was allowed to is heard after it has left and is settled: it was full,
+    and gets nothing for the event two hours before. Before: only the intervals of those readings were settled again."""
+    await untold_stay(w, range(0, 151, 10))
+    await settled(w, 242)
+    await still(w, range(160, 211, 10))
+    await settled(w, 243)
+    assert (await w.store.read(partial(reads.balance, user=AOI))).amount_minor == 0
+
+
+async def test_a_vehicle_that_leaves_at_the_edge_of_an_interval_is_learnt_from_too(w: World) -> None:
+    """A6, P19: it leaves at half past twelve to the second, which is settled by then. Before: what was paid stayed."""
+    await untold_stay(w, range(0, 151, 10))
+    await still(w, range(160, 211, 10))
+    await settled(w, 212)
     assert (await w.store.read(partial(reads.balance, user=AOI))).amount_minor == 0
 
 

@@ -1,7 +1,6 @@
 """Which stations there are: provisioned, changed, shown."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -21,7 +20,7 @@ async def test_a_station_is_provisioned_once_and_only_at_a_known_site(w: World) 
     view = await registry.add(NEW, PASSWORD)
     assert (view.online, view.boot_state, view.evses[0].evse.ref) == (False, BootState.NEVER, EvseRef(NEW.id, 1))
     assert registry.view(NEW.id) == view
-    assert await w.store.read(partial(reads.password_hash, id=NEW.id)) not in {None, PASSWORD}
+    assert (await w.store.read(reads.password_hashes))[NEW.id] not in {None, PASSWORD}
     for wrong, password, error, field in (
         (NEW, PASSWORD, Conflict, "id"),
         (replace(NEW, id=StationId("CS-10"), site=SiteId("moon")), PASSWORD, BadRequest, "site"),
@@ -48,10 +47,10 @@ async def test_a_change_touches_what_is_given_and_nothing_else(w: World) -> None
     registry, before = w.system.registry, w.station.station
     changed = await registry.change(S, BootState.PENDING, None, ())
     assert changed.station == replace(before, registration=BootState.PENDING)
-    hashed = await w.store.read(partial(reads.password_hash, id=S))
+    hashed = (await w.store.read(reads.password_hashes)).get(S)
     changed = await registry.change(S, None, PASSWORD, ())
     assert changed.station.registration is BootState.PENDING
-    assert await w.store.read(partial(reads.password_hash, id=S)) != hashed
+    assert (await w.store.read(reads.password_hashes)).get(S) != hashed
     (kept,) = await w.store.read(reads.stations)
     assert kept.registration is BootState.PENDING
 
@@ -103,3 +102,20 @@ async def test_a_link_is_known_again_and_a_forged_one_is_not(w: World) -> None:
     assert links.evse(S, 1, signature) == E1
     assert links.evse(S, 2, signature) is None
     assert links.evse(S, 1, "0" * len(signature)) is None
+
+
+async def test_c5_an_evse_that_is_approved_counts_from_then_on_after_a_restart_too(w: World) -> None:
+    """C5: new EVSEs of a known station wait for approval."""
+    w.system.live.discover(EvseRef(S, 2))
+    await w.quiet()
+    (kept,) = await w.store.read(reads.stations)
+    assert [evse.approved for evse in kept.evses] == [True, False]
+    shown = kept.evses[1]
+    await w.take(w.boot())
+    before_w = w.stations.of(InstallFailsafeLimit)[-1].limit_w
+    await w.system.registry.change(S, None, None, (replace(shown, approved=True),))
+    await w.quiet()
+    (kept,) = await w.store.read(reads.stations)
+    assert [evse.approved for evse in kept.evses] == [True, True]
+    assert w.station.failsafe_limit_w is not None
+    assert w.station.failsafe_limit_w >= before_w

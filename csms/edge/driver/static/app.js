@@ -10,10 +10,12 @@ import { meView } from "./me.js";
 import { badLinkView, registerView, strangerView } from "./welcome.js";
 
 const link = location.pathname.startsWith("/d/e/") ? location.pathname + location.search : null;
+const CLAIM_TRIES = 24; // every 5 s: two minutes
 let state = null;
 let place = null;
 let tab = "now";
 let changing = false;
+let claimRefused = null;
 let view = null;
 let make = null;
 
@@ -58,14 +60,24 @@ async function refresh() {
 }
 
 // Says "I stand here": a plug-in that waits there is ours at once, the next one for some minutes. Then the link leaves
-// the address, so that opening this page again some other day is not taken for a scan.
-async function claim() {
-  await call("POST", "claim", { link }).then(() => history.replaceState(null, "", "/d/"), refused);
+// the address, so that opening this page again some other day is not taken for a scan. Where the line or the server is
+// down it is said again, for as long as somebody may still stand there.
+async function claim(triesLeft = CLAIM_TRIES) {
+  try {
+    await call("POST", "claim", { link });
+    history.replaceState(null, "", "/d/");
+  } catch (error) {
+    refused(error);
+    const isDown = !error.status || error.status >= 500 || error.status === 429;
+    if (isDown && triesLeft > 1) setTimeout(claim, 5000, triesLeft - 1);
+  }
 }
 
-// Somebody else's private charging point says so; anything else is the line.
+// A car that more than the link is needed for stays on the screen with what to do; somebody else's private charging
+// point says so; anything else is the line.
 function refused(error) {
-  if (error.status === 403) toast(error.message, true);
+  if (error.reason) { claimRefused = error.reason; render(); }
+  else if (error.status === 403) toast(error.message, true);
   else net(false);
 }
 
@@ -79,7 +91,22 @@ function render(again = false) {
   const next = choose();
   if (!again && view && view.key === next.key) view.update(state);
   else show(next.make);
+  showClaim();
   showTabs();
+}
+
+// Why the car at the link's place, or the one that was the reader's, is not theirs, and what to do.
+function why() {
+  if (claimRefused) return t(`claim.${claimRefused}`);
+  return state.taken_over ? t("claim.taken_over", { place: t("place", state.taken_over) }) : "";
+}
+
+// Whose car is plugged in at another place is told above it.
+function showClaim() {
+  const node = $("#claim");
+  const said = state.plug_in && tab === "now" ? why() : "";
+  node.hidden = !said;
+  node.textContent = said && claimRefused && place ? `${t("place", place)}: ${said}` : said;
 }
 
 function choose() {
@@ -92,8 +119,9 @@ function choose() {
   if (!plugIn) {
     changing = false;
     const where = place ? t("place", place) : "";
-    return { key: `idle:${where}`, make: () => idleView(state, where) };
+    return { key: `idle:${where}:${why()}`, make: () => idleView(state, where, why()) };
   }
+  if (!place || (plugIn.station === place.station && plugIn.evse === place.evse)) claimRefused = null;
   if (plugIn.permission.state === "asked" || changing) {
     return { key: `question:${plugIn.id}`, make: () => questionView(state, answered) };
   }
@@ -150,7 +178,7 @@ $("#language").addEventListener("change", async (event) => {
   await load(event.target.value);
   translateShell();
   if (make) show(make);
-  if (state) showTabs();
+  if (state) { showClaim(); showTabs(); }
 });
 
 start();

@@ -16,10 +16,12 @@ export function conditionsForm(conditions, currency) {
     charge: el("input", { checked: conditions.charge, testid: "charge" }),
     sell: priceInput(conditions.min_sell_per_kwh, "min-sell"),
     buy: priceInput(conditions.max_buy_per_kwh, "max-buy"),
+    incentive: priceInput(conditions.min_incentive_per_kwh, "min-incentive"),
   };
   const prices = el("div", { class: "pair" },
     field(t("conditions.min_sell", { currency }), inputs.sell, t("conditions.min_sell_hint")),
-    field(t("conditions.max_buy", { currency }), inputs.buy, t("conditions.max_buy_hint")));
+    field(t("conditions.max_buy", { currency }), inputs.buy, t("conditions.max_buy_hint")),
+    field(t("conditions.min_incentive", { currency }), inputs.incentive, t("conditions.min_incentive_hint")));
   const showPrices = () => { prices.hidden = inputs.entrust.checked; };
   inputs.entrust.addEventListener("change", showPrices);
   showPrices();
@@ -58,6 +60,7 @@ function read(inputs, slots) {
     charge: inputs.charge.checked,
     min_sell_per_kwh: inputs.entrust.checked ? null : inputs.sell.value || null,
     max_buy_per_kwh: inputs.entrust.checked ? null : inputs.buy.value || null,
+    min_incentive_per_kwh: inputs.entrust.checked ? null : inputs.incentive.value || null,
     slots: slots.read(),
   };
 }
@@ -105,6 +108,7 @@ export function summary(conditions, currency) {
   if (conditions.entrust) parts.push(t("summary.entrust"));
   if (conditions.min_sell_per_kwh !== null) parts.push(t("summary.sell", { price: price(conditions.min_sell_per_kwh, currency) }));
   if (conditions.max_buy_per_kwh !== null) parts.push(t("summary.buy", { price: price(conditions.max_buy_per_kwh, currency) }));
+  if ((conditions.min_incentive_per_kwh ?? null) !== null) parts.push(t("summary.incentive", { price: price(conditions.min_incentive_per_kwh, currency) }));
   if (!conditions.discharge) parts.push(t("summary.no_discharge"));
   if (conditions.slots.length) parts.push(t("summary.slots", { n: conditions.slots.length }));
   return parts.join(" · ");

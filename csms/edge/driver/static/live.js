@@ -83,13 +83,14 @@ function ring() {
   } };
 }
 
-export function idleView(state, place) {
+// `why`: what keeps the car at this place from being the reader's, and what to do.
+export function idleView(state, place, why) {
   const balance = el("section", { class: "card sums" });
   const view = {
-    key: `idle:${place || ""}`,
+    key: `idle:${place || ""}:${why}`,
     node: el("div", { class: "stack", testid: "idle" },
-      el("div", { class: "hero" }, el("h1", { tabindex: -1 }, place ? t("idle.plug_in") : t("idle.title", { name: state.user.name })),
-        el("p", { class: "place" }, place || t("idle.lead"))), balance),
+      el("div", { class: "hero" }, el("h1", { tabindex: -1 }, why ? t("claim.title") : place ? t("idle.plug_in") : t("idle.title", { name: state.user.name })),
+        el("p", { class: "place" }, place || t("idle.lead")), why ? el("p", { class: "lead", role: "alert", testid: "claim-refused" }, why) : null), balance),
     update(next) {
       balance.replaceChildren(
         el("h2", {}, t("history.last_30")),

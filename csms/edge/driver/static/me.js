@@ -35,7 +35,23 @@ function vehicleRow(vehicle) {
   return el("li", {}, el("form", { class: "pair", onsubmit: rename }, name,
     vehicle.shared ? null : el("button", { class: "quiet" }, t("me.rename")),
     el("button", { type: "button", class: "quiet", onclick: attempt(() => call("DELETE", path)) }, t("conditions.delete"))),
-    vehicle.shared ? el("small", {}, t("me.shared")) : codeMaker(`${path}/code`, "me.share"));
+    vehicle.shared ? el("small", {}, t("me.shared")) : el("div", {}, codeMaker(`${path}/code`, "me.share"), sharers(path)));
+}
+
+// Those who use the vehicle besides its owner, who may take it back.
+function sharers(path) {
+  const list = el("ul", { class: "slots", testid: "sharers" });
+  const load = async () => list.replaceChildren(...(await call("GET", `${path}/users`)).map((each) => {
+    const gone = attempt(async () => {
+      await call("DELETE", `${path}/users/${encodeURIComponent(each.id)}`);
+      toast(t("me.sharer_gone", { name: each.name }));
+      await load();
+    });
+    return el("li", {}, el("div", { class: "pair" }, el("span", {}, each.name),
+      el("button", { type: "button", class: "quiet", testid: "unshare", onclick: gone }, t("me.revoke"))));
+  }));
+  load().catch(() => {});
+  return list;
 }
 
 function addVehicle() {

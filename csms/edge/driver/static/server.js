@@ -4,6 +4,7 @@ export class ServerError extends Error {
     super(body.detail || `HTTP ${status}`);
     this.status = status;
     this.field = body.field;
+    this.reason = body.reason;
   }
 }
 

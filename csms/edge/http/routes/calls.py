@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from csms.domain.commands import CallFailed, CallOutcome, CallResult, Offline, TimedOut
 from csms.domain.errors import StationOffline, StationSilent
 from csms.domain.ids import StationId
+from csms.edge.framelog import without_secrets
 from csms.edge.http.auth import Operator
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.problems import Problem
@@ -45,9 +46,10 @@ class CallError(BaseModel):
 
 
 class CallAnswer(BaseModel):
-    """The station's CALLRESULT or its CALLERROR, one of the two."""
+    """The station's CALLRESULT or its CALLERROR, one of the two. ``fault``: how the result does not fit its schema."""
 
     result: dict[str, Any] | None = None
+    fault: str | None = None
     error: CallError | None = None
 
 
@@ -70,22 +72,27 @@ async def call(  # noqa: PLR0913, PLR0917  what it uses, by name
 ) -> Response:
     """Send a call and wait for the station's own answer. 422 when the payload does not fit the version's schema."""
     id_ = registry.view(StationId(station)).station.id
+    kept = _without_secrets(body.payload)
 
     async def work() -> dict[str, Any]:
         outcome = await stations.call(id_, body.action, body.payload, body.timeout_s)
         ended, at = type(outcome).__name__, clock.now()
-        await store.writer.run(
-            lambda conn: writes.save_call(conn, id_, body.action, body.payload, ended, at, caller.name)
-        )
+        await store.writer.run(lambda conn: writes.save_call(conn, id_, body.action, kept, ended, at, caller.name))
         return _answer(id_, outcome, body.timeout_s)
 
     return await once.run(200, work)
 
 
+def _without_secrets(payload: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a payload: nothing of one that names a password (AuthorizationKey, BasicAuthPassword …)."""
+    text = orjson.dumps(payload)
+    return payload if without_secrets(text) == text else {"hidden": "it holds a password"}
+
+
 def _answer(station: StationId, outcome: CallOutcome, timeout_s: float) -> dict[str, Any]:
     match outcome:
-        case CallResult(payload):
-            return {"result": payload}
+        case CallResult(payload, fault):
+            return {"result": payload} | ({"fault": fault} if fault else {})
         case CallFailed(code, description, details):
             return {"error": {"code": code, "description": description, "details": details}}
         case TimedOut():

@@ -1,19 +1,24 @@
 """What stations told: transactions, and what could not be understood. Requirements V2G-22, V2G-24, V2G-39."""
 
-from typing import Annotated
+import json
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from csms.domain.dispatch import TransactionRecord
-from csms.domain.errors import BadRequest
+from csms.domain.errors import BadRequest, NotFound
 from csms.domain.ids import StationId, TransactionId
 from csms.domain.quarantine import Quarantined
+from csms.domain.station import Version
 from csms.edge.http.auth import Operator, Reader
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import Paging, decoded, number_of, page
 from csms.edge.http.rooms import IntakeDep, StoreDep
 from csms.edge.http.shapes import Body, Name, Page, Text
-from csms.store import reads
+from csms.edge.schemas import Fault, Schemas
+from csms.store import Store, reads
+from handlers import again
 
 router = APIRouter(prefix="/api/v1", tags=["transactions"])
 
@@ -36,6 +41,15 @@ class QuarantineQuery(Paging):
     """Of one station, or of all."""
 
     station: Name | None = None
+
+
+class ReplayBody(Body):
+    """``payload``: the OCPP payload as it should have been, in the station's version; without it, the one that came."""
+
+    payload: dict[str, Any] | None = None
+
+
+Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 @router.get("/transactions")
@@ -85,6 +99,52 @@ async def quarantine(
     after, of = number_of(query.cursor), StationId(query.station) if query.station else None
     found = await store.read(lambda conn: reads.quarantined(conn, station=of, after=after, limit=query.limit + 1))
     return page(found, query.limit, lambda kept: str(kept.id))
+
+
+@router.get("/quarantine/{id}")
+async def one_in_quarantine(store: StoreDep, caller: Operator, id: Number) -> Quarantined:  # noqa: A002
+    """One of them, with who had it taken in again."""
+    return await _kept(store, id)
+
+
+@router.post("/quarantine/{id}/replay", response_model=Quarantined)
+async def replay(
+    intake: IntakeDep,
+    store: StoreDep,
+    caller: Operator,
+    once: OnceDep,
+    id: Number,  # noqa: A002
+    body: ReplayBody,
+) -> Response:
+    """Take a message in as if it came now for the first time, at the times it says. What it changes is settled anew.
+
+    Its raw text stays as it came; who did this and when is kept with it. 409: it cannot be understood, or be stored.
+    """
+
+    async def work() -> Quarantined:
+        kept = await _kept(store, id)
+        raw = None if body.payload is None else _frame(kept, body.payload)
+        await intake.reprocess(id, partial(again, _fault_of), caller.name, raw)
+        return await _kept(store, id)
+
+    return await once.run(200, work)
+
+
+def _fault_of(version: Version, action: str, payload: Any) -> Fault | None:
+    """Compiled anew each time: a few messages in a year are taken in again."""
+    return Schemas(version).request_fault(action, payload)
+
+
+async def _kept(store: Store, id_: int) -> Quarantined:
+    kept = await store.read(lambda conn: reads.one_quarantined(conn, id_))
+    if kept is None:
+        raise NotFound(f"there is no message {id_} in the quarantine")
+    return kept
+
+
+def _frame(kept: Quarantined, payload: dict[str, Any]) -> str:
+    """The CALL as its station should have sent it."""
+    return json.dumps([2, kept.message_id, kept.action, payload], separators=(",", ":"))
 
 
 def _pair(cursor: str | None) -> tuple[str, str] | None:

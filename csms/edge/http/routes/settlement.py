@@ -1,10 +1,11 @@
-"""What was settled: the ledger, and each user's balance. Requirements P13, P19."""
+"""What was settled: the ledger, each user's balance, the benefits granted. Requirements P13, P19, G9."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from csms.domain.benefit import BenefitGrant
 from csms.domain.errors import BadRequest
 from csms.domain.ids import DrEventId, PlugInId, VehicleId
 from csms.domain.ledger import LedgerEntry
@@ -47,6 +48,34 @@ async def ledger(store: StoreDep, caller: DriverReader, query: Annotated[LedgerQ
     )
     numbered = page(found, query.limit, lambda item: str(item[0]))
     return Page(items=[entry for _, entry in numbered.items], next=numbered.next)
+
+
+class GrantsQuery(Paging):
+    """[from, to) bounds the start of the settled interval."""
+
+    user: Name | None = None
+    event: Name | None = None
+    start: Annotated[When | None, Field(alias="from")] = None
+    end: Annotated[When | None, Field(alias="to")] = None
+
+
+@router.get("/grants")
+async def grants(store: StoreDep, caller: DriverReader, query: Annotated[GrantsQuery, Query()]) -> Page[BenefitGrant]:
+    """Benefits in the order of granting; a driver sees their own. A cause grants the sum of its revisions. G9."""
+    of, after = own(caller, query.user), number_of(query.cursor)
+    found = await store.read(
+        lambda conn: reads.benefit_grants(
+            conn,
+            user=of,
+            event=DrEventId(query.event) if query.event else None,
+            start=query.start,
+            end=query.end,
+            after=after,
+            limit=query.limit + 1,
+        )
+    )
+    numbered = page(found, query.limit, lambda item: str(item[0]))
+    return Page(items=[grant for _, grant in numbered.items], next=numbered.next)
 
 
 @router.get("/users/{user}/balance")

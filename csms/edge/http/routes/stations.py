@@ -9,9 +9,20 @@ import segno
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from csms.domain.errors import BadRequest, NotFound
+from csms.control.stations.credentials import new_password
+from csms.domain.errors import BadRequest, Forbidden, NotFound
 from csms.domain.ids import EvseRef, SiteId, StationId, UserId
-from csms.domain.station import BootState, Current, Evse, Ratings, Station
+from csms.domain.station import (
+    BootState,
+    Current,
+    Evse,
+    HoldMethod,
+    RateUnit,
+    Ratings,
+    SetpointDriver,
+    Station,
+    Version,
+)
 from csms.edge.http.auth import HostReader, HostWriter, Operator
 from csms.edge.http.idempotency import OnceDep
 from csms.edge.http.paging import PagingDep, slice_of
@@ -42,8 +53,10 @@ class EvseBody(Body):
 
 
 class EvseChangeBody(Body):
-    """What of an EVSE is to be different; what is left out stays. ``null`` = the server's setting (P4)."""
+    """What of an EVSE is to be different; what is left out stays. ``null`` = the server's setting (P4). ``approved``:
+    it is there, and counts where limits are shared; by the operator only."""
 
+    approved: bool = True
     public: bool = True
     on_refusal: Given | None = None
     on_no_answer: Given | None = None
@@ -69,15 +82,45 @@ class ChangeBody(Body):
     password: Password | None = None
 
 
+class QuirksBody(Body):
+    """How this one differs from what is known of its model; what is left out is as for the model.
+
+    ``driver``: a way to discharge is used only after the supervised probe has seen it. ``assume_version``: of a
+    connection that offers no subprotocol.
+    """
+
+    driver: SetpointDriver | None = None
+    hold: HoldMethod | None = None
+    rate_unit: RateUnit | None = None
+    stack_level: Annotated[int, Field(ge=1, le=99)] | None = None
+    zero_ends_transaction: bool | None = None
+    assume_version: Version | None = None
+    signed_power: bool | None = None
+
+
 class StationBody(Body):
-    """A station to provision; without EVSEs it gets one with the default ratings."""
+    """A station to provision; without EVSEs it gets one with the default ratings. Without ``password`` it gets a made
+    one, which is best: 128 random bits, checked in microseconds."""
 
     id: Ident
-    password: Password
+    password: Password | None = None
     site: Ident = "default"
     host: Ident | None = None
     registration: Registration = BootState.ACCEPTED
     evses: Annotated[tuple[EvseBody, ...], Field(min_length=1, max_length=100)] = (EvseBody(evse=1),)
+
+
+class MadeOut(BaseModel):
+    """A made password. It is shown this once: only a keyed hash is kept."""
+
+    id: str
+    password: str
+
+
+class AddedOut(StationOut):
+    """``password``: the made one, shown this once; null when one was given, or when the answer is a repeated one."""
+
+    password: str | None = None
 
 
 class FrameOut(BaseModel):
@@ -86,15 +129,21 @@ class FrameOut(BaseModel):
     text: str
 
 
-@router.post("", status_code=201, response_model=StationOut)
+@router.post("", status_code=201, response_model=AddedOut)
 async def add(registry: RegistryDep, show: ShowDep, caller: Operator, once: OnceDep, body: StationBody) -> Response:
     """Provision a station; it connects with its id and password (Basic auth)."""
     station = _station(body)
+    chosen = body.password.get_secret_value() if body.password else None
+    made = new_password()
+    told: list[AddedOut] = []
 
-    async def work() -> StationOut:
-        return show(await registry.add(station, body.password.get_secret_value()))
+    async def work() -> AddedOut:
+        view = AddedOut(**dict(show(await registry.add(station, chosen or made, is_made=chosen is None))))
+        told.append(view.model_copy(update={"password": None if chosen else made}))
+        return view
 
-    return await once.run(201, work)
+    answer = await once.run(201, work)  # what it keeps holds no password
+    return Response(told[0].model_dump_json(), 201, media_type="application/json") if told else answer
 
 
 @router.get("")
@@ -120,6 +169,19 @@ async def change(registry: RegistryDep, show: ShowDep, caller: Operator, station
     return show(await registry.change(StationId(station), body.registration, password, ()))
 
 
+@router.put("/{station}/quirks")
+async def quirks(registry: RegistryDep, show: ShowDep, caller: Operator, station: Name, body: QuirksBody) -> StationOut:
+    """The operator's own record of this station's ways, beside the packaged ones; an empty one takes it back. F13."""
+    given = body.model_dump(mode="json", exclude_none=True)
+    return show(await registry.change_quirks(StationId(station), given))
+
+
+@router.post("/{station}/password")
+async def renew_password(registry: RegistryDep, caller: Operator, station: Name) -> MadeOut:
+    """Give the station a made password; the one it had no longer lets it in. Each call makes another."""
+    return MadeOut(id=station, password=await registry.renew_password(StationId(station)))
+
+
 @router.patch("/{station}/evses/{evse}")
 async def change_evse(
     registry: RegistryDep, show: ShowDep, caller: HostWriter, station: Name, evse: int, body: EvseChangeBody
@@ -130,6 +192,8 @@ async def change_evse(
     known = next((item for item in view.station.evses if item.ref.evse == evse), None)
     if known is None:
         raise NotFound(f"station {station} has no EVSE {evse}", field="evse")
+    if "approved" in body.model_fields_set and not caller.sees_all:
+        raise Forbidden("an EVSE is approved by the operator, whose fuse it shares")
     changed = replace(known, **body.model_dump(exclude_unset=True))
     return show(await registry.change(StationId(station), None, None, (changed,)))
 

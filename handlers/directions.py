@@ -1,0 +1,48 @@
+"""Who sends what: actions that only stations send. DataTransfer goes both ways. OCPP 1.6 §4, 2.0.1 and 2.1 part 2."""
+
+from typing import Final
+
+FROM_STATION: Final = frozenset(
+    {
+        "Authorize",
+        "BatterySwap",
+        "BootNotification",
+        "ClearedChargingLimit",
+        "ClosePeriodicEventStream",
+        "DiagnosticsStatusNotification",
+        "FirmwareStatusNotification",
+        "Get15118EVCertificate",
+        "GetCertificateChainStatus",
+        "GetCertificateStatus",
+        "Heartbeat",
+        "LogStatusNotification",
+        "MeterValues",
+        "NotifyChargingLimit",
+        "NotifyCustomerInformation",
+        "NotifyDERAlarm",
+        "NotifyDERStartStop",
+        "NotifyDisplayMessages",
+        "NotifyEVChargingNeeds",
+        "NotifyEVChargingSchedule",
+        "NotifyEvent",
+        "NotifyMonitoringReport",
+        "NotifyPeriodicEventStream",
+        "NotifyPriorityCharging",
+        "NotifyReport",
+        "NotifySettlement",
+        "OpenPeriodicEventStream",
+        "PublishFirmwareStatusNotification",
+        "PullDynamicScheduleUpdate",
+        "ReportChargingProfiles",
+        "ReportDERControl",
+        "ReservationStatusUpdate",
+        "SecurityEventNotification",
+        "SignCertificate",
+        "SignedFirmwareStatusNotification",
+        "StartTransaction",
+        "StatusNotification",
+        "StopTransaction",
+        "TransactionEvent",
+        "VatNumberValidation",
+    }
+)

@@ -309,11 +309,11 @@ async def world(
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Until something that happens on the loop has happened, with nothing else being waited for."""
-    for _ in range(100_000):
+    """Until it has happened, with nothing else being waited for. First turn by turn; a writer may take longer."""
+    for turn in range(20_000):
         if is_so():
             return
-        await asyncio.sleep(0)
+        await asyncio.sleep(0 if turn < 10_000 else 0.005)
     raise AssertionError("it does not come about")
 
 

@@ -23,7 +23,7 @@ from csms.domain.snapshot import Use
 from csms.domain.station import ConnectorStatus, ProbeState
 from csms.store import reads
 from tests.control.dispatch.dispatching import event, setpoint, shares, stored, tick
-from tests.control.kit import AOI, CARD, E1, World, state_of, station, world
+from tests.control.kit import AOI, CARD, E1, World, state_of, station, until, world
 
 # --- the snapshot ---
 
@@ -231,9 +231,10 @@ async def test_the_newest_setpoint_of_an_evse_wins_while_the_station_is_busy(w: 
     await w.resource()
     await event(w)
     w.stations.gate.clear()
+    await w.system.rooms.dispatch.tick()
+    await until(lambda: len(w.stations.of(ApplySetpoint)) == 1)
     for _ in range(3):
         await w.system.rooms.dispatch.tick()
-        await asyncio.sleep(0.01)
         w.system.rooms.dispatch.queue.put(
             w.evse, replace(setpoint(w), id=f"s-{w.counter}", desired_w=-1000 - w.counter)
         )
@@ -252,8 +253,9 @@ async def test_a_setpoint_that_is_stale_is_dropped_and_never_sent_late(w: World)
     await w.resource()
     await tick(w)
     w.stations.gate.clear()
+    known = len(w.stations.sent)
     w.system.rooms.dispatch.queue.put(w.evse, replace(setpoint(w), id="one", state=SetpointState.DESIRED))
-    await asyncio.sleep(0.01)
+    await until(lambda: len(w.stations.sent) > known)
     w.system.rooms.dispatch.queue.put(w.evse, replace(setpoint(w), id="two"))
     before = len(w.stations.sent)
     w.clock.pass_(179)

@@ -104,7 +104,7 @@ class Station:
         """No connection for so long (simulated seconds)."""
         self._connection.go_offline(seconds)
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Wait (wall time) until something holds. Raises TimeoutError, or what stopped the station."""
         async with asyncio.timeout(timeout_s):
             while not holds():

@@ -20,8 +20,8 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 60.0
 POSTGRES = "postgres@127.0.0.1:5432"
 ROOT = Path(__file__).resolve().parent.parent
 

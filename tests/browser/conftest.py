@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from csms.edge.http.server import HttpServer, serve
 from tests import servers
@@ -19,6 +19,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 PHONE = {"width": 360, "height": 740}
+expect.set_options(timeout=30_000)  # a busy machine's; what holds is seen at once
 
 
 @pytest.fixture

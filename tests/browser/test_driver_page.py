@@ -221,7 +221,7 @@ async def test_p1_a_link_that_was_opened_without_a_line_counts_once_it_is_back(p
     await page.route("**/d/api/claim", cut)
     await page.goto(path_of(w))
     await expect(page.get_by_test_id("idle")).to_be_visible()
-    await expect(page).not_to_have_url(re.compile("/d/e/"), timeout=15_000)
+    await expect(page).not_to_have_url(re.compile("/d/e/"))
     await w.plug(None)
     await expect(page.get_by_test_id("question")).to_be_visible()
     assert len(lost) == 2

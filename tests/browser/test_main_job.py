@@ -76,21 +76,21 @@ async def test_a_click_on_yes_lets_the_vehicle_discharge_in_the_dr_event(
     api: httpx.AsyncClient, station: Station, phone: Page
 ) -> None:
     """P1, P3, P4, P12, P13: the link, one form, the question by itself, yes; then discharge, shown live and paid."""
-    await station.until(lambda: station.online, 20)
+    await station.until(lambda: station.online, 60)
     link = (await api.get("/api/v1/stations/QUAY-7")).json()["evses"][0]["link"]
     await _sign_up(phone, link)
     station.plug(Ev(Battery(capacity_wh=60_000.0, energy_wh=48_000.0), max_charge_w=7400.0, max_discharge_w=7000.0))
-    await expect(phone.get_by_test_id("question")).to_be_visible(timeout=15_000)
+    await expect(phone.get_by_test_id("question")).to_be_visible()
     await _picture(phone, "question")
     assert station.evse().meter.power_w == 0, "no energy before the answer"
     before_wh = station.evse().meter.export_wh
 
     await phone.get_by_test_id("answer-yes").click()
-    await expect(phone.get_by_test_id("live")).to_be_visible(timeout=15_000)
+    await expect(phone.get_by_test_id("live")).to_be_visible()
     event = await _ask(api)
-    await station.until(lambda: station.evse().meter.power_w < -5000, 40)
-    await expect(phone.get_by_test_id("event-notice")).to_be_visible(timeout=15_000)
-    await expect(phone.get_by_test_id("power")).to_contain_text("6", timeout=15_000)
+    await station.until(lambda: station.evse().meter.power_w < -5000, 60)
+    await expect(phone.get_by_test_id("event-notice")).to_be_visible()
+    await expect(phone.get_by_test_id("power")).to_contain_text("6")
     await _picture(phone, "discharging")
 
     assert station.evse().meter.export_wh > before_wh

@@ -187,7 +187,8 @@ class World:
             if not tasks and self.store.writer._unfinished == 0:
                 return
             if tasks:
-                await asyncio.wait(tasks)
+                _, hanging = await asyncio.wait(tasks, timeout=60)
+                assert not hanging, f"these never end: {hanging}"
         raise AssertionError("it does not come to rest")
 
     async def add(self, known: Station, *, online: bool = True) -> None:

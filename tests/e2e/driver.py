@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 VEHICLE = {"name": "Leaf", "capacity_wh": 40_000, "max_charge_w": 7360, "max_discharge_w": 6000}
 
 

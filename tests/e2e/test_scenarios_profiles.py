@@ -51,7 +51,7 @@ async def charging(world: World, version: str) -> Station:
 
 
 async def flows(station: Station, power_w: float) -> None:
-    await station.until(lambda: abs(station.evse().meter.power_w - power_w) < 100, 20)
+    await station.until(lambda: abs(station.evse().meter.power_w - power_w) < 100, 60)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -69,7 +69,7 @@ async def test_after_the_boot_the_whole_station_has_its_safe_floor(world: World,
     await world.idtoken(CARD)
     station.plug(car())
     station.present(CARD)
-    await station.until(lambda: station.evse().meter.power_w > 1000, 20)
+    await station.until(lambda: station.evse().meter.power_w > 1000, 60)
     assert station.evse(2).meter.power_w == 0
 
 
@@ -103,7 +103,7 @@ async def check_maximum(world: World, version: str) -> None:
     assert answer["status"] == "Accepted"
     await flows(station, 2000)
     told = len(asked(station, "SetChargingProfile"))
-    await station.until(lambda: len(asked(station, "SetChargingProfile")) > told, 20)  # the setpoint is renewed
+    await station.until(lambda: len(asked(station, "SetChargingProfile")) > told, 60)  # the setpoint is renewed
     await flows(station, 2000)
 
 
@@ -114,7 +114,7 @@ async def serving(world: World, version: str, behaviours: Iterable[str | Behavio
     station.plug(car())
     await driver.sees_permission("asked")
     await driver.answer(granted=True, required_soc_percent=30, min_sell_per_kwh="5000")
-    await station.until(lambda: station.evse().meter.power_w > 7000, 20)
+    await station.until(lambda: station.evse().meter.power_w > 7000, 60)
     await world.event(7360 + 4000, seconds=60)
     return station, driver
 

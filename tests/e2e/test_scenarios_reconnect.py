@@ -34,7 +34,7 @@ async def test_an_offline_session_becomes_one_record_with_its_own_times(world: W
     plugged_at = datetime.now(UTC)
     station.plug(car())
     station.present(CARD)
-    await station.until(lambda: station.evse().meter.import_wh - before_wh > 0.8, 20)
+    await station.until(lambda: station.evse().meter.import_wh - before_wh > 0.8, 60)
     station.unplug()
     gone_at = datetime.now(UTC)
     assert not station.online
@@ -123,7 +123,7 @@ async def test_a_station_that_says_everything_twice_leaves_one_record(world: Wor
     before_wh = station.evse().meter.import_wh
     station.plug(car())
     station.present(CARD)
-    await station.until(lambda: station.evse().meter.import_wh - before_wh > 1, 20)
+    await station.until(lambda: station.evse().meter.import_wh - before_wh > 1, 60)
     station.unplug()
     record = await world.closed_transaction(station.spec.id)
     charged_wh = station.evse().meter.import_wh - before_wh
@@ -138,13 +138,13 @@ async def test_a_reconnect_without_a_boot_goes_on_and_gets_its_floor_again(world
     station.plug(car())
     await driver.sees_permission("asked")
     await driver.answer(granted=True)
-    await station.until(lambda: len(station.hardware.profiles) >= 2, 20)
+    await station.until(lambda: len(station.hardware.profiles) >= 2, 60)
     running = await world.open_transaction(station.spec.id)
     frames_before = len(station.frames)
     station.drop_socket()
     await station.until(lambda: not station.online)
     assert station.hardware.profiles == ()
-    await station.until(lambda: station.online and len(station.hardware.profiles) >= 2, 20)
+    await station.until(lambda: station.online and len(station.hardware.profiles) >= 2, 60)
     assert {profile.stack_level for profile in station.hardware.profiles} > {0}
     assert station.boots == 1
     assert not [f for f in frames(station, sent=True)[frames_before:] if f[0] == 2 and f[2] == "BootNotification"]

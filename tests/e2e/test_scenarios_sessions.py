@@ -17,7 +17,7 @@ def charged_wh(station: Station, before_wh: float, evse: int = 1) -> float:
 
 
 async def charge_a_little(station: Station, before_wh: float, evse: int = 1) -> None:
-    await station.until(lambda: charged_wh(station, before_wh, evse) > 1.5, 20)
+    await station.until(lambda: charged_wh(station, before_wh, evse) > 1.5, 60)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -127,7 +127,7 @@ async def test_while_the_database_takes_nothing_nothing_is_confirmed_and_in_the_
             talking = [asyncio.create_task(talk(world.ocpp_url, diary)) for diary in diaries]
             await until(partial(has_confirmed, diaries, ENOUGH), "the fleet to talk", 120)
             async with fault(world, url):
-                await until(partial(answers, world, "/readyz", 503), "/readyz to say that nothing is stored", 30)
+                await until(partial(answers, world, "/readyz", 503), "/readyz to say that nothing is stored", 90)
                 so_far = confirmed(diaries)
                 assert (await world.api.post("/api/v1/id-tokens", json={"token": "LATER"})).status_code == 503
                 assert await says(world, "/healthz") == 200
@@ -136,7 +136,7 @@ async def test_while_the_database_takes_nothing_nothing_is_confirmed_and_in_the_
                     examine(url, diaries)
                 else:
                     assert confirmed(diaries) == so_far, "confirmed, but stored nowhere"
-            await until(partial(answers, world, "/readyz", 200), "/readyz to say that it is over", 30)
+            await until(partial(answers, world, "/readyz", 200), "/readyz to say that it is over", 90)
             await until(partial(has_confirmed, diaries, so_far + ENOUGH), "the fleet to talk again", 120)
             for task in talking:
                 task.cancel()

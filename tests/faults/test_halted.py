@@ -16,7 +16,7 @@ REFUSED = 2
 
 def ending(server: Server) -> int:
     assert server._process is not None
-    return server._process.wait(timeout=30)
+    return server._process.wait(timeout=90)
 
 
 def last_line(server: Server) -> str:

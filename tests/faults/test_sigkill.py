@@ -32,7 +32,7 @@ async def under_load(server: Server, diaries: list[Diary], seconds: float) -> No
     async def has_said_enough() -> bool:
         return confirmed(diaries) >= before + ENOUGH
 
-    await until(has_said_enough, "enough to be confirmed", 60)
+    await until(has_said_enough, "enough to be confirmed", 180)
     server.kill()
     await asyncio.gather(*tasks)
 

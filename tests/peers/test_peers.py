@@ -22,7 +22,7 @@ PEERS = Path(__file__).parent
 EM_MAIN = ROOT / "node_modules/em-ocpp-chargepoint-simulator/build/src/main.js"
 PASSWORD = "pw0123456789abcdef"
 TOKEN = "PEER-TOKEN-1"
-STEP_TIMEOUT_S = 60.0
+STEP_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)

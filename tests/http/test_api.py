@@ -23,7 +23,7 @@ from csms.domain.ledger import ENERGY_BOUGHT, ENERGY_SOLD, EntryKind, LedgerEntr
 from csms.domain.permission import PlugIn
 from csms.edge.http.limits import MAX_BODY_BYTES
 from csms.store import reads, writes
-from tests.control.kit import START, World
+from tests.control.kit import START, World, until
 from tests.http.kit import EVSE, STATION, bearer, link, registration
 
 EVENT = {
@@ -428,7 +428,11 @@ async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, w: Wor
     await w.store.writer.run(lambda conn: writes.save_plug_in(conn, _plug_in(me)))
     event = (await phone.post("/api/v1/dr-events", headers=bearer(), json=EVENT)).json()["id"]
     (vehicle,) = await w.store.read(lambda conn: reads.vehicles(conn, UserId(me)))
-    await w.take(Unintelligible(origin=w.origin(), action="StartTransaction", raw="[]", why="meterStart"))
+    parked: list[object] = []
+    w.system.rooms.intake.receive(
+        Unintelligible(origin=w.origin(), action="StartTransaction", raw="[]", why="meterStart"), parked.append
+    )
+    await until(lambda: bool(parked))
     values = {"station": STATION, "evse": "1", "event": event, "area": "default", "user": me, "plug_in": "p-1"}
     values |= {"vehicle": vehicle.id, "id": "1"}
     schema = (await phone.get("/api/openapi.json")).json()

@@ -28,6 +28,9 @@ from csms.store.writes.permission import (
 from csms.store.writes.settlement import post_entries, save_settled
 from csms.store.writes.state import save_dr_event, save_prices, save_tariff
 from csms.store.writes.stations import (
+    add_evses,
+    change_evse,
+    change_station,
     save_boot,
     save_call,
     save_failsafe_limit,
@@ -41,11 +44,14 @@ from csms.store.writes.system import add_api_token, put_secret, save_idempotency
 __all__ = [
     "PRESUMED",
     "add_api_token",
+    "add_evses",
     "add_link_code",
     "add_terminal",
     "add_user",
     "add_vehicle",
     "adopt_transaction",
+    "change_evse",
+    "change_station",
     "delete_pattern",
     "delete_vehicle",
     "give_to_card",

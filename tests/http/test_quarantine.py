@@ -1,6 +1,7 @@
 """What could not be understood, taken in again by an operator. B9, V2G-39."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -140,3 +141,30 @@ async def test_a_correction_that_is_none_changes_nothing(
     assert (await web.get("/api/v1/quarantine/1", headers=bearer())).json()["replays"] == []
     assert await w.store.read(reads.transactions) == []
     assert S in w.system.live.stations
+
+
+async def test_v2g_55_starts_of_one_message_id_each_get_the_id_that_their_station_was_given(
+    web: httpx.AsyncClient, w: World
+) -> None:
+    """A station that boots counts its messages from 1 again: the second start never ended, and was paid by nobody."""
+    w.station.version = Version.V16
+    await w.person()
+    given: list[str] = []
+    corrected: list[dict[str, Any]] = []
+    for number, meter in enumerate(("lots", "heaps")):
+        said = START_BAD | {"meterStart": meter, "timestamp": f"{w.clock.now():%Y-%m-%dT%H:%M:%SZ}"}
+        raw, origin = json.dumps([2, "7", "StartTransaction", said]), replace(w.origin(), message_id="7")
+        bad = Unintelligible(origin=origin, action="StartTransaction", raw=raw, why="meterStart")
+        (answer,) = await w.take(bad)
+        given.append(str(answer.transaction))  # type: ignore[union-attr]
+        w.clock.pass_(3600)
+        await w.take(w.stopped(given[-1], meter_stop_wh=8000 * (number + 1)))
+        w.clock.pass_(3600)
+        corrected.append(said | {"meterStart": 1000 + 8000 * number})
+    for number, payload in enumerate(corrected, 1):
+        path = f"/api/v1/quarantine/{number}/replay"
+        assert (await web.post(path, headers=bearer(), json={"payload": payload})).status_code == 200
+    await w.quiet()
+    found = await w.store.read(reads.transactions)
+    told = [(one.id, one.meter_start_wh, one.meter_stop_wh, one.incomplete) for one in found]
+    assert told == [(given[0], 1000, 8000, False), (given[1], 9000, 16_000, False)]

@@ -140,8 +140,7 @@ class Intake:
             read = decode(version, station.quirks, kept if raw is None else replace(kept, raw=raw))
         except ValueError as error:
             raise Conflict(f"message {id_} cannot be understood: {error}") from error
-        issued = partial(reads.issued_id, station=kept.origin.station, message_id=kept.origin.message_id)
-        transaction = await self._store.read(issued)
+        transaction = await self._store.read(partial(reads.issued_id, start=kept.origin))
         fact = dated_again(read, self._offset(kept.origin.station))
         replay = Replay(at=self._clock.now(), by=by, taken_as=type(fact).__name__, raw=raw)
         await self._take_again(fact, transaction, replay_row(id_, replay))

@@ -120,7 +120,7 @@ class Reactions:
     def _keep_station(self, change: changes.EvseDiscovered) -> None:
         """An EVSE that nobody provisioned is kept."""
         log.info("evse.discovered", station=change.station.station.id, evses=sorted(change.station.evses))
-        self._ground.put(writes.upsert_station, station=change.station.station, password_hash=None)
+        self._ground.put(writes.add_evses, evses=change.station.station.evses)
 
     def _seat(self, change: changes.PluggedIn) -> None:
         self._ground.live.seat(change.evse)

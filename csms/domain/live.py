@@ -44,6 +44,7 @@ class StoredEnd:
     at: datetime
     token: str | None
     presumed: bool
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from csms.domain.ids import PlugInId, StationId, TransactionId
 from csms.domain.permission import PermissionState
 from csms.store.readings import UNKNOWN_EVSE
 from csms.store.sql import insert_new
-from csms.store.tables import ID_TOKEN, METER_VALUE, PLUG_IN, TRANSACTION, VEHICLE
+from csms.store.tables import ID_TOKEN, METER_VALUE, PLUG_IN, TRANSACTION, VEHICLE, VEHICLE_USER
 from csms.store.values import instant, micros
 
 _T = TRANSACTION.c
@@ -95,8 +95,17 @@ def _owner(conn: Connection, token: str) -> dict[str, Any]:
     known = conn.execute(select(ID_TOKEN.c.user, ID_TOKEN.c.vehicle).where(ID_TOKEN.c.key == token)).one_or_none()
     if known is None or known.user is None:
         return {}
-    last = select(VEHICLE.c.id).where(VEHICLE.c.user == known.user).order_by(VEHICLE.c.id.desc()).limit(1)
-    return {"user": known.user, "vehicle": known.vehicle or conn.execute(last).scalar()}
+    return {"user": known.user, "vehicle": known.vehicle or _usual_vehicle(conn, known.user)}
+
+
+def _usual_vehicle(conn: Connection, user: str) -> str | None:
+    """The one of the user's last plug-in, else the last, of those that are theirs now."""
+    shared = select(VEHICLE_USER.c.vehicle).where(VEHICLE_USER.c.user == user)
+    theirs = ((VEHICLE.c.user == user) | VEHICLE.c.id.in_(shared)) & ~VEHICLE.c.deleted
+    last = select(VEHICLE.c.id).where(theirs).order_by(VEHICLE.c.id.desc()).limit(1)
+    used = select(_P.vehicle).join(VEHICLE, VEHICLE.c.id == _P.vehicle).where(_P.user == user, theirs)
+    found: str | None = conn.execute(used.order_by(_P.plugged_at.desc()).limit(1)).scalar()
+    return found or conn.execute(last).scalar()
 
 
 def give_to_card(conn: Connection, plug_in: PlugInId) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from csms.domain.station import ConnectorStatus
 from csms.edge.http.auth import TERMINAL_COOKIE
 from csms.edge.http.driver_state import DriverPage
 from csms.edge.http.streams import states
@@ -233,3 +234,31 @@ async def test_a_station_is_provisioned_with_its_hosts_choice(web: httpx.AsyncCl
     body = {"id": "CS-9", "password": "correct-horse-battery", "host": "inn", "evses": [evse]}
     made = (await web.post("/api/v1/stations", json=body, headers=bearer())).json()["evses"][0]
     assert {key: made[key] for key in evse} == evse
+
+
+async def test_s1_of_two_phones_that_change_a_vehicle_neither_undoes_what_the_other_has_set(
+    phone: httpx.AsyncClient,
+) -> None:
+    """One said that it is never discharged; the other gave another capacity, and wrote the power of before."""
+    here = f"/d/api/vehicles/{(await phone.get('/d/api/vehicles')).json()[0]['id']}"
+    careful = phone.put(here, json={"name": "Leaf", "max_discharge_w": 0})
+    answers = await asyncio.gather(careful, phone.put(here, json={"name": "Leaf", "capacity_wh": 50_000}))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    (stored,) = (await phone.get("/d/api/vehicles")).json()
+    assert (stored["capacity_wh"], stored["max_discharge_w"]) == (50_000, 0)
+
+
+async def test_s1_particulars_that_are_changed_while_an_answer_is_stored_hold_for_the_plug_in(
+    phone: httpx.AsyncClient, w: World
+) -> None:
+    """The answer had read the vehicle before: it ran with the power of before until the next restart."""
+    await w.take(w.status(ConnectorStatus.PREPARING))
+    plug_in = (await phone.get("/d/api/state")).json()["plug_in"]
+    here = f"/d/api/vehicles/{plug_in['vehicle']}"
+    for power_w in range(100, 1100, 100):
+        yes = phone.post(f"/d/api/plug-ins/{plug_in['id']}/answer", json={"granted": True})
+        change = phone.put(here, json={"name": "Leaf", "max_charge_w": power_w, "max_discharge_w": 0})
+        answers = await asyncio.gather(yes, change)
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert w.evse.vehicle is not None
+        assert w.evse.vehicle.max_charge_w == power_w

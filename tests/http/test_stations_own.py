@@ -1,5 +1,8 @@
 """What an operator may do for one station: its password, its ways, its EVSEs, what it told. F13, C5, C6."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -7,6 +10,8 @@ import pytest
 
 from csms.domain.facts import Noticed, NoticeKind
 from csms.domain.ids import EvseRef
+from csms.domain.station import ConnectorStatus
+from csms.store import reads
 from tests.control.kit import World
 from tests.http.kit import STATION, bearer
 
@@ -98,3 +103,39 @@ async def test_c6_what_a_station_told_besides_is_read_newest_first_and_by_kind(
     assert (await web.get(f"{HERE}/notices?kind=gossip", headers=bearer())).status_code == 422
     assert (await web.get(f"{HERE}/notices", headers=bearer("host"))).status_code == 403
     assert (await web.get("/api/v1/stations/nobody/notices", headers=bearer())).status_code == 404
+
+
+Request = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+
+
+def others() -> dict[str, Request]:
+    """What somebody else may do to a station, or what it does itself, while its EVSE is made private."""
+    return {
+        "host": lambda web: web.patch(f"{HERE}/evses/1", headers=bearer(), json={"on_refusal": "nothing"}),
+        "password": lambda web: web.post(f"{HERE}/password", headers=bearer()),
+        "registration": lambda web: web.patch(HERE, headers=bearer(), json={"registration": "pending"}),
+        "quirks": lambda web: web.put(f"{HERE}/quirks", headers=bearer(), json={"stack_level": 3}),
+    }
+
+
+@pytest.mark.parametrize("other", sorted(others()))
+async def test_p1_an_evse_that_is_made_private_stays_so_whatever_else_is_changed_at_that_moment(
+    web: httpx.AsyncClient, w: World, other: str
+) -> None:
+    """P4, G5: the other change wrote the whole station as it had read it, and anybody might plug in again."""
+    private = web.patch(f"{HERE}/evses/1", headers=bearer(), json={"public": False})
+    answers = await asyncio.gather(private, others()[other](web))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert not w.evse.evse.public
+    (stored,) = await w.store.read(reads.stations)
+    assert not stored.evses[0].public
+    assert stored == replace(w.station.station, last_heard_at=stored.last_heard_at)
+
+
+async def test_p1_an_evse_that_is_made_private_stays_so_when_its_station_shows_another(
+    web: httpx.AsyncClient, w: World
+) -> None:
+    private = web.patch(f"{HERE}/evses/1", headers=bearer(), json={"public": False})
+    await asyncio.gather(private, w.take(w.status(ConnectorStatus.AVAILABLE, EvseRef(STATION, 2))))
+    (stored,) = await w.store.read(reads.stations)
+    assert [evse.public for evse in stored.evses] == [False, True]

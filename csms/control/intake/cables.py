@@ -104,7 +104,7 @@ def _is_put_in_again(station: StationLive, evse: EvseLive, known: StoredStatus |
     answer, shown_at = evse.answered, station.card_accepted_at
     is_started = answer is not None and answer.start is not None and answer.start_failed is None
     is_card = shown_at is not None and fact.origin.received_at - shown_at <= CARD_BEFORE_CABLE
-    is_cycle = answer is not None and answer.cycled_at is not None
+    is_cycle = answer is not None and answer.was_cut_off(evse.run.over_at)
     return not is_started and not is_cycle and (not is_card or _names_cable(fact))
 
 

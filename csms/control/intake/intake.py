@@ -16,6 +16,7 @@ from csms.control.intake import projection
 from csms.control.intake.answers import ACKNOWLEDGED, INVALID, answer_of, is_bad_start
 from csms.control.intake.clock_offset import ClockOffset, dated, dated_again, is_late
 from csms.control.intake.endings import Endings
+from csms.control.intake.replays import come_now, still_told
 from csms.control.intake.transaction_ids import IDS_PER_BLOCK, TransactionIds
 from csms.control.state import changes, rights
 from csms.control.state.ground import Ground
@@ -140,9 +141,8 @@ class Intake:
             read = decode(version, station.quirks, kept if raw is None else replace(kept, raw=raw))
         except ValueError as error:
             raise Conflict(f"message {id_} cannot be understood: {error}") from error
-        issued = partial(reads.issued_id, station=kept.origin.station, message_id=kept.origin.message_id)
-        transaction = await self._store.read(issued)
-        fact = dated_again(read, self._offset(kept.origin.station))
+        transaction = await self._store.read(partial(reads.issued_id, start=kept.origin))
+        fact = come_now(dated_again(read, self._offset(kept.origin.station)), self._clock.now())
         replay = Replay(at=self._clock.now(), by=by, taken_as=type(fact).__name__, raw=raw)
         await self._take_again(fact, transaction, replay_row(id_, replay))
         log.info("quarantine.replayed", id=id_, station=kept.origin.station, taken_as=replay.taken_as, by=by)
@@ -158,7 +158,10 @@ class Intake:
             result = await stored
         except CsmsError as error:
             raise Conflict(f"the message cannot be stored: {error}") from error
-        self._apply(fact, result, token)
+        told = still_told(self._live, fact)
+        if told is None:
+            return
+        self._apply(told, result, token)
         if isinstance(fact, TransactionStarted):  # what ran since may have ended, and its first register is known now
             self._ground.emit(changes.EnergyKnown(fact.at, self._clock.now()))
             self.endings.look_back(fact.origin.station, TransactionId(str(result)))

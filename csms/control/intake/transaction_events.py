@@ -80,10 +80,13 @@ def _ended(evse: EvseLive, fact: TransactionReported) -> Iterator[changes.Change
 
 
 def _is_new_cable(evse: EvseLive, fact: TransactionReported) -> bool:
-    """A cable went in although one is in, and what ran in that one is over: its end with the cable was never told."""
+    """A cable went in although one is in, and what ran in that one is over, or another than what runs in it: the end
+    with the cable was never told."""
+    run, answer = evse.run, evse.answered
     is_start = fact.phase is TransactionPhase.STARTED and fact.trigger in _CABLE_IN
-    is_cycle = evse.answered is not None and evse.answered.cycled_at is not None  # the same vehicle, after a power cut
-    return is_start and not is_cycle and evse.run.transaction is None and evse.run.over_at is not None
+    has_run = run.over_at is not None if run.transaction is None else run.transaction != fact.transaction
+    is_cycle = answer is not None and answer.was_cut_off(run.over_at or fact.origin.received_at)
+    return is_start and has_run and not is_cycle  # not the same vehicle after a power cut
 
 
 def _running(evse: EvseLive, fact: TransactionReported, start: Queued) -> Iterator[changes.Change]:

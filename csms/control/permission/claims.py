@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from csms.control.state.live import EvseLive, Live
 from csms.control.state.records import Answer
@@ -74,32 +75,39 @@ class Expected:
     others: tuple[UserId, ...]
 
 
+class Waiting(NamedTuple):
+    """Somebody opened the link of a free EVSE: first, and last."""
+
+    since: datetime
+    at: datetime
+
+
 @dataclass(slots=True)
 class Claims:
     """Who waits at an EVSE for a cable or for their card, and from whom a plug-in was taken over. In memory only: after
     a restart the link is opened again."""
 
-    _waiting: dict[EvseRef, dict[UserId, datetime]] = field(default_factory=dict)
+    _waiting: dict[EvseRef, dict[UserId, Waiting]] = field(default_factory=dict)
     _unproven: dict[EvseRef, dict[UserId, datetime]] = field(default_factory=dict)
     _taken: dict[UserId, PlugInId] = field(default_factory=dict)
 
     def wait(self, ref: EvseRef, user: UserId, now: datetime) -> None:
         """The next cable here may be theirs."""
-        others = {one: at for one, at in self._waiting.get(ref, {}).items() if one != user and now - at < CLAIM_HOLDS}
-        self._waiting[ref] = {**others, user: now}
+        others = {one: it for one, it in self._waiting.get(ref, {}).items() if now - it.at < CLAIM_HOLDS}
+        mine = others.pop(user, None)
+        self._waiting[ref] = {**others, user: Waiting(mine.since if mine else now, now)}
 
     def expected(self, ref: EvseRef, may_use: frozenset[UserId], now: datetime) -> Expected | None:
         """Who is asked of a cable that has gone in: the last who opened the link. It is a guess where others wait too,
-        or where it was long ago. A claim is for one cable."""
-        claimed = {
-            user: at for user, at in self._waiting.pop(ref, {}).items() if now - at < CLAIM_HOLDS and user in may_use
-        }
+        or where it was first opened long ago: who polls it is taken for no driver. A claim is for one cable."""
+        waiting = self._waiting.pop(ref, {})
+        claimed = {user: it for user, it in waiting.items() if now - it.at < CLAIM_HOLDS and user in may_use}
         if not claimed:
             return None
         *others, user = claimed
-        is_sure = not others and now - claimed[user] <= PLUGS_IN_WITHIN
+        is_sure = not others and now - claimed[user].since <= PLUGS_IN_WITHIN
         known_by = KnownBy.LINK if is_sure else KnownBy.WAITED
-        return Expected(user, Evidence(known_by=known_by, claimed_at=claimed[user]), tuple(others))
+        return Expected(user, Evidence(known_by=known_by, claimed_at=claimed[user].at), tuple(others))
 
     def came(self, ref: EvseRef, user: UserId | None) -> None:
         """They are known by another thing than the link: no later cable is theirs by it."""

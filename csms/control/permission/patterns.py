@@ -40,6 +40,14 @@ def named(own: Sequence[Pattern], name: str, vehicle: VehicleId | None) -> Patte
     return _PREPARED[name]
 
 
+def binds(pattern: Pattern, own: Sequence[Pattern], vehicle: VehicleId | None, name: str | None) -> bool:
+    """Whether a pattern that is saved holds for what runs with this vehicle under this name: not one for all vehicles
+    where the name means this vehicle's own."""
+    if pattern.vehicle not in {None, vehicle}:
+        return False
+    return pattern.chosen or (name == pattern.name and named((pattern, *own), name, vehicle).vehicle == pattern.vehicle)
+
+
 def offered(own: Sequence[Pattern]) -> tuple[Pattern, ...]:
     """The user's own and the prepared ones; a prepared one that is chosen is named once."""
     taken = {pattern.name for pattern in own if pattern.vehicle is None}

@@ -137,7 +137,8 @@ class People:
             taken = writes.take_link_code(conn, hashed, now, for_vehicle=True)
             if taken is None or taken[1] is None:
                 return None
-            writes.share_vehicle(conn, vehicle=taken[1], user=user)
+            if taken[0] != user:  # who types the own code has it already
+                writes.share_vehicle(conn, vehicle=taken[1], user=user)
             return taken[1]
 
         joined = await self._store.writer.run(write)
@@ -159,11 +160,12 @@ class People:
         return owned
 
     async def change_vehicle(self, user: UserId, id_: VehicleId, changed: Mapping[str, Any]) -> Vehicle:
-        """Other particulars. NotFound: it is none of the user's; Forbidden: it is shared with them only."""
-        vehicle = replace(await self._check_owner(user, id_), **changed)
-        await self._store.writer.run(partial(writes.add_vehicle, vehicle=vehicle))
+        """Other particulars; what is not given stays as another phone has set it. NotFound: it is none of the user's;
+        Forbidden: it is shared with them only."""
+        await self._check_owner(user, id_)
+        await self._store.writer.run(partial(writes.change_vehicle, vehicle=id_, changed=changed))
         self._feed.changed(user)
-        return vehicle
+        return await self._check_owner(user, id_)
 
     async def owns(self, user: UserId, id_: VehicleId) -> bool:
         """Whether it is the user's own, not only shared with them. NotFound: it is none of theirs."""

@@ -1,6 +1,6 @@
 """May it be used: the answer to the question at plug-in, and the conditions under which it holds. P4, P9, P10."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -84,8 +84,15 @@ class Permissions:
         """Store a user's named conditions. Where the running plug-in is under that name, or they are to be used from
         now on, they hold for it at once; one write for both (P5-P10)."""
         pattern = patterns.checked(pattern)
+        await self._keep(user, lambda _own: pattern)
+
+    async def _keep(self, user: UserId, found: Callable[[Sequence[Pattern]], Pattern]) -> Pattern:
+        """``found``: the pattern, of what the user has when nobody else saves any more."""
         async with AsyncExitStack() as stack:
-            bound = [answer for answer in await self._held((user,), stack) if _binds(pattern, answer)]
+            held = await self.hold((user,), stack)
+            own = await self._store.read(partial(reads.patterns, user=user))
+            pattern = found(own)
+            bound = [answer for answer in held if _binds(pattern, own, answer)]
             told = self._revised(bound, pattern)
             await self._store.writer.run(partial(_write, told=told, user=user, pattern=pattern))
             for answer, plug_in in zip(bound, told, strict=True):
@@ -94,10 +101,12 @@ class Permissions:
             if evse := self._live.of_plug_in(plug_in.id):
                 self._kept.tell(evse)
         self._feed.changed(user)
+        return pattern
 
-    async def _held(self, users: Collection[UserId], stack: AsyncExitStack) -> list[Answer]:
+    async def hold(self, users: Collection[UserId], stack: AsyncExitStack) -> list[Answer]:
         """These users' answers; nothing that is said of them meanwhile is taken, and no other plug-in becomes theirs,
         until ``stack`` is left."""
+        users = set(users)
         for user in sorted(users):
             await stack.enter_async_context(self._savings.of(user))
         found = [answer for user in users for evse in self._live.all_of_user(user) if (answer := evse.answered)]
@@ -122,16 +131,16 @@ class Permissions:
 
     async def choose(self, user: UserId, name: str, vehicle: VehicleId | None) -> Pattern:
         """Use a pattern, own or prepared, from now on; "mine" is not touched by it. NotFound: there is none."""
-        own = await self._store.read(partial(reads.patterns, user=user))
-        chosen = replace(patterns.named(own, name, vehicle), vehicle=vehicle, chosen=True)
-        await self.keep(user, chosen)
-        return chosen
+        return await self._keep(
+            user, lambda own: replace(patterns.named(own, name, vehicle), vehicle=vehicle, chosen=True)
+        )
 
     async def forget(self, user: UserId, name: str, vehicle: VehicleId | None) -> None:
         """Delete a user's pattern; the running plug-in keeps its conditions. NotFound: there is none."""
         work = partial(writes.delete_pattern, user=user, name=name, vehicle=vehicle)
-        if not await self._store.writer.run(work):
-            raise NotFound(f"there is no pattern {name} of yours", field="name")
+        async with self._savings.of(user):
+            if not await self._store.writer.run(work):
+                raise NotFound(f"there is no pattern {name} of yours", field="name")
         self._feed.changed(user)
 
     async def state_soc(self, id_: PlugInId, user: UserId, percent: float) -> PlugIn:
@@ -154,7 +163,7 @@ class Permissions:
 
     async def without(self, users: Collection[UserId], vehicle: VehicleId, stack: AsyncExitStack) -> list[PlugIn]:
         """These users' plug-ins with a vehicle, as they are without it; their answers wait until ``stack`` is left."""
-        await self._held(users, stack)
+        await self.hold(users, stack)
         here = [plug_in for user in users for evse in self._live.all_of_user(user) if (plug_in := evse.plug_in)]
         gone = [plug_in for plug_in in here if plug_in.vehicle == vehicle]
         return [replace(plug_in, vehicle=None, stated_soc_percent=None) for plug_in in gone]
@@ -232,10 +241,9 @@ def _write(conn: Any, told: list[PlugIn], user: UserId, pattern: Pattern | None)
         writes.save_pattern(conn, user=user, pattern=pattern)
 
 
-def _binds(pattern: Pattern, answer: Answer) -> bool:
+def _binds(pattern: Pattern, own: Sequence[Pattern], answer: Answer) -> bool:
     """Whether a pattern that is saved holds for a running plug-in."""
-    is_of_vehicle = pattern.vehicle is None or (answer.vehicle is not None and answer.vehicle.id == pattern.vehicle)
-    return is_of_vehicle and (pattern.chosen or pattern.name == answer.permission.pattern)
+    return patterns.binds(pattern, own, answer.vehicle.id if answer.vehicle else None, answer.permission.pattern)
 
 
 def _lapsed(permission: Permission, now: datetime) -> Permission:

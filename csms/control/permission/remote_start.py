@@ -35,8 +35,6 @@ log = structlog.get_logger()
 
 CONFIRMED_WITHIN = timedelta(seconds=30)
 TRIES = 3
-CUT_OFF_WITHIN = timedelta(minutes=5)
-"""A transaction that ran when its station booted and is over this soon was cut off by that."""
 TOKEN_LIVES = timedelta(days=2)
 _FLOWING = frozenset({Use.RESOURCE, Use.PLAIN})
 
@@ -203,8 +201,7 @@ def _is_over(evse: EvseLive) -> bool:
     """A transaction ran and somebody ended it. One that a power cycle of the station cut off is started again."""
     if not evse.is_over or evse.answered is None or evse.run.over_at is None:
         return evse.is_over
-    cycled_at = evse.answered.cycled_at
-    return cycled_at is None or not cycled_at <= evse.run.over_at <= cycled_at + CUT_OFF_WITHIN
+    return not evse.answered.was_cut_off(evse.run.over_at)
 
 
 def _use_once_started(evse: EvseLive, rules: PermissionSettings, now: datetime) -> Use:

@@ -1,6 +1,6 @@
-"""A vehicle is no longer somebody's: taken back or deleted by its owner, or left. P1."""
+"""A vehicle of several users: changed, taken back or deleted by its owner, or left. P1."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -9,7 +9,21 @@ from csms.control.permission.people import People
 from csms.control.permission.permissions import Permissions
 from csms.domain.errors import NotFound
 from csms.domain.ids import UserId, VehicleId
+from csms.domain.people import Vehicle
 from csms.store import writes
+
+
+async def change(
+    people: People, permissions: Permissions, owner: UserId, vehicle: VehicleId, changed: Mapping[str, Any]
+) -> Vehicle:
+    """Other particulars; they hold for whoever is plugged in with it, or says so at this moment. NotFound: none of
+    theirs; Forbidden: it is not the owner who asks."""
+    users = (owner, *(each.id for each in await people.sharers(owner, vehicle)))
+    async with AsyncExitStack() as stack:
+        await permissions.hold(users, stack)
+        new = await people.change_vehicle(owner, vehicle, changed)
+        permissions.renewed(new)
+    return new
 
 
 async def take_back(people: People, permissions: Permissions, owner: UserId, vehicle: VehicleId, user: UserId) -> None:

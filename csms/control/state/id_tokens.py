@@ -39,11 +39,13 @@ class IdTokens:
     def find(self, token: IdToken) -> IdTokenRecord | None:
         return self.records.get(token.key)
 
-    def accepted(self, value: str | None, evse: EvseRef, live: Live) -> frozenset[str]:
-        """The keys that may end what a stored transaction's token began: its own and its group's. Empty where it was
-        none to charge with there: blocked and unknown ones were refused."""
+    def accepted(self, value: str | None, evse: EvseRef, live: Live, at: datetime | None) -> frozenset[str]:
+        """The keys that may end what a stored transaction's token began ``at``: its own and its group's. Empty where it
+        was none to charge with there: blocked and unknown ones were refused, and those that had expired by then."""
         record = None if value is None else self.records.get(value.strip().upper())
         if record is None or record.status is not TokenStatus.ACCEPTED:
+            return frozenset()
+        if at is not None and record.expires_at is not None and record.expires_at <= at:
             return frozenset()
         if not rights.may_charge(live, evse.station, evse, record.user):
             return frozenset()

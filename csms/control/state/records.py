@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from csms.domain.commands import StartTransaction
 from csms.domain.dispatch import SetpointRecord
@@ -90,6 +90,10 @@ class StartAttempt:
     failure: StartFailure = StartFailure.NOT_STARTED
 
 
+CUT_OFF_WITHIN = timedelta(minutes=5)
+"""A transaction that ran when its station booted and is over this soon was cut off by that."""
+
+
 @dataclass(slots=True)
 class Answer:
     """Written by permission: whose vehicle it is and what its user said, for one plug-in; no other plug-in ever has it
@@ -113,6 +117,12 @@ class Answer:
     start: StartAttempt | None = None
     start_failed: StartFailure | None = None
     cycled_at: datetime | None = None
+
+    def was_cut_off(self, at: datetime | None) -> bool:
+        """Whether what ended ``at``, or was lost by then, ended as the station lost its power in the middle of it: the
+        same vehicle is still there. Long after it a transaction ends for other reasons (B1)."""
+        since = self.cycled_at
+        return since is not None and at is not None and since <= at <= since + CUT_OFF_WITHIN
 
     @property
     def is_assumed(self) -> bool:

@@ -142,7 +142,8 @@ def _run(live: Live, evse: EvseLive, record: TransactionRecord, word: StoredWord
     is_open = any(_is_open(version, token) for token in told)
     is_free = is_open or word.charges_unasked or (not told and _is_adopted(version, record))
     evse.run.transaction, evse.run.started_at = record.id, record.started_at
-    evse.run.tokens = frozenset(key for token in told for key in tokens.accepted(token, evse.ref, live))
+    began_at = record.started_at
+    evse.run.tokens = frozenset(key for token in told for key in tokens.accepted(token, evse.ref, live, began_at))
     evse.run.authorized = bool(evse.run.tokens) or is_free
     evse.run.refused = bool(told) and not evse.run.authorized
 
@@ -155,7 +156,8 @@ def _queued(live: Live, evse: EvseLive, record: TransactionRecord, word: StoredW
     token = None if key is None else IdToken(key)
     known = tokens.find(token) if token else None
     holder, group = (known.user, known.group) if known else (None, None)
-    return Queued(record.id, record.started_at, token, bool(tokens.accepted(key, evse.ref, live)), holder, group)
+    accepted = bool(tokens.accepted(key, evse.ref, live, record.started_at))
+    return Queued(record.id, record.started_at, token, accepted, holder, group)
 
 
 def _is_history(evse: EvseLive, record: TransactionRecord) -> bool:
@@ -175,7 +177,8 @@ def _over(
         version = live.stations[evse.ref.station].station.version
         word = state.words.get((evse.ref.station, transaction), StoredWord())
         told = word.tokens if end.token is None else word.tokens | {end.token}
-        evse.run.tokens = frozenset(key for token in told for key in tokens.accepted(token, evse.ref, live))
+        began_at = end.started_at
+        evse.run.tokens = frozenset(key for token in told for key in tokens.accepted(token, evse.ref, live, began_at))
         is_adopted = end.token is None and version is Version.V16
         is_free = is_adopted or word.charges_unasked or any(_is_open(version, token) for token in told)
         may_again = end.presumed or not (is_free or evse.run.tokens)

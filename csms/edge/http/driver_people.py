@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import Field
 
 from csms.control.permission.people import LinkCode, hash_token
-from csms.control.permission.sharing import delete, take_back, unshare
+from csms.control.permission.sharing import change, delete, take_back, unshare
 from csms.domain.conditions import Pattern
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.people import Vehicle
@@ -121,8 +121,8 @@ async def change_vehicle(
     people: PeopleDep, permissions: PermissionsDep, user: UserDep, vehicle: shapes.Name, body: VehicleBody
 ) -> dict[str, Any]:
     """Other particulars; they hold for a running plug-in too. What is left out stays."""
-    changed = await people.change_vehicle(user.id, VehicleId(vehicle), body.model_dump(exclude_unset=True))
-    permissions.renewed(changed)
+    said = body.model_dump(exclude_unset=True)
+    changed = await change(people, permissions, user.id, VehicleId(vehicle), said)
     return shapes.vehicle_json(changed, user.id)
 
 

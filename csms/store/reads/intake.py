@@ -115,10 +115,15 @@ def quarantined_message(conn: Connection, id: int) -> Unintelligible | None:  # 
     return Unintelligible(origin=origin, action=row.action, raw=row.raw, why=row.why, evse=evse)
 
 
-def issued_id(conn: Connection, station: StationId, message_id: str) -> int | None:
-    """The transaction id that a start which nobody could read was answered with."""
-    c = ISSUED_ID.c
-    found = conn.execute(select(c.transaction).where(c.station == station, c.message_id == message_id)).scalar()
+def issued_id(conn: Connection, start: Origin) -> int | None:
+    """The transaction id that a start which nobody could read was answered with, the last time where it was repeated.
+    Many stations count their messages from 1 again after each boot: the next one of that name is another."""
+    c, q, came_at = ISSUED_ID.c, QUARANTINE.c, micros(start.received_at)
+    named = (q.station == start.station) & (q.message_id == start.message_id) & (q.received_at > came_at)
+    next_at = conn.execute(select(func.min(q.received_at)).where(named)).scalar()
+    here = (c.station == start.station) & (c.message_id == start.message_id) & (c.at >= came_at)
+    query = select(c.transaction).where(here).order_by(c.at.desc()).limit(1)
+    found = conn.execute(query if next_at is None else query.where(c.at < next_at)).scalar()
     return None if found is None else int(found)
 
 

@@ -154,7 +154,7 @@ def _newest_ended(conn: Connection) -> dict[EvseRef, StoredEnd]:
 
 def _end_of(row: Row[Any]) -> StoredEnd:
     is_presumed = row.provisional and row.stopped_reason.startswith(PRESUMED)
-    return StoredEnd(row.transaction, instant(row.ended_at), row.token, is_presumed)
+    return StoredEnd(row.transaction, instant(row.ended_at), row.token, is_presumed, instant(row.started_at))
 
 
 def _newest_readings(conn: Connection) -> dict[EvseRef, list[Reading]]:

@@ -12,6 +12,7 @@ from csms.store.writes.permission import (
     add_terminal,
     add_user,
     add_vehicle,
+    change_vehicle,
     delete_pattern,
     delete_vehicle,
     note_plug_in,
@@ -28,6 +29,9 @@ from csms.store.writes.permission import (
 from csms.store.writes.settlement import post_entries, save_settled
 from csms.store.writes.state import save_dr_event, save_prices, save_tariff
 from csms.store.writes.stations import (
+    add_evses,
+    change_evse,
+    change_station,
     save_boot,
     save_call,
     save_failsafe_limit,
@@ -41,11 +45,15 @@ from csms.store.writes.system import add_api_token, put_secret, save_idempotency
 __all__ = [
     "PRESUMED",
     "add_api_token",
+    "add_evses",
     "add_link_code",
     "add_terminal",
     "add_user",
     "add_vehicle",
     "adopt_transaction",
+    "change_evse",
+    "change_station",
+    "change_vehicle",
     "delete_pattern",
     "delete_vehicle",
     "give_to_card",

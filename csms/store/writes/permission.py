@@ -1,5 +1,6 @@
 """What is written about people, their plug-ins and permissions."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -116,6 +117,12 @@ def add_vehicle(conn: Connection, vehicle: Vehicle) -> None:
         "deleted": False,
     }
     upsert(conn, VEHICLE, row, [name for name in row if name not in {"id", "user"}])
+
+
+def change_vehicle(conn: Connection, vehicle: VehicleId, changed: Mapping[str, Any]) -> None:
+    """The particulars that are given, by their names in ``Vehicle``, of a vehicle that is not deleted."""
+    here = (VEHICLE.c.id == vehicle) & ~VEHICLE.c.deleted
+    conn.execute(update(VEHICLE).where(here).values(dict(changed)))
 
 
 def delete_vehicle(conn: Connection, vehicle: VehicleId) -> None:

@@ -1,13 +1,13 @@
 """What is written about stations."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, update
 
 from csms.domain.facts import Booted
-from csms.domain.ids import StationId
+from csms.domain.ids import EvseRef, StationId
 from csms.domain.station import BootState, Evse, Station, Version
 from csms.store.sql import insert_new, upsert
 from csms.store.tables import BOOT, CALL_LOG, EVSE, STATION
@@ -15,7 +15,7 @@ from csms.store.values import micros, plain_json
 
 
 def upsert_station(conn: Connection, station: Station, password_hash: str | None) -> None:
-    """Provision a station, or change its site, host, EVSEs and (unless None) password.
+    """Provision a station, or provision it anew: its site, host, EVSEs and (unless None) password.
 
     What it said about itself (version, boot, model …) is only written when it is new; later by ``save_boot``.
     """
@@ -25,6 +25,40 @@ def upsert_station(conn: Connection, station: Station, password_hash: str | None
     conn.execute(delete(EVSE).where(EVSE.c.station == station.id, EVSE.c.evse.not_in(kept)))
     for evse in station.evses:
         upsert(conn, EVSE, _evse_row(evse))
+
+
+def change_station(
+    conn: Connection,
+    station: StationId,
+    registration: BootState | None = None,
+    password_hash: str | None = None,
+    quirks: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what is given and nothing else: another change may be on its way, which nobody here knows of yet."""
+    said = {
+        "registration": registration.value if registration else None,
+        "password_hash": password_hash,
+        "quirks": None if quirks is None else plain_json(dict(quirks)),
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    if given:
+        conn.execute(update(STATION).where(STATION.c.id == station).values(given))
+
+
+def change_evse(conn: Connection, evse: EvseRef, changed: Mapping[str, Any]) -> None:
+    """The same for fields of an EVSE, by their names in ``Evse``."""
+    given = dict(changed)
+    if "allowed" in given:
+        given["allowed"] = plain_json(list(given["allowed"]))
+    if given:
+        here = (EVSE.c.station == evse.station) & (EVSE.c.evse == evse.evse)
+        conn.execute(update(EVSE).where(here).values(given))
+
+
+def add_evses(conn: Connection, evses: Iterable[Evse]) -> None:
+    """Those of a known station that are not stored yet."""
+    for evse in evses:
+        insert_new(conn, EVSE, _evse_row(evse))
 
 
 def _station_row(station: Station) -> dict[str, Any]:

@@ -439,3 +439,50 @@ async def test_a_card_that_begins_at_the_next_connector_was_not_shown_for_the_on
     await w.take(w.status(ConnectorStatus.PREPARING, E2), w.started(KENS, E2))
     assert (w.at(E1).user, w.at(E2).user) == (None, KEN)
     assert state_of(w, E1) is PermissionState.UNASKED
+
+
+async def test_b1_a_cable_that_goes_in_is_the_next_vehicles_though_no_end_of_what_ran_was_told(w: World) -> None:
+    """2.x: the Ended of Aoi's transaction was lost in an outage; the next car was started with her token."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, trigger="Authorized", charging_state="Charging"))
+    before, started = w.plug_in.id, len(w.stations.of(StartTransaction))
+    w.clock.pass_(3600)
+    await w.take(w.event(0, "tx-2", trigger="CablePluggedIn", charging_state="EVConnected"))
+    await w.system.reactions.sweep()
+    await w.quiet()
+    assert (w.plug_in.id != before, w.plug_in.user, state_of(w)) == (True, None, PermissionState.UNASKED)
+    assert len(w.stations.of(StartTransaction)) == started
+
+
+async def test_f6_a_cable_that_is_seen_again_right_after_a_power_cycle_is_the_same_vehicle(w: World) -> None:
+    """2.x: the station forgot the transaction that it cut off, and begins another for the cable that is in."""
+    await w.plug()
+    await w.say()
+    await w.take(w.event(0, token=CARD, trigger="Authorized", charging_state="Charging"))
+    before = w.plug_in.id
+    await w.take(w.boot())
+    w.clock.pass_(20)
+    await w.take(w.event(0, "tx-2", trigger="CablePluggedIn", charging_state="EVConnected"))
+    assert (w.plug_in.id, w.plug_in.user) == (before, AOI)
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.x"])
+async def test_b1_a_power_cycle_of_hours_ago_does_not_make_the_next_vehicle_the_same(w: World, version: str) -> None:
+    """Aoi's transaction outlived the boot of its station; what runs after it ran under her yes."""
+    await w.plug()
+    await w.say()
+    begun = w.event(0, token=CARD, charging_state="Charging") if version == "2.x" else w.started()
+    await w.take(begun, w.status(ConnectorStatus.CHARGING))
+    w.clock.pass_(60)
+    await w.take(w.boot(), w.status(ConnectorStatus.CHARGING))
+    w.clock.pass_(7200)
+    if version == "2.x":
+        await w.take(w.ended(1, token=CARD, trigger="StopAuthorized", stopped_reason="Local"))
+        w.clock.pass_(60)
+        await w.take(w.event(0, "tx-2", trigger="CablePluggedIn", charging_state="EVConnected"))
+    else:
+        await w.take(w.stopped(w.evse.run.transaction), w.status(ConnectorStatus.FINISHING))
+        w.clock.pass_(60)
+        await w.take(w.status(ConnectorStatus.PREPARING))
+    assert (w.plug_in.user, state_of(w)) == (None, PermissionState.UNASKED)

@@ -1,16 +1,19 @@
 """Sessions that nobody heard of while they were: at the station's times, for the card's user. F3, P13."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
 
+from csms.control.permission.sharing import delete
 from csms.domain.errors import Conflict, NotFound
 from csms.domain.facts import IdToken, StationFact, TransactionStarted, Unintelligible
-from csms.domain.ids import TransactionId, UserId
+from csms.domain.ids import TransactionId, UserId, VehicleId
+from csms.domain.people import IdTokenRecord, Vehicle
 from csms.domain.station import ConnectorStatus, Quirks, Version
-from csms.store import reads
-from tests.control.kit import AOI, CARD, E1, E2, START, S, World, station
+from csms.store import reads, writes
+from tests.control.kit import AOI, CARD, E1, E2, LEAF, START, S, World, station
 
 Span = tuple[UserId | None, datetime, datetime | None, str | None]
 
@@ -205,3 +208,23 @@ async def test_what_still_cannot_be_understood_stays_in_the_quarantine(w: World)
         await w.system.rooms.intake.reprocess(1, unreadable, "ops")
     with pytest.raises(NotFound):
         await w.system.rooms.intake.reprocess(2, again, "ops")
+
+
+async def test_p13_an_offline_session_is_not_booked_on_a_vehicle_that_its_user_has_no_more(w: World) -> None:
+    """P1: by a card that names none. It is that of the last plug-in, as for a session that is seen."""
+    people, permissions = w.system.people, w.system.rooms.permissions
+    for name in ("v-a", "v-zoe"):
+        added = Vehicle(id=VehicleId(name), user=AOI, name=name)
+        await w.store.writer.run(partial(writes.add_vehicle, vehicle=added))
+    await w.token(IdTokenRecord(token=CARD.value, user=AOI))
+    await delete(people, permissions, AOI, VehicleId("v-zoe"))
+    for number in range(2):
+        began = START - timedelta(hours=4 - 2 * number)
+        (answer,) = await w.take(w.started(at=began, meter_start_wh=1000))
+        stop = w.stopped(answer.transaction, at=began + timedelta(hours=1), meter_stop_wh=9000)  # type: ignore[union-attr]
+        await w.take(stop)
+        newest = (await w.store.read(reads.plug_ins))[0]
+        assert newest.vehicle == (LEAF, VehicleId("v-a"))[number]
+        if number == 0:
+            used = replace(newest, vehicle=VehicleId("v-a"))
+            await w.store.writer.run(partial(writes.save_plug_in, plug_in=used))

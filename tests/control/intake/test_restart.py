@@ -148,6 +148,33 @@ async def test_a_refused_token_is_not_accepted_by_a_restart(w: World) -> None:
         assert not w.evse.run.authorized
 
 
+async def test_p4_a_card_that_had_expired_is_not_accepted_by_a_restart(w: World) -> None:
+    """Nor is one that has expired since its transaction began refused."""
+    await w.token(IdTokenRecord(token="OLD", expires_at=w.clock.now() - timedelta(days=1)))
+    await w.token(IdTokenRecord(token="SOON", expires_at=w.clock.now() + timedelta(minutes=10)))
+    for token, is_accepted in ((IdToken("OLD"), False), (IdToken("SOON"), True)):
+        await w.take(w.started(token))
+        assert w.evse.run.authorized == is_accepted
+        w.clock.pass_(900 if is_accepted else 60)
+        await w.restart()
+        assert (w.evse.run.transaction is not None, w.evse.run.authorized) == (True, is_accepted)
+
+
+async def test_b1_the_token_of_a_start_that_never_came_about_authorizes_nothing_after_a_restart(w: World) -> None:
+    """1.6: Aoi has left, the station still waits for a cable; the next car was refused, and accepted by a restart."""
+    await w.plug()
+    await w.say()
+    await w.system.reactions.sweep()
+    await w.quiet()
+    (command, *_) = w.stations.of(StartTransaction)
+    await w.take(w.status(ConnectorStatus.AVAILABLE))
+    w.clock.pass_(6)
+    await w.take(w.status(ConnectorStatus.PREPARING), w.started(command.token))
+    for _ in range(2):
+        assert (w.plug_in.user, w.evse.run.authorized) == (None, False)
+        await w.restart()
+
+
 async def test_no_power_flows_after_a_restart_where_no_transaction_runs(w: World) -> None:
     """Field lesson 19."""
     await w.take(w.started())

@@ -355,6 +355,31 @@ async def test_p9_a_slot_answers_for_who_plugs_in_right_after_the_link(w: World,
     assert w.plug_in.permission.channel is Channel.SLOT
 
 
+async def test_s1_a_link_that_is_polled_makes_no_cable_that_comes_the_strangers(w: World) -> None:
+    """P4, P9: opened once a minute from afar, its slot answered for whoever came, and their car was discharged."""
+    await slots(w, KEN)
+    for _ in range(30):
+        await claim(w, KEN)
+        w.clock.pass_(60)
+    await w.plug(None)
+    assert (w.plug_in.user, state_of(w)) == (KEN, PermissionState.ASKED)
+    await w.system.reactions.sweep()
+    await w.quiet()
+    assert w.stations.of(StartTransaction) == []
+    await claim(w, AOI)
+    assert w.plug_in.user == AOI
+
+
+async def test_p9_who_loads_the_page_again_before_plugging_in_is_answered_for_by_the_slot(w: World) -> None:
+    await slots(w, AOI)
+    await claim(w, AOI)
+    w.clock.pass_(60)
+    await claim(w, AOI)
+    w.clock.pass_(30)
+    await w.plug(None)
+    assert w.plug_in.permission.channel is Channel.SLOT
+
+
 async def test_s2_who_stands_at_the_vehicle_takes_over_from_who_waited_and_went_away(w: World) -> None:
     """P1: no card is needed; the first is told, and answers for nothing any more."""
     await claim(w, KEN)

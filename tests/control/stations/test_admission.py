@@ -202,7 +202,7 @@ async def test_a_made_password_still_fits_after_a_restart(w: World) -> None:
     made = await w.system.registry.renew_password(S)
     await w.restart()
     assert await status(w, made.encode()) == 101
-    await w.system.registry.change(S, None, SECRET.decode(), ())
+    await w.system.registry.change(S, None, SECRET.decode())
     assert await status(w, made.encode()) == 401
     assert await status(w) == 101
 

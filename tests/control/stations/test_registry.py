@@ -7,7 +7,7 @@ import pytest
 from csms.domain.commands import InstallFailsafeLimit, Trigger, TriggerKind
 from csms.domain.errors import BadRequest, Conflict, NotFound
 from csms.domain.ids import EvseRef, SiteId, StationId
-from csms.domain.station import BootState, Evse, SetpointDriver
+from csms.domain.station import BootState, SetpointDriver
 from csms.store import reads
 from tests.control.kit import E1, S, World, station
 
@@ -45,10 +45,10 @@ async def test_the_others_make_room_for_a_new_station(w: World) -> None:
 
 async def test_a_change_touches_what_is_given_and_nothing_else(w: World) -> None:
     registry, before = w.system.registry, w.station.station
-    changed = await registry.change(S, BootState.PENDING, None, ())
+    changed = await registry.change(S, BootState.PENDING, None)
     assert changed.station == replace(before, registration=BootState.PENDING)
     hashed = (await w.store.read(reads.password_hashes)).get(S)
-    changed = await registry.change(S, None, PASSWORD, ())
+    changed = await registry.change(S, None, PASSWORD)
     assert changed.station.registration is BootState.PENDING
     assert (await w.store.read(reads.password_hashes)).get(S) != hashed
     (kept,) = await w.store.read(reads.stations)
@@ -57,10 +57,10 @@ async def test_a_change_touches_what_is_given_and_nothing_else(w: World) -> None
 
 async def test_a_station_whose_registration_changed_is_asked_to_boot(w: World) -> None:
     """Scenario 3: it hears of it."""
-    await w.system.registry.change(S, BootState.ACCEPTED, None, ())
+    await w.system.registry.change(S, BootState.ACCEPTED, None)
     await w.quiet()
     assert w.stations.of(Trigger) == []
-    await w.system.registry.change(S, BootState.PENDING, None, ())
+    await w.system.registry.change(S, BootState.PENDING, None)
     await w.quiet()
     assert [asked.kind for asked in w.stations.of(Trigger)] == [TriggerKind.BOOT]
 
@@ -68,13 +68,13 @@ async def test_a_station_whose_registration_changed_is_asked_to_boot(w: World) -
 async def test_an_evse_is_changed_in_the_store_and_where_its_vehicle_stands(w: World) -> None:
     await w.plug()
     private = replace(w.evse.evse, public=False)
-    await w.system.registry.change(S, None, None, [private])
+    await w.system.registry.change_evse(E1, {"public": False})
     assert (w.evse.evse, w.evse.plug_in is not None) == (private, True)
     (kept,) = await w.store.read(reads.stations)
     assert kept.evses == (private,)
     with pytest.raises(NotFound) as unknown:
-        await w.system.registry.change(S, None, None, [Evse(ref=EvseRef(S, 9), site=SiteId("default"))])
-    assert unknown.value.field == "evses"
+        await w.system.registry.change_evse(EvseRef(S, 9), {"public": False})
+    assert unknown.value.field == "evse"
 
 
 async def test_what_nobody_provisioned_is_not_found(w: World) -> None:
@@ -83,7 +83,7 @@ async def test_what_nobody_provisioned_is_not_found(w: World) -> None:
             w.system.registry.view(wanted)
         assert unknown.value.field == "station"
         with pytest.raises(NotFound):
-            await w.system.registry.change(wanted, BootState.ACCEPTED, None, ())
+            await w.system.registry.change(wanted, BootState.ACCEPTED, None)
 
 
 async def test_an_evse_shows_what_is_proven_of_it(w: World) -> None:
@@ -110,10 +110,9 @@ async def test_c5_an_evse_that_is_approved_counts_from_then_on_after_a_restart_t
     await w.quiet()
     (kept,) = await w.store.read(reads.stations)
     assert [evse.approved for evse in kept.evses] == [True, False]
-    shown = kept.evses[1]
     await w.take(w.boot())
     before_w = w.stations.of(InstallFailsafeLimit)[-1].limit_w
-    await w.system.registry.change(S, None, None, (replace(shown, approved=True),))
+    await w.system.registry.change_evse(EvseRef(S, 2), {"approved": True})
     await w.quiet()
     (kept,) = await w.store.read(reads.stations)
     assert [evse.approved for evse in kept.evses] == [True, True]

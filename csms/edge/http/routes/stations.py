@@ -1,7 +1,6 @@
 """Stations: provision, see, print an EVSE's link. Requirements G4, P1."""
 
 import io
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -166,7 +165,7 @@ async def one(registry: RegistryDep, show: ShowDep, caller: HostReader, station:
 async def change(registry: RegistryDep, show: ShowDep, caller: Operator, station: Name, body: ChangeBody) -> StationOut:
     """Accept, hold back or reject a station, or give it another password."""
     password = body.password.get_secret_value() if body.password else None
-    return show(await registry.change(StationId(station), body.registration, password, ()))
+    return show(await registry.change(StationId(station), body.registration, password))
 
 
 @router.put("/{station}/quirks")
@@ -187,15 +186,11 @@ async def change_evse(
     registry: RegistryDep, show: ShowDep, caller: HostWriter, station: Name, evse: int, body: EvseChangeBody
 ) -> StationOut:
     """What its host gives without a permission, and who may use a private one: by the host or the operator. P4, G5."""
-    view = registry.view(StationId(station))
-    caller.check_own(view.station.host)
-    known = next((item for item in view.station.evses if item.ref.evse == evse), None)
-    if known is None:
-        raise NotFound(f"station {station} has no EVSE {evse}", field="evse")
+    caller.check_own(registry.view(StationId(station)).station.host)
     if "approved" in body.model_fields_set and not caller.sees_all:
         raise Forbidden("an EVSE is approved by the operator, whose fuse it shares")
-    changed = replace(known, **body.model_dump(exclude_unset=True))
-    return show(await registry.change(StationId(station), None, None, (changed,)))
+    changed = body.model_dump(exclude_unset=True)
+    return show(await registry.change_evse(EvseRef(StationId(station), evse), changed))
 
 
 @router.get(

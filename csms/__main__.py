@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from csms import app as daemon
-from csms import log, settings
+from csms import checks, log, settings
 from csms.clock import SystemClock
 from csms.control.permission.people import hash_token
 from csms.control.stations.credentials import KEY_NAME, Passwords, hash_password, key_of, new_password
@@ -76,6 +76,7 @@ def serve(config: Config = None) -> None:
 def check(config: Config = None) -> None:
     """Read the configuration and say whether it is right."""
     loaded = load(config)
+    checks.check(loaded)
     typer.echo(f"right: {len(loaded.site)} sites, {len(loaded.tariff)} tariffs, database {loaded.database.url}")
 
 

@@ -84,14 +84,14 @@ class Balance:
     """A user's sums over a period. ``amount_minor`` = earned + rewarded - spent."""
 
     user: UserId
-    vehicle: VehicleId | None
+    vehicle: VehicleId | None = None
     start: datetime | None
     end: datetime | None
     currency: str
-    sold_wh: int
-    earned_minor: int
-    bought_wh: int
-    spent_minor: int
+    sold_wh: int = 0
+    earned_minor: int = 0
+    bought_wh: int = 0
+    spent_minor: int = 0
     rewarded_wh: int = 0
     rewarded_minor: int = 0
 

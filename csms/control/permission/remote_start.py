@@ -104,6 +104,13 @@ class RemoteStarts:
                 self._tokens.put(over)
                 self._put(writes.upsert_id_token, record=over)
 
+    def returned(self, change: changes.StationConnected) -> None:
+        """One that did not answer when it was told to start may answer now: its driver was promised a new try."""
+        for evse in change.station.evses.values():
+            if evse.answered is not None and evse.answered.start_failed is StartFailure.NO_ANSWER:
+                evse.answered.start = evse.answered.start_failed = None
+                self._feed.changed(evse.user)
+
     def booted(self, change: changes.StationBooted) -> None:
         """A station that starts anew may do what it did not do before, and has forgotten what it was told to start."""
         now = self._clock.now()

@@ -3,6 +3,7 @@
 Only the SHA-256 of a token is stored; tokens are long and random, so a slow hash adds nothing.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from csms.domain.people import User
 from csms.edge.http.rooms import ClockDep, PeopleDep, ServedDep, StoreDep
 from csms.store import reads
+
+_log = logging.getLogger(__name__)
 
 TERMINAL_COOKIE = "tidewatt_terminal"
 
@@ -62,18 +65,20 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def caller_of(request: Request, served: ServedDep, clock: ClockDep, store: StoreDep, bearer: Bearer) -> Caller:
-    """The caller by its bearer token. 401 without a valid one, 429 after too many wrong ones from one address."""
-    failures, now, address = served.auth_failures, clock.now(), address_of(request)
-    if failures.is_full(address, now):
-        raise HTTPException(429, "too many wrong tokens from here; wait a minute", {"Retry-After": "60"})
+    """The caller by its bearer token. 401 without a valid one, 429 for a wrong one after too many from one address: the
+    right one gets in all the same, or anybody behind the same proxy could lock the operator out (E7)."""
     if bearer is None:
         raise _unauthorized("send Authorization: Bearer and a token from `csms token create`")
     hashed = token_hash(bearer.credentials)
     found = await store.look_up(lambda conn: reads.api_token(conn, hashed))
-    if found is None:
-        failures.add(address, now)
-        raise _unauthorized("this token is not known; make one with `csms token create`")
-    return Caller(Scope(found[0]), found[1])
+    if found is not None:
+        return Caller(Scope(found[0]), found[1])
+    failures, now, address = served.auth_failures, clock.now(), address_of(request)
+    if failures.is_full(address, now):
+        raise HTTPException(429, "too many wrong tokens from here; wait a minute", {"Retry-After": "60"})
+    failures.add(address, now)
+    _log.warning("a wrong token of the API from %s", address)
+    raise _unauthorized("this token is not known; make one with `csms token create`")
 
 
 def _unauthorized(text: str) -> HTTPException:

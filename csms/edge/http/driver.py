@@ -201,14 +201,17 @@ async def put_conditions(permissions: PermissionsDep, user: UserDep, body: shape
 
 
 @api.get("/history")
-async def history(store: StoreDep, user: UserDep, period: PeriodDep) -> dict[str, Any]:
-    """Past plug-ins with energy and amounts, and the ledger's lines, over a period (30 days by default)."""
-    start, end = period
+async def history(store: StoreDep, settings: SettingsDep, user: UserDep, period: PeriodDep) -> dict[str, Any]:
+    """Past plug-ins with energy and amounts over a period (30 days by default), and its newest lines of the ledger."""
+    (start, end), currency = period, settings.settlement.currency
     found = await store.read(
         lambda conn: reads.plug_ins(conn, user=user.id, since=start, until=end, limit=HISTORY_LIMIT)
     )
-    lines = await store.read(lambda conn: reads.ledger(conn, user=user.id, start=start, end=end, limit=HISTORY_ENTRIES))
-    return history_json(found, [entry for _, entry in lines])
+    sums = await store.read(lambda conn: reads.balance_by_plug_in(conn, user.id, start, end, currency))
+    lines = await store.read(
+        lambda conn: reads.ledger(conn, user=user.id, start=start, end=end, limit=HISTORY_ENTRIES, newest=True)
+    )
+    return history_json(found, sums, [entry for _, entry in reversed(lines)])
 
 
 @api.get("/balance")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 
-from csms.control.permission.driver_view import DriverState, DriverView
+from csms.control.permission.driver_view import DriverState, DriverView, PlugInState
 from csms.domain.conditions import Conditions, Pattern
 from csms.domain.ids import UserId, VehicleId
 from csms.domain.ledger import Balance
@@ -56,7 +56,8 @@ def _state_json(
     return {
         "at": instant(now),
         "user": {"id": user.id, "name": user.name, "language": user.language},
-        "plug_in": _plug_in_json(live.plug_in, live) if live.plug_in else None,
+        "plug_in": _plug_in_json(live.shown) if live.shown else None,
+        "plug_ins": [_plug_in_json(each) for each in live.plug_ins],
         "event_active": live.event_active,
         "taken_over": {"station": live.taken_over.station, "evse": live.taken_over.evse} if live.taken_over else None,
         "conditions": conditions_json(conditions_of(own) or Conditions()),
@@ -67,9 +68,9 @@ def _state_json(
     }
 
 
-def _plug_in_json(plug_in: PlugIn, live: DriverState) -> dict[str, Any]:
+def _plug_in_json(live: PlugInState) -> dict[str, Any]:
     return {
-        **plug_in_json(plug_in),
+        **plug_in_json(live.plug_in),
         "station_name": live.station_name,
         "power_w": live.power_w,
         "setpoint_w": live.setpoint_w,
@@ -78,6 +79,7 @@ def _plug_in_json(plug_in: PlugIn, live: DriverState) -> dict[str, Any]:
         "start_failed": live.start_failed,
         "price_per_kwh": _price(live.price_per_kwh),
         "sell_per_kwh": _price(live.sell_per_kwh),
+        "event_active": live.event_active,
     }
 
 

@@ -42,6 +42,7 @@ from csms.store.reads.permission import (
 from csms.store.reads.quarantine import one_quarantined, quarantined
 from csms.store.reads.settlement import (
     balance,
+    balance_by_plug_in,
     entries_within,
     first_plug_in,
     late_spans,
@@ -61,6 +62,7 @@ __all__ = [
     "EarlierAnswer",
     "api_token",
     "balance",
+    "balance_by_plug_in",
     "benefit_grants",
     "benefit_grants_within",
     "benefit_plugs",

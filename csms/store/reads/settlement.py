@@ -1,6 +1,7 @@
 """The ledger and its sums."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -46,10 +47,12 @@ def ledger(  # noqa: PLR0913  filters, all by name
     end: datetime | None = None,
     after: int | None = None,
     limit: int = 100,
+    newest: bool = False,
 ) -> list[tuple[int, LedgerEntry]]:
-    """A page of (id, entry) in the order of posting. [start, end) bounds the beginning of the settled period."""
+    """A page of (id, entry) in the order of posting. [start, end) bounds the beginning of the settled period.
+    ``newest``: the last ones posted, the last first."""
     wanted: dict[ColumnElement[Any], Any] = {_E.user: user, _E.event: event, _E.plug_in: plug_in}
-    query = select(LEDGER_ENTRY).order_by(_E.id).limit(limit)
+    query = select(LEDGER_ENTRY).order_by(_E.id.desc() if newest else _E.id).limit(limit)
     query = query.where(*(column == value for column, value in wanted.items() if value is not None))
     query = query.where(_period(None, start, end))
     if after is not None:
@@ -112,16 +115,26 @@ def balance(
     currencies are never added to it.
     """
     money = currency or _newest_currency(conn, user)
-    sums = _sums(conn, (_E.user == user) & (_E.currency == money) & _period(vehicle, start, end), user)
+    which = (_E.user == user) & (_E.currency == money) & _period(vehicle, start, end)
+    empty = Balance(user=user, vehicle=vehicle, start=start, end=end, currency=money)
+    return _with_sums(empty, _sums(conn, which, user, _E.user).get(user, {}))
+
+
+def balance_by_plug_in(
+    conn: Connection, user: UserId, start: datetime | None, end: datetime | None, currency: str
+) -> dict[PlugInId, Balance]:
+    """The same for each plug-in by itself, of those that have entries: their sum is the user's."""
+    which = (_E.user == user) & (_E.currency == currency) & _period(None, start, end)
+    empty = Balance(user=user, start=start, end=end, currency=currency)
+    return {id_: _with_sums(empty, sums) for id_, sums in _sums(conn, which, user, _E.plug_in).items()}
+
+
+def _with_sums(empty: Balance, sums: Mapping[str, tuple[int, int]]) -> Balance:
     sold_wh, earned = sums.get(EntryKind.SALE, (0, 0))
     bought_wh, credited = sums.get(EntryKind.PURCHASE, (0, 0))
     rewarded_wh, rewarded = sums.get(EntryKind.REWARD, (0, 0))
-    return Balance(
-        user=user,
-        vehicle=vehicle,
-        start=start,
-        end=end,
-        currency=money,
+    return replace(
+        empty,
         sold_wh=sold_wh,
         earned_minor=earned,
         bought_wh=bought_wh,
@@ -147,17 +160,23 @@ def _period(vehicle: VehicleId | None, start: datetime | None, end: datetime | N
     return and_(true(), *bounds)
 
 
-def _sums(conn: Connection, which: ColumnElement[bool], user: UserId) -> dict[str, tuple[int, int]]:
-    """Flow -> (Wh, minor units credited to the user)."""
+def _sums(
+    conn: Connection, which: ColumnElement[bool], user: UserId, per: ColumnElement[Any]
+) -> dict[Any, dict[str, tuple[int, int]]]:
+    """By ``per``: flow -> (Wh, minor units credited to the user)."""
     credit = select(_L.entry, func.sum(_L.amount_minor).label("minor")).where(_L.account == user_account(user))
     per_entry = credit.group_by(_L.entry).subquery()
+    by = per.label("by")
     query = (
-        select(_E.flow, func.sum(_E.energy_wh), func.coalesce(func.sum(per_entry.c.minor), 0))
+        select(by, _E.flow, func.sum(_E.energy_wh), func.coalesce(func.sum(per_entry.c.minor), 0))
         .select_from(LEDGER_ENTRY.outerjoin(per_entry, per_entry.c.entry == _E.id))
         .where(which)
-        .group_by(_E.flow)
+        .group_by(by, _E.flow)
     )
-    return {flow: (int(energy_wh), int(minor)) for flow, energy_wh, minor in conn.execute(query)}
+    found: dict[Any, dict[str, tuple[int, int]]] = {}
+    for key, flow, energy_wh, minor in conn.execute(query):
+        found.setdefault(key, {})[flow] = (int(energy_wh), int(minor))
+    return found
 
 
 def settled_areas(conn: Connection, plug_ins: Sequence[PlugInId]) -> dict[PlugInId, AreaId]:

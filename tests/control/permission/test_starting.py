@@ -8,11 +8,11 @@ import pytest
 
 from csms.control.permission.answers import Said
 from csms.control.state.profiles import profile_of
-from csms.domain.commands import Accepted, ApplySetpoint, Command, Outcome, Rejected, StartTransaction
+from csms.domain.commands import Accepted, ApplySetpoint, Command, Outcome, Rejected, StartTransaction, TimedOut
 from csms.domain.permission import PermissionState, StartFailure
 from csms.domain.snapshot import Use
-from csms.domain.station import BootState, ConnectorStatus, HoldMethod, Quirks
-from tests.control.kit import AOI, CARD, E1, KEN, World, state_of, station, until, world
+from csms.domain.station import BootState, ConnectorStatus, HoldMethod, Quirks, Version
+from tests.control.kit import AOI, CARD, E1, KEN, S, World, state_of, station, until, world
 
 
 def starts(w: World) -> list[StartTransaction]:
@@ -24,6 +24,12 @@ async def swept(w: World, seconds: float = 0) -> int:
     await w.system.reactions.sweep()
     await w.quiet()
     return len(starts(w))
+
+
+def shown_failure(w: World) -> StartFailure | None:
+    shown = w.system.driver_view.of(AOI).shown
+    assert shown is not None
+    return shown.start_failed
 
 
 async def test_a_yes_starts_the_transaction_with_a_token_that_we_accept(w: World) -> None:
@@ -232,11 +238,11 @@ async def test_the_driver_is_told_why_nothing_flows_after_the_last_try(tmp_path:
             for _ in range(3):
                 await swept(w, 30)
             await asyncio.wait_for(bell.wait(), 1)
-        assert w.system.driver_view.of(AOI).start_failed is StartFailure.REJECTED
+        assert shown_failure(w) is StartFailure.REJECTED
         (view,) = w.system.registry.views()
         assert view.evses[0].start_failed is StartFailure.REJECTED
         await w.say()
-        assert w.system.driver_view.of(AOI).start_failed is None
+        assert shown_failure(w) is None
 
 
 async def test_a_start_that_is_accepted_and_never_comes_is_told_as_such(w: World) -> None:
@@ -245,9 +251,9 @@ async def test_a_start_that_is_accepted_and_never_comes_is_told_as_such(w: World
     await w.say()
     for _ in range(2):
         await swept(w, 30)
-    assert w.system.driver_view.of(AOI).start_failed is None
+    assert shown_failure(w) is None
     await swept(w, 30)
-    assert w.system.driver_view.of(AOI).start_failed is StartFailure.NOT_STARTED
+    assert shown_failure(w) is StartFailure.NOT_STARTED
 
 
 async def test_what_runs_has_no_start_under_way_and_none_that_failed(w: World) -> None:
@@ -271,7 +277,27 @@ async def test_a_station_that_starts_anew_is_worth_new_tries(w: World) -> None:
     assert await swept(w) == 3
     await w.take(w.boot())
     assert await swept(w) == 4
-    assert w.system.driver_view.of(AOI).start_failed is None
+    assert shown_failure(w) is None
+
+
+async def test_a_station_that_did_not_answer_is_told_to_start_again_when_it_is_back(w: World) -> None:
+    """F5: as the page says; one that refused is not, until its user says yes again."""
+    w.stations.answer = lambda command: TimedOut() if isinstance(command, StartTransaction) else Accepted()
+    await w.plug()
+    await w.say()
+    for _ in range(4):
+        await swept(w, 30)
+    assert (len(starts(w)), shown_failure(w)) == (3, StartFailure.NO_ANSWER)
+    w.system.rooms.intake.disconnected(S)
+    w.stations.answer = lambda command: Rejected("busy") if isinstance(command, StartTransaction) else Accepted()
+    w.system.rooms.intake.connected(S, Version.V21)
+    assert shown_failure(w) is None
+    for _ in range(4):
+        await swept(w, 30)
+    tried = len(starts(w))
+    assert (tried > 3, shown_failure(w)) == (True, StartFailure.REJECTED)
+    w.system.rooms.intake.connected(S, Version.V21)
+    assert await swept(w, 30) == tried
 
 
 async def test_a_vehicle_whose_station_lost_its_power_is_started_again(w: World) -> None:

@@ -47,8 +47,9 @@ async def discharged(w: World, conditions: Conditions) -> None:
         await w.system.rooms.dispatch.tick()
         await w.quiet()
         if n == 5:
-            shown = w.system.driver_view.of(AOI)
-            assert shown.sell_per_kwh == (57 if w.policies.adders else 50)
+            shown = w.system.driver_view.of(AOI).shown
+            assert shown is not None
+            assert shown.sell_per_kwh == (57 if w.policies.adders else None)
     w.clock.at = minute(40)
     await w.system.rooms.settlement.run()
 

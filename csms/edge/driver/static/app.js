@@ -13,6 +13,7 @@ const link = location.pathname.startsWith("/d/e/") ? location.pathname + locatio
 const CLAIM_TRIES = 24; // every 5 s: two minutes
 let state = null;
 let place = null;
+let car = null; // the plug-in that the reader looks at, where several of theirs are plugged in
 let tab = "now";
 let changing = false;
 let claimRefused = null;
@@ -83,6 +84,8 @@ function refused(error) {
 
 function receive(next) {
   state = next;
+  state.plug_ins ??= state.plug_in ? [state.plug_in] : []; // seen last with an earlier page
+  state.plug_in = state.plug_ins.find((each) => each.id === car) ?? state.plug_in;
   if (preferred(state.user.language) !== language) load(preferred(state.user.language)).then(() => { translateShell(); render(true); });
   render();
 }
@@ -92,7 +95,18 @@ function render(again = false) {
   if (!again && view && view.key === next.key) view.update(state);
   else show(next.make);
   showClaim();
+  showCars();
   showTabs();
+}
+
+// Several cars of one user at once: each has its own question and its own answer.
+function showCars() {
+  const node = $("#cars");
+  node.hidden = tab !== "now" || state.plug_ins.length < 2;
+  node.replaceChildren(...(node.hidden ? [] : state.plug_ins).map((each) => el("button", {
+    class: "quiet", "aria-current": each.id === state.plug_in.id ? "true" : null, testid: "car",
+    onclick: () => { car = each.id; changing = false; receive(state); },
+  }, (each.permission.state === "asked" ? "● " : "") + t("place", each))));
 }
 
 // Why the car at the link's place, or the one that was the reader's, is not theirs, and what to do.
@@ -134,6 +148,7 @@ async function reload() {
 
 async function answered() {
   changing = false;
+  car = state.plug_ins.some((each) => each.id !== state.plug_in.id && each.permission.state === "asked") ? null : state.plug_in.id;
   toast(t("question.thanks"));
   await reload();
 }
@@ -178,7 +193,7 @@ $("#language").addEventListener("change", async (event) => {
   await load(event.target.value);
   translateShell();
   if (make) show(make);
-  if (state) { showClaim(); showTabs(); }
+  if (state) { showClaim(); showCars(); showTabs(); }
 });
 
 start();

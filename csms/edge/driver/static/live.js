@@ -41,8 +41,8 @@ function show(parts, dial, state) {
   dial.show(plugIn, doing);
   parts.title.textContent = t(`live.${doing}`);
   parts.place.textContent = t("place", { station: plugIn.station_name || plugIn.station, evse: plugIn.evse });
-  parts.notice.hidden = !state.event_active;
-  parts.notice.textContent = state.event_active ? t("live.event") : "";
+  parts.notice.hidden = !plugIn.event_active;
+  parts.notice.textContent = plugIn.event_active ? t("live.event") : "";
   parts.failed.hidden = !plugIn.start_failed;
   parts.failed.textContent = plugIn.start_failed ? t(`start_failed.${plugIn.start_failed}`) : "";
   parts.permission.textContent = t(`permission.${plugIn.permission.state}`);
@@ -59,7 +59,8 @@ function facts(state) {
   const plugIn = state.plug_in;
   const list = [[t("live.since"), clock(plugIn.plugged_at), "since"]];
   if (plugIn.price_per_kwh !== null) list.unshift([t("live.price"), price(plugIn.price_per_kwh, state.currency), "price"]);
-  if (plugIn.sell_per_kwh) list.push([t("live.sell"), price(plugIn.sell_per_kwh, state.currency), "sell"]);
+  // Only where it is so now: a discharge was ordered, and the meter shows it.
+  if (plugIn.sell_per_kwh && direction(plugIn.power_w) === "giving") list.push([t("live.sell"), price(plugIn.sell_per_kwh, state.currency), "sell"]);
   if (plugIn.participating_since) list.push([t("live.participating"), clock(plugIn.participating_since), "participating"]);
   if (plugIn.permission.departure_at) list.push([t("live.departure"), moment(plugIn.permission.departure_at), "departure"]);
   return list;

@@ -67,6 +67,7 @@ class Reactions:
             changes.Sampled: (r.energy.sampled, r.probing.sampled, r.compliance.sampled, self._tell),
             changes.ReadLate: (r.energy.late,),
             changes.EnergyKnown: (r.settlement.learn,),
+            changes.PastKnown: (r.settlement.looked_back,),
             changes.StationConnected: (
                 r.dispatch.renew,
                 r.setup.returned,

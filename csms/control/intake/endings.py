@@ -74,7 +74,7 @@ class Endings:
 
         def kept(span: tuple[datetime, datetime] | None) -> None:
             if span is not None:
-                self._ground.emit(changes.EnergyKnown(*span))
+                self._ground.emit(changes.PastKnown(*span))
 
         work = partial(writes.keep_past_plug_in, station=station, transaction=transaction)
         self._store.writer.put(Write((), work, kept))

@@ -163,7 +163,7 @@ class Intake:
             return
         self._apply(told, result, token)
         if isinstance(fact, TransactionStarted):  # what ran since may have ended, and its first register is known now
-            self._ground.emit(changes.EnergyKnown(fact.at, self._clock.now()))
+            self._ground.emit(changes.PastKnown(fact.at, self._clock.now()))
             self.endings.look_back(fact.origin.station, TransactionId(str(result)))
 
     def _store_and_answer(self, fact: StationFact, done: Callable[[Answer], None]) -> None:

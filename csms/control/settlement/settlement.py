@@ -4,13 +4,14 @@ How far everything is settled and what is due again is stored before it is worke
 long the server was away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
 
+from csms.control.settlement.grid import OPEN_FOR, Grid
 from csms.control.settlement.known import Places, at_known_places, known_of
 from csms.control.state import changes
 from csms.control.state.ground import Ground
@@ -28,12 +29,9 @@ from policies.settlement import ledger_entries
 
 log = structlog.get_logger()
 
-EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 AGAIN_AT_START = timedelta(days=1)
-"""So far back is settled again at a start: an answer or a price may have been stored just before the end."""
-
-OPEN_FOR = timedelta(days=31)
-"""What lies further back is not settled anew by something late: that month's accounts are closed."""
+"""So far back is settled again at a start: an answer or a price may have been stored just before the end. What changes
+further back is stored as due when it changes."""
 
 CHUNK = timedelta(days=1)
 Benefactors = Sequence[Plug[Benefits]]
@@ -45,19 +43,23 @@ class Settlement:
 
     def __init__(self, ground: Ground, prices: Prices, settings: Settings, benefits: Benefactors = ()) -> None:
         self._store = ground.store
+        self._put = ground.put
         self._prices = prices
         self._clock = ground.clock
         self._interval = settings.settlement.interval
+        self._grid = Grid(self._interval)
         self._grace = timedelta(seconds=settings.settlement.grace_s)
         self._currency = settings.settlement.currency
         self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
         self._benefits = benefits
         self._known_since: Mapping[str, datetime] = {}
         self._settled: SettledUntil | None = None
+        self._has_begun = False
         self._changed: list[tuple[datetime, datetime]] = []
 
     async def load(self) -> None:
-        """Since when each benefits plug is chosen; a new one is from now on."""
+        """How far everything is settled; since when each benefits plug is chosen, a new one is from now on."""
+        self._settled = await self._store.read(reads.settled_until)
         learn = partial(writes.learn_benefit_plugs, plugs=[plug.id for plug in self._benefits], at=self._clock.now())
         self._known_since = await self._store.writer.run(learn)
 
@@ -73,6 +75,10 @@ class Settlement:
     def learn(self, change: changes.EnergyKnown) -> None:
         """Readings came in."""
         self.note_readings(change.since, change.until)
+
+    def looked_back(self, change: changes.PastKnown) -> None:
+        """A transaction's registers are known, of which no reading tells."""
+        self.reopen(change.since, change.until)
 
     def matched(self, change: changes.Matched) -> None:
         """A user has become known."""
@@ -94,35 +100,45 @@ class Settlement:
         """An event is new, or ended early."""
         self.reopen(change.event.cancelled_at or change.event.starts_at)
 
-    def reopen(self, since: datetime) -> None:
-        """Settle again from then on: a user has become known, a price was published, an event or a plug-in changed."""
-        if self._settled is None or since < self._settled.until:
-            self._changed.append((since, FOR_EVER))
+    def reopen(self, since: datetime, until: datetime = FOR_EVER) -> None:
+        """Settle again from then on: a user has become known, a price was published, an event or a plug-in changed.
+        Nothing else may tell of it after a restart: what a start does not settle by itself is stored as due (must hold
+        3)."""
+        self.note_readings(since, until)
+        if self._settled is not None and since < self._settled.until - AGAIN_AT_START:
+            self._put(writes.settle_again, starts=self._grid.around(since, until, self._settled.until))
 
     async def run(self) -> int:
         """Settle what is due; how many entries were posted."""
-        settled = self._settled or await self._at_start()
+        settled = self._settled if self._has_begun and self._settled else await self._at_start()
         changed = tuple(self._changed)
         due = await self._due(settled, changed)
         if due != settled:
-            await self._store.writer.run(partial(writes.save_settled, settled=due))
+            await self._save(due, self._changed[len(changed) :])
         del self._changed[: len(changed)]
-        self._settled = due
+        self._settled, self._has_begun = due, True
         if not due.due:
             return 0
         places = await self.places()
         outcomes = {start: await self._settle_or_keep(start, places) for start in sorted(due.due)}
         left = frozenset(start for start, posted in outcomes.items() if posted is None)
         self._settled = replace(due, due=left)
-        await self._store.writer.run(partial(writes.save_settled, settled=self._settled))
+        await self._save(self._settled, self._changed)
         return sum(posted or 0 for posted in outcomes.values())
+
+    async def _save(self, settled: SettledUntil, changed: Iterable[tuple[datetime, datetime]]) -> None:
+        """How far everything is settled. ``changed``: what came meanwhile, which stays stored as due."""
+        again = {start for span in changed for start in self._grid.around(*span, settled.until)}
+        await self._store.writer.run(
+            partial(writes.save_settled, settled=replace(settled, due=settled.due.union(again)))
+        )
 
     async def _at_start(self) -> SettledUntil:
         """As it was stored; before the first settlement everything since the first plug-in is due."""
         settled = await self._store.read(reads.settled_until)
         first = await self._store.read(reads.first_plug_in)
         if settled is None:
-            return SettledUntil(until=self._floor(first or self._clock.now() - self._grace))
+            return SettledUntil(until=self._grid.floor(first or self._clock.now() - self._grace))
         if first is not None:  # before it there is nothing to book
             self.reopen(max(first, settled.until - AGAIN_AT_START))
         if times := await self._store.read(partial(reads.readings_after, reading_id=settled.reading_id)):
@@ -135,24 +151,19 @@ class Settlement:
         late = [(since, min(until, settled.until)) for since, until in changed if since < settled.until]
         gaps = await self._store.read(partial(reads.late_spans, reading_id=settled.reading_id, before=settled.until))
         again = {start for span in (*late, *gaps) for start in await self._again(*span, settled)}
-        last = max(self._floor(self._clock.now() - self._grace), settled.until)
+        last = max(self._grid.floor(self._clock.now() - self._grace), settled.until)
         fresh = await self._plugged(settled.until, last)
         return SettledUntil(until=last, due=settled.due.union(again, fresh), reading_id=reading_id)
 
     async def _again(self, since: datetime, until: datetime, settled: SettledUntil) -> list[datetime]:
         """The settled intervals of a time that is known better now, and all of the stay of a vehicle there that has
         left and told no state of charge: what it could have taken follows from each of its readings."""
-        found = self._around(since, until, settled)
+        found = self._grid.around(since, until, settled.until)
         first = max(since, settled.until - OPEN_FOR) - self._interval
         here = partial(reads.untold_resources, since=first, until=until + self._interval)
         for plug_in in await self._store.read(here):
-            found += self._around(plug_in.plugged_at, plug_in.unplugged_at or until, settled)
+            found += self._grid.around(plug_in.plugged_at, plug_in.unplugged_at or until, settled.until)
         return found
-
-    def _around(self, since: datetime, until: datetime, settled: SettledUntil) -> list[datetime]:
-        """The settled intervals of a time, and of one interval on either side of it."""
-        oldest = max(since, settled.until - OPEN_FOR) - self._interval
-        return self._starts(oldest, min(until, settled.until - self._interval) + self._interval)
 
     async def _plugged(self, since: datetime, until: datetime) -> set[datetime]:
         """The intervals in which something was plugged in; all those of a plug-in that has ended and told no state of
@@ -161,19 +172,12 @@ class Settlement:
         while since < until:
             end = min(since + CHUNK, until)
             for plug_in in await self._store.read(partial(reads.plug_ins, since=since, until=end)):
-                found.update(self._starts(max(plug_in.plugged_at, since), min(plug_in.unplugged_at or end, end)))
+                found.update(self._grid.starts(max(plug_in.plugged_at, since), min(plug_in.unplugged_at or end, end)))
             for plug_in in await self._store.read(partial(reads.untold_resources, since=since, until=end)):
                 if plug_in.unplugged_at is not None and plug_in.unplugged_at <= end:
-                    found.update(self._starts(plug_in.plugged_at, plug_in.unplugged_at))
+                    found.update(self._grid.starts(plug_in.plugged_at, plug_in.unplugged_at))
             since = end
         return found
-
-    def _starts(self, since: datetime, until: datetime) -> list[datetime]:
-        first = self._floor(since)
-        return [first + n * self._interval for n in range(max(0, -((first - until) // self._interval)))]
-
-    def _floor(self, at: datetime) -> datetime:
-        return EPOCH + (at - EPOCH) // self._interval * self._interval
 
     async def _settle_or_keep(self, start: datetime, places: Places) -> int | None:
         """An interval that cannot be settled now does not hold up the others, and is tried again (None)."""
@@ -225,7 +229,7 @@ class Settlement:
     async def _known(self, start: datetime, end: datetime, places: Places) -> list[tuple[AreaId, Known]]:
         if start >= end:
             return []
-        around = (self._floor(start), self._floor(end - timedelta(microseconds=1)) + self._interval)
+        around = (self._grid.floor(start), self._grid.floor(end - timedelta(microseconds=1)) + self._interval)
         return await known_of(self._store, places, start, end, around)
 
     def _flows_of(

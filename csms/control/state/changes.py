@@ -193,6 +193,15 @@ class EnergyKnown:
 
 
 @dataclass(frozen=True, slots=True)
+class PastKnown:
+    """A transaction that is over is kept, with the registers of its start and end: the energy of its time is known
+    better now, also where no reading came in."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Matched:
     """A plug-in found its user."""
 
@@ -250,6 +259,7 @@ Change = (
     | SocKnown
     | ForeignSeen
     | EnergyKnown
+    | PastKnown
     | Matched
     | Decided
     | EventChanged

@@ -26,7 +26,7 @@ from csms.store.writes.permission import (
     unshare_vehicle,
     upsert_id_token,
 )
-from csms.store.writes.settlement import post_entries, save_settled
+from csms.store.writes.settlement import post_entries, save_settled, settle_again
 from csms.store.writes.state import save_dr_event, save_prices, save_tariff
 from csms.store.writes.stations import (
     add_evses,
@@ -88,6 +88,7 @@ __all__ = [
     "save_settled",
     "save_tariff",
     "secret_once",
+    "settle_again",
     "share_vehicle",
     "take_link_code",
     "touch_stations",

@@ -1,6 +1,7 @@
 """What is written into the ledger."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +11,7 @@ from csms.domain.benefit import BenefitGrant
 from csms.domain.errors import Conflict
 from csms.domain.ids import AreaId, PlugInId
 from csms.domain.ledger import EntryKind, LedgerEntry, SettledUntil
-from csms.store.sql import insert_new, rows_into
+from csms.store.sql import insert, insert_new, rows_into
 from csms.store.tables import LEDGER_ENTRY, LEDGER_POSTING, SETTLED_AREA, SETTLEMENT_DUE, SETTLEMENT_MARK
 from csms.store.values import micros, plain_json
 from csms.store.writes.benefits import save_benefit_grants
@@ -83,6 +84,13 @@ def _entry_row(entry: LedgerEntry) -> dict[str, Any]:
         "currency": entry.currency,
         "evidence": plain_json(dict(entry.evidence)),
     }
+
+
+def settle_again(conn: Connection, starts: Sequence[datetime]) -> None:
+    """These intervals are due again, whatever else is."""
+    if starts:
+        new = insert(SETTLEMENT_DUE, conn.dialect.name).on_conflict_do_nothing()
+        conn.execute(new, [{"start": micros(start)} for start in starts])
 
 
 def save_settled(conn: Connection, settled: SettledUntil) -> None:

@@ -191,7 +191,7 @@ async def build(
         people=People(ground, tokens, feed),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
         driver_view=DriverView(ground, events, prices, settings, rooms.matching),
-        reports=Reports(ground, events, rooms.settlement),
+        reports=Reports(ground, events, rooms.settlement, settings.retention.frames_days),
         rooms=rooms,
         reactions=reactions,
         quirks_for=quirks_for,

@@ -66,6 +66,13 @@ class LedgerEntry:
         return sum(posting.amount_minor for posting in self.postings) == 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedEntry(LedgerEntry):
+    """An entry with the number that it has in the ledger."""
+
+    id: int
+
+
 def user_account(user: UserId) -> str:
     """The account of what we owe a user (credit) or the user owes us (debit)."""
     return f"user:{user}"

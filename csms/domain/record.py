@@ -41,9 +41,10 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFrame:
-    """One frame. ``direction``: "in" = from the station; ``raw``: as it was on the wire; ``purposes`` of the CALL, also
-    where this is what answers it."""
+    """One frame. ``id`` sorts as they went; ``direction``: "in" = from the station; ``raw``: as it was on the wire;
+    ``purposes`` of the CALL, also where this is what answers it."""
 
+    id: str
     at: datetime
     station: StationId
     direction: str
@@ -54,9 +55,18 @@ class KeptFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingFrame:
-    """A frame that should be there. ``at``, ``message_id``: as far as they are known."""
+    """A frame that should be there. ``at``, ``message_id``: as far as they are known; ``why`` it is not."""
 
     purposes: tuple[Purpose, ...]
     what: str
     message_id: str | None = None
     at: datetime | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFrames:
+    """All that is kept of one ledger entry, in order."""
+
+    frames: tuple[KeptFrame, ...]
+    missing: tuple[MissingFrame, ...]

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,10 +1,12 @@
 """Kept frames, by what is known of them: station, message id, instant and direction."""
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+import orjson
 from sqlalchemy import Connection, select
 
 from csms.store.journal import SPAN, Unpacked, unpacked
@@ -72,19 +74,29 @@ def _pages_of(conn: Connection, at: int) -> list[Any]:
 
 
 def _named(found: list[Found], one: Wanted) -> Found | None:
-    """Of the frames of an instant the one that names the message; the only one where none does: ids have spellings."""
+    """Of the frames of an instant the one of the message."""
     same = [each for each in found if each.frame[:3] == (one.at, one.is_out, one.station)]
-    return next((each for each in same if _names(each.frame.text, one.message_id)), same[0] if len(same) == 1 else None)
+    return next((each for each in same if _id_of(each.frame.text) == one.message_id), None)
 
 
-def _names(text: bytes, message_id: str) -> bool:
-    return f'"{message_id}"'.encode() in text[: len(message_id) + 300]
+_HEAD: Final = re.compile(rb'\s*\[\s*\d\s*,\s*"([^"\\]{0,255})"')
+
+
+def _id_of(text: bytes) -> str | None:
+    """The message id, also of a frame that is no JSON beyond its head."""
+    if found := _HEAD.match(text):
+        return found[1].decode("utf-8", "replace")
+    try:
+        return str(orjson.loads(text)[1])  # it has escapes
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _answers(each: Found, one: Wanted) -> bool:
     frame = each.frame
     is_answer = frame.is_out and frame.text[:2] in {b"[3", b"[4"}
-    return is_answer and frame.station == one.station and frame.at >= one.at and _names(frame.text, one.message_id)
+    is_later = is_answer and frame.station == one.station and frame.at >= one.at
+    return is_later and _id_of(frame.text) == one.message_id
 
 
 def first_kept(conn: Connection) -> datetime | None:

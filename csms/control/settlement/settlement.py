@@ -17,7 +17,7 @@ from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
 from csms.domain.benefit import BenefitGrant
 from csms.domain.ids import AreaId, SiteId
-from csms.domain.ledger import LedgerEntry, SettledUntil
+from csms.domain.ledger import OPEN_FOR, LedgerEntry, SettledUntil
 from csms.settings import Settings
 from csms.store import reads, writes
 from policies.benefits import benefit_grants, in_force, settled_intervals
@@ -31,9 +31,6 @@ log = structlog.get_logger()
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 AGAIN_AT_START = timedelta(days=1)
 """So far back is settled again at a start: an answer or a price may have been stored just before the end."""
-
-OPEN_FOR = timedelta(days=31)
-"""What lies further back is not settled anew by something late: that month's accounts are closed."""
 
 CHUNK = timedelta(days=1)
 Benefactors = Sequence[Plug[Benefits]]

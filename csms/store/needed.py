@@ -61,17 +61,20 @@ def _unsettled_since(conn: Connection, now: datetime) -> datetime:
     return min(open_since) - A_DAY
 
 
-def _of_long_plug_ins(conn: Connection, cut: int, since: int) -> Iterator[int]:
-    """When everything came that was said before ``cut`` in a plug-in that still counts."""
-    p = PLUG_IN.c
+def _of_long_plug_ins(conn: Connection, cut: int, since: int) -> Iterator[int | None]:
+    """When everything came that was said before ``cut`` in a plug-in that still counts, and the registers before it."""
+    p, t = PLUG_IN.c, TRANSACTION.c
     lasts = p.unplugged_at.is_(None) | (p.unplugged_at >= since)
     for plug_in in conn.execute(select(p.station, p.evse, p.plugged_at).where(p.plugged_at < cut, lasts)).all():
         for table, time, told_at in _SAID:
             c = table.c
             here = (c.station == plug_in.station) & or_(c.evse == plug_in.evse, c.evse.is_(None))
-            yield from conn.execute(
-                select(c[told_at]).where(here, c[time] >= plug_in.plugged_at, c[told_at] < cut)
-            ).scalars()
+            then = (c[time] >= plug_in.plugged_at) & (c[told_at] < cut)
+            yield from conn.execute(select(c[told_at]).where(here, then)).scalars()
+        yield from _registers_before(conn, plug_in.station, plug_in.evse, plug_in.plugged_at)
+        here = (t.station == plug_in.station) & (t.evse == plug_in.evse) & (t.received_at < cut)
+        for row in conn.execute(select(t.received_at, t.stop_received_at).where(here)):
+            yield from row
 
 
 _SAID: Final = (
@@ -84,12 +87,16 @@ _SAID: Final = (
 
 def _last_registers(conn: Connection, cut: int) -> Iterator[int | None]:
     """When the newest registers before ``cut`` came, of each EVSE: readings, starts and stops."""
-    m, t = METER_VALUE.c, TRANSACTION.c
+    t = TRANSACTION.c
     for station, evse in conn.execute(select(EVSE.c.station, EVSE.c.evse)).all():
-        for register in (m.import_wh, m.export_wh):
-            here = (m.station == station) & (m.evse == evse) & (m.at < cut) & register.is_not(None)
-            yield conn.execute(select(m.received_at).where(here).order_by(m.at.desc(), m.id.desc()).limit(1)).scalar()
+        yield from _registers_before(conn, station, evse, cut)
     newest = select(func.max(t.received_at), func.max(t.stop_received_at)).where(t.received_at < cut)
-    for began, ended in conn.execute(newest.group_by(t.station, t.evse)):
-        yield began
-        yield ended
+    for row in conn.execute(newest.group_by(t.station, t.evse)):
+        yield from row
+
+
+def _registers_before(conn: Connection, station: str, evse: int, before: int) -> Iterator[int | None]:
+    m = METER_VALUE.c
+    for register in (m.import_wh, m.export_wh):
+        here = (m.station == station) & (m.evse == evse) & (m.at < before) & register.is_not(None)
+        yield conn.execute(select(m.received_at).where(here).order_by(m.at.desc(), m.id.desc()).limit(1)).scalar()

@@ -56,24 +56,29 @@ class Kind:
         return self.table.c[self.order[-1]]
 
 
-def _not_of_a_plug_in_that_counts(table: Table, time: str) -> MayGo:
+def _a_plug_in_that_counts(table: Table, since: int, *of_it: ColumnElement[bool]) -> ColumnElement[bool]:
+    """At the EVSE of a row: it was there at ``since``, or came later."""
     p, c = PLUG_IN.c, table.c
+    lasts = p.unplugged_at.is_(None) | (p.unplugged_at >= since)
+    return exists().where(p.station == c.station, p.evse == c.evse, lasts, *of_it).correlate_except(PLUG_IN)
 
+
+def _not_of_a_plug_in_that_counts(table: Table, time: str) -> MayGo:
     def may_go(_cut: int, since: int) -> ColumnElement[bool]:
-        lasts = p.unplugged_at.is_(None) | (p.unplugged_at >= since)
-        return ~exists().where(p.station == c.station, p.evse == c.evse, p.plugged_at <= c[time], lasts)
+        return ~_a_plug_in_that_counts(table, since, PLUG_IN.c.plugged_at <= table.c[time])
 
     return may_go
 
 
 def _reading_may_go(cut: int, since: int) -> ColumnElement[bool]:
-    """Not the last one before the cut that tells a register."""
-    m, n = METER_VALUE.c, METER_VALUE.alias("newer").c
+    """Not the last one that tells a register before the cut, or before a plug-in that counts."""
+    m, n, plugged_at = METER_VALUE.c, METER_VALUE.alias("newer").c, PLUG_IN.c.plugged_at
+    is_between = _a_plug_in_that_counts(METER_VALUE, since, plugged_at > m.at, plugged_at <= n.at)
 
     def is_followed(register: str) -> ColumnElement[bool]:
         later = (n.at > m.at) | ((n.at == m.at) & (n.id > m.id))
         here = (n.station == m.station) & (n.evse == m.evse) & (n.at < cut) & (n.received_at < cut)
-        return m[register].is_(None) | exists().where(here, later, n[register].is_not(None))
+        return m[register].is_(None) | exists().where(here, later, n[register].is_not(None), ~is_between)
 
     its = _not_of_a_plug_in_that_counts(METER_VALUE, "at")(cut, since)
     return and_(m.at < cut, is_followed("import_wh"), is_followed("export_wh"), its)

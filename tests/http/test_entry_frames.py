@@ -213,3 +213,48 @@ async def test_what_retention_has_taken_is_said(web: httpx.AsyncClient, w: World
     gone = await web.get(f"/api/v1/ledger/{entry['id']}/frames", headers=bearer())
     assert (gone.status_code, gone.json()["reason"]) == (410, "retention")
     assert "frames_days is 400" in gone.json()["detail"]
+
+
+async def test_after_the_retention_of_the_frames_their_entry_says_since_when_they_are_gone(
+    web: httpx.AsyncClient, w: World, wired: Wired
+) -> None:
+    """What bounds the energy to come stays: the last registers. Before that day nothing goes."""
+    await wired.session_of(1)
+    await settled(w)
+    (entry, *_) = await entries(web)
+    whole = await frames_of(web, entry)
+    w.clock.pass_(399 * 86_400)
+    await settled(w)
+    await w.system.retention.run()
+    assert await frames_of(web, entry) == whole
+    w.clock.pass_(3 * 86_400)
+    await settled(w)
+    await w.system.retention.run()
+    left = await frames_of(web, entry)
+    assert {json.loads(frame["raw"])[2] for frame in left["items"] if frame["direction"] == "in"} <= {
+        *("StartTransaction", "MeterValues", "StopTransaction")
+    }
+    assert len(left["items"]) < len(whole["items"]) / 2
+    assert {"frames_days is 400" in each["why"] for each in left["missing"]} == {True}
+
+
+async def test_of_a_start_that_was_corrected_in_the_quarantine_the_frame_that_came_is_shown(
+    web: httpx.AsyncClient, w: World, wired: Wired
+) -> None:
+    """V2G-39, M2: the entry follows from somebody's correction, and from the frame behind it."""
+    start = {"connectorId": 1, "idTag": CARD.value, "meterStart": "lots", "timestamp": spelt(w.clock.now())}
+    begun = await wired.say("StartTransaction", start)
+    w.clock.pass_(3600)
+    stop = {"transactionId": begun["transactionId"], "meterStop": 8000, "timestamp": spelt(w.clock.now())}
+    await wired.say("StopTransaction", stop)
+    w.clock.pass_(3600)
+    await settled(w)
+    body = {"payload": start | {"meterStart": 1000}}
+    replayed = await web.post("/api/v1/quarantine/1/replay", headers=bearer(), json=body)
+    assert replayed.status_code == 200, replayed.text
+    await w.quiet()
+    await settled(w)
+    (entry, *_) = await entries(web)
+    answer = await frames_of(web, entry)
+    assert wired.said[0] in [frame["raw"] for frame in answer["items"]]
+    assert answer["missing"] == []

@@ -18,6 +18,7 @@ from csms import app as daemon
 from csms import checks, log, settings
 from csms.clock import SystemClock
 from csms.control.permission.people import hash_token
+from csms.control.retention.retention import Outcome, Retention
 from csms.control.stations.credentials import KEY_NAME, Passwords, hash_password, key_of, new_password
 from csms.domain.errors import CsmsError, Halted
 from csms.domain.ids import EvseRef, SiteId, StationId
@@ -86,6 +87,27 @@ def migrate(config: Config = None) -> None:
     loaded = load(config)
     migrate_database(loaded.database.url)
     typer.echo(f"the schema of {loaded.database.url} is up to date")
+
+
+@cli.command()
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say how many rows would go")] = False,
+    config: Config = None,
+) -> None:
+    """Let go of what is older than [retention] says, as the server does each day; also beside a running server."""
+    loaded = load(config)
+
+    async def work() -> list[Outcome]:
+        store = open_store(loaded.database.url)
+        try:
+            retention = Retention(store, SystemClock(), loaded.retention)
+            return await (retention.look() if dry_run else retention.run())
+        finally:
+            await store.close()
+
+    verb = "would go" if dry_run else "went"
+    for outcome in asyncio.run(work()):
+        typer.echo(f"{outcome.name}: {outcome.rows} rows of {outcome.table} from before {outcome.cut:%Y-%m-%d} {verb}")
 
 
 @token_cli.command("create")

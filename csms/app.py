@@ -19,6 +19,7 @@ from csms.control.stations.setup import QuirksFor
 from csms.control.system import System
 from csms.control.system import build as build_control
 from csms.domain.ports import Clock
+from csms.domain.record import keep_none
 from csms.domain.station import Quirks, Station, Version
 from csms.edge.http.app import build
 from csms.edge.http.server import serve as serve_http
@@ -55,7 +56,8 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         stack.push_async_callback(store.close)
 
         def connect(admission: Admission, intake: Intake) -> Hub:
-            return Hub(intake, admission, clock, settings.ocpp, handlers)
+            keep = store.keep if settings.retention.frames_days else keep_none
+            return Hub(intake, admission, clock, settings.ocpp, handlers, keep)
 
         system, hub = await build_control(settings, store, clock, connect, quirks_lookup(), chosen(settings.policies))
         await system.load()

@@ -159,6 +159,34 @@ class SiteSettings(_Section):
     export_limit_w: Annotated[int, Field(ge=0)] = 0
 
 
+KeptDays = Annotated[int, Field(ge=62, le=36_500)]
+"""What lies less than 31 days back may still be settled anew."""
+
+
+class Retention(_Section):
+    """How long what is no longer needed is kept, in whole days; accounts, plug-ins and answers are kept for ever.
+
+    ``frames_days``: raw frames that money or permission rests on; 0 = none are kept. Nothing that leads to them goes
+    before them.
+    """
+
+    frames_days: Annotated[int, Field(ge=0, le=36_500)] = 400
+    readings_days: KeptDays = 800
+    setpoints_days: KeptDays = 800
+    statuses_days: KeptDays = 400
+    notices_days: KeptDays = 400
+    decisions_days: KeptDays = 400
+    quarantine_days: KeptDays = 800
+    requests_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+
+    @model_validator(mode="after")
+    def _frames_can_be_found(self) -> "Retention":
+        for name in ("readings_days", "setpoints_days", "statuses_days", "notices_days"):
+            if getattr(self, name) < self.frames_days:
+                raise ValueError(f"{name} must not be less than frames_days: frames are found by what they told")
+        return self
+
+
 class Log(_Section):
     """``json``: one object per line, for machines."""
 
@@ -191,6 +219,7 @@ class Settings(BaseModel):
     metering: Metering = Metering()
     settlement: Settlement = Settlement()
     policies: PolicySettings = PolicySettings()
+    retention: Retention = Retention()
     log: Log = Log()
     security: Security = Security()
     tariff: tuple[TariffSettings, ...] = (TariffSettings(price_per_kwh=Decimal(30)),)

@@ -34,6 +34,16 @@ def test_the_program_says_what_it_is_and_which_version(tmp_path: Path) -> None:
     assert "./config.toml" in server.command("serve", "--help").stdout
 
 
+def test_prune_says_what_would_go_and_lets_it_go(tmp_path: Path) -> None:
+    """Design §3: also by hand; of a new database nothing goes."""
+    server = Server(tmp_path, f"sqlite:///{tmp_path / 'test.db'}")
+    said = server.command("prune", "--dry-run", "--config", str(server.config)).stdout.splitlines()
+    assert [line for line in said if line.startswith("frames: 0 rows of frame_page from before ")]
+    assert all(line.endswith("would go") for line in said)
+    went = server.command("prune", "--config", str(server.config)).stdout.splitlines()
+    assert went == [line.replace("would go", "went") for line in said]
+
+
 def _refusal(server: Server) -> str:
     """The one line with which ``csms serve`` ends; exit code 2."""
     run = server.command("serve", "--config", str(server.config), check=False)

@@ -22,6 +22,7 @@ from csms.control.permission.people import Links, People, link_secret
 from csms.control.permission.permissions import Permissions
 from csms.control.permission.remote_start import RemoteStarts
 from csms.control.reactions import Reactions, Rooms
+from csms.control.retention.retention import Retention
 from csms.control.settlement.reports import Reports
 from csms.control.settlement.settlement import Settlement
 from csms.control.state import changes
@@ -50,6 +51,7 @@ from policies.registry import DEFAULT
 SWEEP_S = 1.0
 HEARTBEAT_FLUSH_S = 15.0
 TOKEN_PURGE_S = 3600.0
+RETENTION_S = 3600.0
 
 Edge = TypeVar("Edge", bound=Stations)
 """The edge: what comes back from it are the stations, to be commanded."""
@@ -80,6 +82,7 @@ class System:
     links: Links
     driver_view: DriverView
     reports: Reports
+    retention: Retention
     rooms: Rooms
     reactions: Reactions
     quirks_for: QuirksFor
@@ -125,6 +128,7 @@ class System:
         self.timetable.every(SWEEP_S, "sweep", self.reactions.sweep)
         self.timetable.every(HEARTBEAT_FLUSH_S, "heartbeats", self.heartbeats.flush)
         self.timetable.every(TOKEN_PURGE_S, "tokens", self._purge_tokens)
+        self.timetable.every(RETENTION_S, "retention", self.retention.run)
         self.timetable.every(settle_s, "settle", self.rooms.settlement.run)
         self.timetable.start()
         self.tasks.spawn(self.rooms.dispatch.run())
@@ -191,7 +195,8 @@ async def build(
         people=People(ground, tokens, feed),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
         driver_view=DriverView(ground, events, prices, settings, rooms.matching),
-        reports=Reports(ground, events, rooms.settlement),
+        reports=Reports(ground, events, rooms.settlement, settings.retention.frames_days),
+        retention=Retention(store, clock, settings.retention),
         rooms=rooms,
         reactions=reactions,
         quirks_for=quirks_for,

@@ -19,6 +19,7 @@ class ApplySetpoint:
     """Hold one EVSE at a power until ``expires_at`` (V2G-1, V2G-5).
 
     A setpoint >= 0 is sent as a limit by drivers without setpoints. A negative one needs a driver that can discharge.
+    ``of``: the setpoint that this tells, where it is one that is stored.
     """
 
     evse: EvseRef
@@ -31,6 +32,7 @@ class ApplySetpoint:
     ratings: Ratings
     profile: int
     stack_level: int
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class UpdateSetpoint:
     evse: EvseRef
     profile: int
     setpoint_w: int
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

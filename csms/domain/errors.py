@@ -7,6 +7,7 @@ CsmsError
 ├── Halted             exit code 3
 ├── Unavailable        503
 ├── NotFound           404
+├── Gone               410
 ├── Forbidden          403
 ├── Conflict           409
 ├── BadRequest         422
@@ -46,6 +47,10 @@ class Unavailable(CsmsError):
 
 class NotFound(CsmsError):
     """There is no such thing."""
+
+
+class Gone(CsmsError):
+    """It was kept as long as the configuration says."""
 
 
 class Forbidden(CsmsError):

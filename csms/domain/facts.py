@@ -104,7 +104,10 @@ class Booted:
 
 @frequent
 class StatusReported:
-    """StatusNotification, or NotifyEvent of a connector's AvailabilityState. EVSE 0 = the station itself."""
+    """StatusNotification, or NotifyEvent of a connector's AvailabilityState. EVSE 0 = the station itself.
+
+    ``stated_at``: the station's own time where ``device_at`` is not: of a clock that stands still, which is no key.
+    """
 
     origin: Origin
     evse: EvseRef
@@ -114,6 +117,7 @@ class StatusReported:
     error_code: str = ""
     info: str = ""
     device_at: datetime | None = None
+    stated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +241,7 @@ class DataSent:
 class NoticeKind(StrEnum):
     """What a notice is about."""
 
+    AUTHORIZATION = "authorization"
     CHARGING_LIMIT = "charging_limit"
     CHARGING_LIMIT_CLEARED = "charging_limit_cleared"
     CHARGING_NEEDS = "charging_needs"
@@ -293,3 +298,18 @@ StationFact = (
     | Noticed
     | Unintelligible
 )
+
+EVIDENCE = frozenset(
+    {
+        StatusReported,
+        StatusesReported,
+        AuthorizeAsked,
+        TransactionStarted,
+        TransactionStopped,
+        TransactionReported,
+        Metered,
+        NeedsReported,
+        Unintelligible,
+    }
+)
+"""Money or permission may rest on these: the frame that each came in is kept (M2)."""

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from csms.domain.ids import DrEventId, EvseRef, PlugInId, UserId, VehicleId
+
+OPEN_FOR: Final = timedelta(days=31)
+"""What lies further back is not settled anew by something late: that month's accounts are closed."""
 
 
 class EntryKind(StrEnum):
@@ -64,6 +67,13 @@ class LedgerEntry:
     @property
     def is_balanced(self) -> bool:
         return sum(posting.amount_minor for posting in self.postings) == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedEntry(LedgerEntry):
+    """An entry with the number that it has in the ledger."""
+
+    id: int
 
 
 def user_account(user: UserId) -> str:

@@ -7,6 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
 from csms.domain.commands import CallOutcome, Offline, TimedOut
+from csms.domain.record import SentCall
 from csms.edge import frames
 from csms.edge.rpc import Rpc
 
@@ -52,10 +53,37 @@ def urgency_of(action: str) -> Urgency:
     return _URGENT.get(action, Urgency.READ)
 
 
-class Outgoing:
-    """A CALL of ours, ready to be sent. Whoever asked for it waits on ``future``. ``evse``: whose power it sets."""
+EVIDENCE: Final = frozenset(
+    {
+        "AFRRSignal",
+        "ClearChargingProfile",
+        "ClearDERControl",
+        "GetCompositeSchedule",
+        "RemoteStartTransaction",
+        "RemoteStopTransaction",
+        "RequestStartTransaction",
+        "RequestStopTransaction",
+        "SetChargingProfile",
+        "SetDERControl",
+        "UpdateDynamicSchedule",
+        "UsePriorityCharging",
+    }
+)
+"""What a vehicle draws or gives may follow from these: they and what answers them are kept (M2). None holds a
+password."""
 
-    __slots__ = ("action", "evse", "future", "message_id", "text", "timer", "urgency")
+
+def place_of(payload: Mapping[str, Any]) -> int | None:
+    """The EVSE that a payload names, in any version's words; None = the whole station, or it does not say."""
+    found = payload.get("connectorId", payload.get("evseId"))
+    return found if type(found) is int and found > 0 else None
+
+
+class Outgoing:
+    """A CALL of ours, ready to be sent. Whoever asked for it waits on ``future``. ``evse``: whose power it sets;
+    ``setpoint``: the one it tells; ``kept``: what is kept of it beside its frame; None = it is not kept."""
+
+    __slots__ = ("action", "evse", "future", "kept", "message_id", "text", "timer", "urgency")
 
     def __init__(
         self,
@@ -64,12 +92,15 @@ class Outgoing:
         payload: Mapping[str, Any],
         urgency: Urgency | None = None,
         evse: int | None = None,
+        setpoint: str | None = None,
     ) -> None:
         self.message_id = message_id
         self.action = action
         self.urgency = urgency_of(action) if urgency is None else urgency
         self.evse = evse
         self.text = frames.call(message_id, action, payload)
+        place = place_of(payload) if evse is None else evse
+        self.kept = SentCall(message_id, action, place, setpoint) if action in EVIDENCE else None
         self.future: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
         self.timer: asyncio.TimerHandle | None = None
 
@@ -89,13 +120,18 @@ class Calls:
 
     __slots__ = ("_count", "_is_over", "_open", "_queue", "_rpc", "_send")
 
-    def __init__(self, rpc: Rpc, send: Callable[[bytes], None]) -> None:
+    def __init__(self, rpc: Rpc, send: Callable[[Outgoing], None]) -> None:
         self._rpc = rpc
         self._send = send
         self._open: Outgoing | None = None
         self._queue: list[Waiting] | None = None
         self._count = 0
         self._is_over = False
+
+    @property
+    def open_kept(self) -> SentCall | None:
+        """What is kept of the CALL that is open."""
+        return self._open.kept if self._open else None
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> CallOutcome:
         """Send when the more urgent ones, and those as urgent before it, are done. The time limit includes the wait:
@@ -147,7 +183,7 @@ class Calls:
     def _start(self, outgoing: Outgoing) -> None:
         self._rpc.open(outgoing.message_id, outgoing.action)
         self._open = outgoing
-        self._send(outgoing.text)
+        self._send(outgoing)
 
     def _expire(self, outgoing: Outgoing) -> None:
         if self._open is outgoing:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from csms.domain.ports import Clock, Intake
+from csms.domain.record import Keep, keep_none
 from csms.domain.station import BootState, Version
 from csms.edge.schemas import Schemas
 from csms.edge.translation import QuickReader, Translation
@@ -45,3 +46,4 @@ class Desk:
     readers: Mapping[Version, QuickReader]
     registry: Sequence[Any]
     released: Callable[["Session"], None]
+    keep: Keep = keep_none

@@ -27,6 +27,7 @@ from csms.domain.commands import (
 from csms.domain.errors import BadRequest, BadSettings, PortBusy
 from csms.domain.ids import StationId
 from csms.domain.ports import Admission, Admitted, Clock, Intake
+from csms.domain.record import Keep, keep_none
 from csms.domain.station import Version
 from csms.edge.calls import Outgoing, Urgency
 from csms.edge.desk import Desk
@@ -68,6 +69,7 @@ class Hub:
         clock: Clock,
         settings: Ocpp,
         translation: Translation = handlers,
+        keep: Keep = keep_none,
     ) -> None:
         self.settings = settings
         self.admission = admission
@@ -75,7 +77,7 @@ class Hub:
         schemas = {v: Schemas(v, strict_formats=settings.strict_formats) for v in Version}
         readers = {} if settings.strict_formats else {v: translation.reader(v) for v in Version}  # they read no formats
         registry = translation.load_registry()
-        self._desk = Desk(intake, clock, translation, schemas, readers, registry, self._released)
+        self._desk = Desk(intake, clock, translation, schemas, readers, registry, self._released, keep)
         self._peers: dict[StationId, Peer] = {}
         self._connections: set[Connection] = set()
         self._doors = Doors(
@@ -248,7 +250,8 @@ class Hub:
             return Outgoing(message_id, call.action, call.payload)
         evse = command.evse.evse
         lowers = session.asks_less(evse, command.setpoint_w)
-        return Outgoing(message_id, call.action, call.payload, Urgency.STOP if lowers else Urgency.START, evse)
+        urgency = Urgency.STOP if lowers else Urgency.START
+        return Outgoing(message_id, call.action, call.payload, urgency, evse, command.of)
 
     async def call(self, station: StationId, action: str, payload: Mapping[str, Any], timeout_s: float) -> CallOutcome:
         session = self._session(station)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from csms.domain.answers import Acknowledged, Answer, BootAnswer, StartAnswer
 from csms.domain.commands import CallFailed, CallOutcome, CallResult
-from csms.domain.facts import Booted, Metered, Origin, StatusReported, Unintelligible
+from csms.domain.facts import EVIDENCE, Booted, Metered, Origin, StatusReported, Unintelligible
 from csms.domain.ports import Admitted
 from csms.domain.station import BootState, Quirks, Version
 from csms.edge import frames, rpc
@@ -62,7 +62,7 @@ class Session:
         self._rpc = rpc.Rpc(version, desk.schemas[version])
         self._routes = desk.translation.ROUTES[version]
         self._read_quickly = desk.readers.get(version)
-        self._calls = Calls(self._rpc, self._send)
+        self._calls = Calls(self._rpc, self._send_call)
         self._asked_w: dict[int, int] | None = None
         self._is_over = False
         self.epoch = peer.epoch
@@ -112,6 +112,7 @@ class Session:
             return False
         message_id, action, fact = found
         peer.log(now, "in", raw, action)
+        self._desk.keep((peer.station, now, False, raw, None))
         try:
             self._desk.intake.receive(fact, partial(self._answer_quickly, message_id, action))
         except Exception:
@@ -121,15 +122,17 @@ class Session:
     def _answer_quickly(self, message_id: bytes, action: str, answer: Answer) -> None:
         """Most answers say nothing; any other is spelt as that of its route."""
         if type(answer) is not Acknowledged:
-            self._answer(self._routes[action], message_id.decode(), action, NOTHING, answer)
+            self._answer(self._routes[action], message_id.decode(), action, NOTHING, answer, is_kept=True)
         elif not self._is_over:
-            self._send(b'[3,"%b",{}]' % message_id, action)
+            self._send(b'[3,"%b",{}]' % message_id, action, is_kept=True)
 
     def _on_rare(self, action: rpc.Action, raw: bytes, now: datetime) -> None:
         match action:
             case rpc.Result():
+                self._keep_answer(raw, now)
                 self._on_result(action)
             case rpc.Failure():
+                self._keep_answer(raw, now)
                 self._peer.errors += 1
                 self._calls.answered(CallFailed(action.code, action.description, action.details))
             case rpc.Reply():
@@ -189,7 +192,10 @@ class Session:
         if type(fact) is Booted:
             self._learn_quirks(fact)
         read_again = NOTHING if type(fact) in ANSWERED_PLAINLY else request.payload
-        answer = partial(self._answer, route, request.message_id, request.action, read_again)
+        is_kept = type(fact) in EVIDENCE
+        if is_kept:
+            self._desk.keep((self._peer.station, now, False, raw, None))
+        answer = partial(self._answer, route, request.message_id, request.action, read_again, is_kept=is_kept)
         self._desk.intake.receive(fact, answer)
 
     def _learn_quirks(self, boot: Booted) -> None:
@@ -198,7 +204,16 @@ class Session:
         known = desk.translation.quirks_for(desk.registry, self.version, boot.vendor, boot.model, boot.firmware)
         self._quirks = desk.translation.overridden(known, self._own_ways)
 
-    def _answer(self, route: Route, message_id: str, action: str, payload: Mapping[str, Any], answer: Answer) -> None:
+    def _answer(
+        self,
+        route: Route,
+        message_id: str,
+        action: str,
+        payload: Mapping[str, Any],
+        answer: Answer,
+        *,
+        is_kept: bool,
+    ) -> None:
         if type(answer) is BootAnswer:
             self._boot_state = answer.state
         if self._is_over:
@@ -211,7 +226,7 @@ class Session:
             self._answer_bare(message_id, action)
             return
         if fault is None:
-            self._send(frames.call_result(message_id, reply), action)
+            self._send(frames.call_result(message_id, reply), action, is_kept=is_kept)
         else:
             _log.error("our reply to %s does not fit its schema: %s", action, fault)
             self._answer_bare(message_id, action)
@@ -241,6 +256,7 @@ class Session:
         text = raw.decode("utf-8", "replace")[:MAX_RAW_CHARACTERS]
         fact = Unintelligible(origin=origin, action=action, raw=text, why=str(fault))
         self._peer.count_dropped("quarantined")
+        self._desk.keep((self._peer.station, now, False, raw, None))
         self._desk.intake.receive(fact, partial(self._confirm, message_id, action))
 
     def _confirm(self, message_id: str, action: str, answer: Answer) -> None:
@@ -255,14 +271,28 @@ class Session:
             return  # it will come again
         else:
             payload = translation.quarantine_reply(self.version, action)
-        self._send(frames.call_result(message_id, payload))
+        self._send(frames.call_result(message_id, payload), is_kept=True)
 
     # Frames out
 
-    def _send(self, text: bytes, action: str = "") -> None:
+    def _send(self, text: bytes, action: str = "", *, is_kept: bool = False) -> None:
+        now = self._desk.clock.now()
         self._peer.frames_out += 1
-        self._peer.log(self._desk.clock.now(), "out", text, action)
+        self._peer.log(now, "out", text, action)
+        if is_kept:
+            self._desk.keep((self._peer.station, now, True, text, None))
         self._wire.send(text)
+
+    def _send_call(self, outgoing: Outgoing) -> None:
+        if outgoing.kept is not None:
+            self._desk.keep((self._peer.station, self._desk.clock.now(), True, outgoing.text, outgoing.kept))
+        self._send(outgoing.text)
+
+    def _keep_answer(self, raw: bytes, now: datetime) -> None:
+        """What answers a CALL of ours is kept where the CALL is."""
+        call = self._calls.open_kept
+        if call is not None:
+            self._desk.keep((self._peer.station, now, False, raw, call))
 
     def _send_error(self, text: bytes) -> None:
         self._peer.errors += 1

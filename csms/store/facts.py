@@ -47,7 +47,7 @@ def write_of(  # noqa: PLR0911  one case per kind of fact
 
     Result of the work: TransactionStarted -> the transaction id (the one given, or that of the same start before;
     reserved on the spot when none is given). TransactionReported -> whether it is new. TransactionStopped -> the
-    TransactionId it closed, or None when it is parked. Heartbeat, Booted and AuthorizeAsked store nothing here.
+    TransactionId it closed, or None when it is parked. Heartbeat and Booted store nothing here.
     """
     match fact:
         case Metered():
@@ -65,9 +65,9 @@ def write_of(  # noqa: PLR0911  one case per kind of fact
             return (), Together(events.report, fact)
         case Unintelligible():
             return (("quarantine", quarantine_row(fact)),), None
-        case NeedsReported() | DataSent() | Noticed():
+        case AuthorizeAsked() | NeedsReported() | DataSent() | Noticed():
             return (("notice", _notice_row(fact)),), None
-        case Heartbeat() | Booted() | AuthorizeAsked():
+        case Heartbeat() | Booted():
             return (), None
         case _:  # a kind of fact that nobody stores would be confirmed and lost
             assert_never(fact)
@@ -90,6 +90,7 @@ def _status_row(fact: StatusReported) -> dict[str, Any]:
         "message_id": fact.origin.message_id,
         "error_code": fact.error_code,
         "info": fact.info,
+        "stated_at": micros(fact.stated_at),
     }
 
 
@@ -99,8 +100,11 @@ def _other_events(fact: StatusesReported) -> Rows:
     return (("notice", _notice(fact.origin, NoticeKind.EVENTS, plain_json({"events": list(fact.others)}))),)
 
 
-def _notice_row(fact: NeedsReported | DataSent | Noticed) -> dict[str, Any]:
+def _notice_row(fact: AuthorizeAsked | NeedsReported | DataSent | Noticed) -> dict[str, Any]:
     match fact:
+        case AuthorizeAsked():
+            content = plain_json({"token": fact.token.key, "type": fact.token.type, "evccid": fact.evccid})
+            return _notice(fact.origin, NoticeKind.AUTHORIZATION, content)
         case NeedsReported():
             return _notice(fact.origin, NoticeKind.CHARGING_NEEDS, to_json(NEEDS, fact))
         case DataSent():
@@ -116,6 +120,7 @@ def _notice(origin: Origin, kind: NoticeKind, content: str) -> dict[str, Any]:
         "kind": kind.value,
         "message_id": origin.message_id,
         "received_at": micros(origin.received_at),
+        "offset_s": origin.offset_s,
         "content": content,
     }
 

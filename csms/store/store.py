@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from csms.domain.errors import CsmsError, Unavailable
+from csms.domain.record import Keep
 from csms.store import schema
 from csms.store.database import QUICK_READERS, READERS, checked, parse_url, reading_engine, writing_engine
 from csms.store.faults import Blame, as_domain_error, blame_for, line_of
@@ -33,6 +34,11 @@ class Store:
         self._lock = lock
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._quick = ThreadPoolExecutor(QUICK_READERS, thread_name_prefix="store-look-up")
+
+    @property
+    def keep(self) -> Keep:
+        """Takes a frame that money or permission rests on."""
+        return self.writer.journal.keep
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """The query's result, from one consistent state. Its own errors are raised; the database's as BadDatabase."""

@@ -69,7 +69,10 @@ def _completes(conn: Connection, fact: TransactionStarted, number: int, start_nu
     return conn.execute(update(TRANSACTION).where(mine, _T.started_at.is_(None)).values(said)).rowcount == 1
 
 
-_OF_THE_START = ("token", "started_at", "start_stated", "start_number", "start_offset_s", "meter_start_wh")
+_OF_THE_START = (
+    *("token", "started_at", "start_stated", "start_number", "start_offset_s", "meter_start_wh"),
+    *("start_message_id", "received_at"),
+)
 
 
 def _was_issued_to(conn: Connection, station: str, transaction: str) -> bool:
@@ -115,6 +118,7 @@ def _start_row(fact: TransactionStarted, transaction: int, start_number: int) ->
         "start_stated": stated(fact),
         "start_number": start_number,
         "start_offset_s": fact.origin.offset_s,
+        "start_message_id": fact.origin.message_id,
         "meter_start_wh": fact.meter_start_wh,
         "received_at": micros(fact.origin.received_at),
     }
@@ -191,6 +195,8 @@ def close(conn: Connection, row: Row[Any], fact: TransactionStopped, *, provisio
         "ended_at": max(micros(fact.at), row.started_at or 0),  # a clock may be set back (lesson 16)
         "stop_stated": stated(fact),
         "stop_offset_s": fact.origin.offset_s,
+        "stop_message_id": fact.origin.message_id,
+        "stop_received_at": micros(fact.origin.received_at),
         "meter_stop_wh": fact.meter_stop_wh,
         "stopped_reason": fact.reason,
         "provisional": provisional,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from csms.domain.errors import BadDatabase, Halted, Unavailable
 from csms.store.batch import Outcome, Write
 from csms.store.committing import Committer
+from csms.store.journal import KEPT_WITHIN_S, Journal
 from csms.store.patience import GaveUp, Patience
 from csms.store.server_lock import ServerLock
 
@@ -35,6 +36,7 @@ class Writer:
         self._spacing_s = spacing_s
         self._queue_limit = queue_limit
         self._inbox: deque[Write] = deque()
+        self.journal = Journal()
         self._unfinished = 0
         self._is_full = False
         self._busy_since: float | None = None
@@ -129,6 +131,8 @@ class Writer:
     def _serve(self) -> None:
         while self._wait_for_work():
             batch = [self._inbox.popleft() for _ in range(len(self._inbox))]
+            if frames := self.journal.take():  # after the writes that follow from them
+                batch.insert(0, Write(tuple(frames), None, self._frames_done, self._frames_done))
             if batch:
                 self._busy_since = time.monotonic()
                 self._committer.store(batch)
@@ -136,11 +140,11 @@ class Writer:
                 self._closing.wait(self._spacing_s)
 
     def _wait_for_work(self) -> bool:
-        self._wake.wait()
+        self._wake.wait(KEPT_WITHIN_S)
         self._wake.clear()
         if self._closing.is_set():
             self._wake.set()
-            return bool(self._inbox)
+            return bool(self._inbox or self.journal)
         return True
 
     def _let_go(self) -> None:
@@ -157,6 +161,9 @@ class Writer:
             loop.call_soon_threadsafe(self._finish, writes, outcomes)
         except RuntimeError:  # the loop has ended: nobody is left to tell
             _log.warning("%d writes were committed after the event loop had ended", len(writes))
+
+    def _frames_done(self, _outcome: object) -> None:
+        self._unfinished += 1  # nobody has put this write
 
     def _finish(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         """``outcomes`` is empty for writes that are neither stored nor kept."""

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +21,7 @@ class Line:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
-        self.calls = Calls(Rpc(Version.V16, SCHEMAS), lambda text: self.sent.append(orjson.loads(text)[1]))
+        self.calls = Calls(Rpc(Version.V16, SCHEMAS), lambda call: self.sent.append(call.message_id))
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def ask(self, action: str, id_: str, urgency: Urgency | None = None, evse: int | None = None) -> None:

@@ -205,7 +205,9 @@ def command_of(record: SetpointRecord, station: StationLive, evse: EvseLive) -> 
     """An installed Dynamic profile is updated, everything else is a profile of its own."""
     dynamic = record.driver is SetpointDriver.OCPP21_DYNAMIC
     if dynamic and evse.told.dynamic_transaction == record.transaction and record.transaction is not None:
-        return UpdateSetpoint(evse=record.evse, profile=profile_of(record.evse), setpoint_w=record.desired_w)
+        return UpdateSetpoint(
+            evse=record.evse, profile=profile_of(record.evse), setpoint_w=record.desired_w, of=record.id
+        )
     evse.told.dynamic_transaction = record.transaction if dynamic else None
     return _apply(record, station, evse)
 
@@ -222,4 +224,5 @@ def _apply(record: SetpointRecord, station: StationLive, evse: EvseLive) -> Appl
         ratings=evse.evse.ratings,
         profile=profile_of(record.evse),
         stack_level=station.quirks.stack_level,
+        of=record.id,
     )

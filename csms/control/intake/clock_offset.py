@@ -167,8 +167,10 @@ def _dated(fact: Any, offset: ClockOffset, *, is_still: bool) -> Any:
     received_at = fact.origin.received_at
     if type(fact) in _STAMPED and fact.device_at is None:
         at = received_at if is_still else offset.ours(fact.at, received_at)
-        if at != fact.at:
-            changed = {"at": at, "device_at": None if is_still and type(fact) is StatusReported else fact.at}
+        if at != fact.at and is_still and type(fact) is StatusReported:
+            changed = {"at": at, "stated_at": fact.at}
+        elif at != fact.at:
+            changed = {"at": at, "device_at": fact.at}
     readings = getattr(fact, "readings", None)
     if readings:
         moved = tuple([_moved(reading, offset, received_at, is_still=is_still) for reading in readings])

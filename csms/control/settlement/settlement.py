@@ -18,7 +18,7 @@ from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
 from csms.domain.benefit import BenefitGrant
 from csms.domain.ids import AreaId, SiteId
-from csms.domain.ledger import LedgerEntry, SettledUntil
+from csms.domain.ledger import OPEN_FOR, LedgerEntry, SettledUntil
 from csms.settings import Settings
 from csms.store import reads, writes
 from policies.benefits import benefit_grants, in_force, settled_intervals

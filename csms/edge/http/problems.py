@@ -14,6 +14,7 @@ from csms.domain import errors
 
 STATUS: Mapping[type[errors.CsmsError], int] = {
     errors.NotFound: 404,
+    errors.Gone: 410,
     errors.Forbidden: 403,
     errors.Conflict: 409,
     errors.BadRequest: 422,

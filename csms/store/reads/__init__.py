@@ -11,6 +11,7 @@ from csms.store.reads.dispatch import (
     probes,
     setpoints,
 )
+from csms.store.reads.frames import first_kept
 from csms.store.reads.intake import (
     issued_id,
     metered,
@@ -40,6 +41,7 @@ from csms.store.reads.permission import (
     vehicles_by_id,
 )
 from csms.store.reads.quarantine import one_quarantined, quarantined
+from csms.store.reads.record import frames_of_entry
 from csms.store.reads.settlement import (
     balance,
     balance_by_plug_in,
@@ -73,7 +75,9 @@ __all__ = [
     "dr_events",
     "entries_within",
     "failsafe_limits",
+    "first_kept",
     "first_plug_in",
+    "frames_of_entry",
     "id_token",
     "id_tokens",
     "idempotency",

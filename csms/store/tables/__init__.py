@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from csms.store.tables import dispatch, intake, permission, settlement, state, stations, system
+from csms.store.tables import dispatch, frames, intake, permission, settlement, state, stations, system
 from csms.store.tables.columns import table_of
 
 METADATA = SQLModel.metadata
@@ -49,3 +49,5 @@ CALL_LOG = table_of(stations.CallLogRow)
 QUARANTINE = table_of(intake.QuarantineRow)
 REPLAY = table_of(intake.ReplayRow)
 IDEMPOTENCY = table_of(system.IdempotencyRow)
+FRAME_PAGE = table_of(frames.FramePageRow)
+SENT_CALL = table_of(frames.SentCallRow)

@@ -81,6 +81,7 @@ class SetpointRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_setpoint_evse", "station", "evse", "decided_at"),
         Index("ix_setpoint_event", "event", "decided_at"),
+        Index("ix_setpoint_decided", "decided_at"),
         Index("ix_setpoint_shared", "decided_at", sqlite_where=_IS_SHARED, postgresql_where=_IS_SHARED),
     )
 

@@ -20,7 +20,10 @@ def partial_index(name: str, *columns: str, where: str) -> Index:
 
 
 class StatusRow(SQLModel, table=True):
-    """One reported connector status. The newest row of a connector is its state: a replay adds none."""
+    """One reported connector status. The newest row of a connector is its state: a replay adds none.
+
+    ``stated_at``: the station's own time where the key cannot be made of it: its clock stands still.
+    """
 
     __tablename__ = "status"
     __table_args__ = (
@@ -40,10 +43,11 @@ class StatusRow(SQLModel, table=True):
     message_id: str
     error_code: str
     info: str
+    stated_at: int | None = big(default=None)
 
 
 class NoticeRow(SQLModel, table=True):
-    """What a station told besides; ``kind`` is a NoticeKind, ``content`` JSON."""
+    """What a station told besides; ``kind`` is a NoticeKind, ``content`` JSON, with its own times as it said them."""
 
     __tablename__ = "notice"
     __table_args__ = (
@@ -57,6 +61,7 @@ class NoticeRow(SQLModel, table=True):
     message_id: str
     received_at: int = big()
     content: str
+    offset_s: float = later(0.0, "0")
 
 
 class TransactionRow(SQLModel, table=True):
@@ -104,6 +109,9 @@ class TransactionRow(SQLModel, table=True):
     stop_stated: str | None = None
     start_offset_s: float | None = None
     stop_offset_s: float | None = None
+    start_message_id: str | None = None
+    stop_message_id: str | None = None
+    stop_received_at: int | None = big(default=None)
 
 
 class TransactionEventRow(SQLModel, table=True):

@@ -1,19 +1,21 @@
-"""What was settled: the ledger, each user's balance, the benefits granted. Requirements P13, P19, G9."""
+"""What was settled: the ledger and the frames behind it, each user's balance, benefits granted. P13, P19, G9, M2."""
 
+from dataclasses import fields
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from csms.domain.benefit import BenefitGrant
 from csms.domain.errors import BadRequest
 from csms.domain.ids import DrEventId, PlugInId, VehicleId
-from csms.domain.ledger import LedgerEntry
-from csms.edge.http.auth import DriverReader
+from csms.domain.ledger import LedgerEntry, PostedEntry
+from csms.domain.record import KeptFrame, MissingFrame
+from csms.edge.http.auth import DriverReader, Operator
 from csms.edge.http.driver_state import balance_json, balance_of
 from csms.edge.http.owners import known_user, own
-from csms.edge.http.paging import Paging, number_of, page
-from csms.edge.http.rooms import SettingsDep, StoreDep
+from csms.edge.http.paging import Paging, PagingDep, number_of, page, slice_of
+from csms.edge.http.rooms import ReportsDep, SettingsDep, StoreDep
 from csms.edge.http.shapes import Name, Page, When
 from csms.store import reads
 
@@ -31,7 +33,7 @@ class LedgerQuery(Paging):
 
 
 @router.get("/ledger")
-async def ledger(store: StoreDep, caller: DriverReader, query: Annotated[LedgerQuery, Query()]) -> Page[LedgerEntry]:
+async def ledger(store: StoreDep, caller: DriverReader, query: Annotated[LedgerQuery, Query()]) -> Page[PostedEntry]:
     """Ledger entries in the order of posting; a driver sees their own."""
     of, after = own(caller, query.user), number_of(query.cursor)
     found = await store.read(
@@ -47,7 +49,30 @@ async def ledger(store: StoreDep, caller: DriverReader, query: Annotated[LedgerQ
         )
     )
     numbered = page(found, query.limit, lambda item: str(item[0]))
-    return Page(items=[entry for _, entry in numbered.items], next=numbered.next)
+    return Page(items=[_posted(id_, entry) for id_, entry in numbered.items], next=numbered.next)
+
+
+def _posted(id_: int, entry: LedgerEntry) -> PostedEntry:
+    return PostedEntry(id=id_, **{field.name: getattr(entry, field.name) for field in fields(entry)})
+
+
+class FramesPage(Page[KeptFrame]):
+    """``missing``: of all of the entry, not of this page."""
+
+    missing: list[MissingFrame]
+
+
+@router.get("/ledger/{entry}/frames")
+async def frames(
+    reports: ReportsDep, caller: Operator, entry: Annotated[int, Path(ge=1, le=2**63 - 1)], query: PagingDep
+) -> FramesPage:
+    """The frames that an entry's readings, transaction, permission and setpoints came in, both ways, as they went. M2.
+
+    410: none of them is left, since `[retention]` keeps them no longer.
+    """
+    found = await reports.frames_of(entry)
+    part = slice_of(found.frames, query, lambda frame: frame.id)
+    return FramesPage(items=part.items, next=part.next, missing=list(found.missing))
 
 
 class GrantsQuery(Paging):

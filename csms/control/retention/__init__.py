@@ -1,0 +1,1 @@
+"""The room that lets go of what is no longer needed."""

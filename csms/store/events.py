@@ -174,9 +174,8 @@ def merged(before: Row[Any] | None, event: Values) -> Values:
     if before is None:
         return event
     # As a tuple: a row's attributes cost as much as all else here.
-    evse, connector, token, started_at, ended_at, provisional, reason, remote_start, first, last, count, since = before[
-        3:
-    ]
+    known = tuple(before)[3:]
+    evse, connector, token, started_at, ended_at, provisional, reason, remote_start, first, last, count, since = known
     over_at = event["ended_at"]
     if over_at is not None and started_at is not None:
         over_at = max(over_at, started_at)  # a clock may be set back (lesson 16)

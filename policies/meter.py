@@ -12,6 +12,7 @@ from math import isfinite
 from statistics import median
 
 from csms.domain.facts import Reading
+from csms.domain.frequent import frequent
 
 JUMP_PERCENT = 10.0
 """A state of charge that moves further than this within a minute is wrong (V2G-33)."""
@@ -32,6 +33,7 @@ CLEAR_W = 250.0
 _RESOLUTIONS_WH = (1000.0, 100.0, 10.0, 1.0, 0.1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _PHASES = ("L1", "L2", "L3")
+_NOTHING = (None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Mark:
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Counter:
     """One direction. ``total_wh``: since counting began. ``moved``: the newest register values that differed, in order;
     ``read_at``: when the register was last read. ``power``: the newest sample, used while there is no register."""
@@ -53,7 +55,7 @@ class Counter:
     power: Mark | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Told:
     """A state of charge as the station told it, and the counters at that time (Wh)."""
 
@@ -63,7 +65,7 @@ class Told:
     export_wh: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Meter:
     """The meter of one EVSE since a plug-in. Begin with ``Meter(max_w=…)`` and give every reading to ``counted``.
 
@@ -92,14 +94,14 @@ def counted(meter: Meter, reading: Reading) -> Meter:
     imported = _count(meter.imported, reading.at, reading.import_wh, power_in, meter.max_w)
     exported = _count(meter.exported, reading.at, reading.export_wh, power_out, meter.max_w)
     says = (reading.import_wh, reading.export_wh, power_in, power_out)
-    after = replace(
-        meter,
+    return Meter(
+        max_w=meter.max_w,
         imported=imported,
         exported=exported,
+        told=_told(meter.told, reading.soc_percent, reading.at, imported, exported),
         recent=(*meter.recent[1 - MARKS :], reading),
-        metered_at=meter.metered_at if all(value is None for value in says) else reading.at,
+        metered_at=meter.metered_at if says == _NOTHING else reading.at,
     )
-    return after if reading.soc_percent is None else told_soc(after, reading.soc_percent, reading.at)
 
 
 def count_all(readings: Iterable[Reading], max_w: int = UNRATED_W) -> Meter:
@@ -111,14 +113,19 @@ def count_all(readings: Iterable[Reading], max_w: int = UNRATED_W) -> Meter:
 
 
 def told_soc(meter: Meter, percent: float, at: datetime) -> Meter:
-    """The meter after a state of charge was told, by a reading or by the vehicle's needs; the impossible is dropped."""
-    before = meter.told
-    if not 0 < percent <= 100 or (before is not None and at < before.at):
-        return meter
+    """The meter after a state of charge was told by the vehicle's needs; the impossible is dropped."""
+    return replace(meter, told=_told(meter.told, percent, at, meter.imported, meter.exported))
+
+
+def _told(
+    before: Told | None, percent: float | None, at: datetime, imported: Counter, exported: Counter
+) -> Told | None:
+    """What is known of the state of charge after a reading; the impossible is dropped."""
+    if percent is None or not 0 < percent <= 100 or (before is not None and at < before.at):
+        return before
     if before is not None and abs(percent - before.percent) > JUMP_PERCENT and at - before.at <= timedelta(minutes=1):
-        return meter
-    told = Told(percent=percent, at=at, import_wh=meter.imported.total_wh, export_wh=meter.exported.total_wh)
-    return replace(meter, told=told)
+        return before
+    return Told(percent=percent, at=at, import_wh=imported.total_wh, export_wh=exported.total_wh)
 
 
 def _count(counter: Counter, at: datetime, register: float | None, power: float | None, max_w: int) -> Counter:
@@ -129,23 +136,29 @@ def _count(counter: Counter, at: datetime, register: float | None, power: float 
     last, moved_wh = counter.power, 0.0
     if last is not None and at - last.at <= LONGEST_GAP:
         moved_wh = (last.value + power) / 2 * hours(at - last.at)
-    return replace(counter, total_wh=counter.total_wh + min(moved_wh, _most_wh(at, last, max_w)), power=Mark(at, power))
+    total_wh = counter.total_wh + min(moved_wh, _most_wh(at, last, max_w))
+    return Counter(total_wh=total_wh, read_at=counter.read_at, power=Mark(at, power))
 
 
 def _by_register(counter: Counter, mark: Mark, max_w: int) -> Counter:
     if not counter.moved:
-        return replace(counter, moved=(mark,), read_at=mark.at)
+        return _read(counter, counter.total_wh, (mark,), mark.at)
     last = counter.moved[-1]
     if mark.at == last.at:  # of two values at one instant the next reading tells which it was (F12)
         return counter
     if last.value - JITTER_WH <= mark.value <= last.value:
-        return replace(counter, read_at=mark.at)
+        return _read(counter, counter.total_wh, counter.moved, mark.at)
     if mark.value < last.value:  # it began again: across epochs nothing is known to have flowed
-        return replace(counter, moved=(mark,), read_at=mark.at)
+        return _read(counter, counter.total_wh, (mark,), mark.at)
     # Judged over the time since it last moved: a coarse register stands still between its steps (A8).
     moved_wh = min(mark.value - last.value, _most_wh(mark.at, last, max_w) + QUANTUM_WH)
     moved = (*counter.moved[1 - MARKS :], mark)
-    return replace(counter, total_wh=counter.total_wh + moved_wh, moved=moved, read_at=mark.at)
+    return _read(counter, counter.total_wh + moved_wh, moved, mark.at)
+
+
+def _read(before: Counter, total_wh: float, moved: tuple[Mark, ...], at: datetime) -> Counter:
+    """``replace`` costs three times as much, and a meter is read twice in most messages."""
+    return Counter(total_wh=total_wh, moved=moved, read_at=at, power=before.power)
 
 
 def _most_wh(at: datetime, last: Mark | None, max_w: int) -> float:
@@ -209,18 +222,21 @@ def shown_power(meter: Meter, interval_s: float | None = None) -> Shown:
     if meter.metered_at is None:
         return Shown(None, None)
     until = meter.metered_at + timedelta(seconds=STALE_INTERVALS * (interval_s or _interval_s(meter.recent)))
-    by_power, by_register = _told_power_w(meter.recent), _register_power_w(meter)
-    if by_power is None or _is_contradicted(meter, by_register):
-        return Shown(by_register, until)
-    return Shown(by_power, until)
+    return Shown(_power_w(meter), until)
 
 
 def power_since(meter: Meter, since: datetime, now: datetime) -> float | None:
     """``power_w`` of what was told since an instant only: a register's slope over a longer time says nothing about a
     setpoint that is newer. None = not known, or too coarse for the time since then."""
-    if power_w(meter, now) is None:
-        return None
-    by_power, by_register = _told_power_w(meter.recent), _register_power_w(meter, since)
+    return None if power_w(meter, now) is None else _power_w(meter, since)
+
+
+def _power_w(meter: Meter, since: datetime = _NEVER) -> float | None:
+    """As told; by the registers' slope where nothing is told, or where 0 is told while a register moves."""
+    by_power = _told_power_w(meter.recent)
+    if by_power is not None and not _is_silent(meter):
+        return by_power  # nearly always: the slope, which costs more than all else here, is not asked for
+    by_register = _register_power_w(meter, since)
     return by_register if by_power is None or _is_contradicted(meter, by_register) else by_power
 
 
@@ -237,13 +253,17 @@ def _told_power_w(recent: Sequence[Reading]) -> float | None:
     return None if power_in is None and power_out is None else (power_in or 0.0) - (power_out or 0.0)
 
 
+def _is_silent(meter: Meter) -> bool:
+    """Power 0 in three samples."""
+    last = meter.recent[-3:]
+    return len(last) == 3 and all(abs((p[0] or 0.0) - (p[1] or 0.0)) < 1.0 for p in map(_powers, reversed(last)))
+
+
 def _is_contradicted(meter: Meter, by_register: float | None) -> bool:
     """Power 0 in three samples, while a register moved in each: the power is not measured."""
-    last = meter.recent[-3:]
-    if by_register is None or abs(by_register) < 2 * CLEAR_W or len(last) < 3:
+    if by_register is None or abs(by_register) < 2 * CLEAR_W or not _is_silent(meter):
         return False
-    is_silent = all(abs((p[0] or 0.0) - (p[1] or 0.0)) < 1.0 for p in map(_powers, last))
-    return is_silent and any(_moved_throughout(c, last[0].at) for c in (meter.imported, meter.exported))
+    return any(_moved_throughout(counter, meter.recent[-3].at) for counter in (meter.imported, meter.exported))
 
 
 def _moved_throughout(counter: Counter, since: datetime) -> bool:

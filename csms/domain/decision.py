@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from csms.domain.frequent import frequent
 from csms.domain.ids import DrEventId, EvseRef, SiteId
 from csms.domain.snapshot import Virtual
 
@@ -62,7 +63,7 @@ def parts_within(parts: Parts, power_w: int) -> Parts:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class Setpoint:
     """Power wanted at one EVSE, W, + into the vehicle. ``counterfactual_w``: what would flow without any DR event.
 
@@ -89,7 +90,7 @@ class Setpoint:
     def with_power(self, power_w: int) -> "Setpoint":
         """The same, moved to another power."""
         if not self.parts:
-            return replace(self, setpoint_w=power_w)
+            return self if power_w == self.setpoint_w else replace(self, setpoint_w=power_w)
         sign = 1 if self.setpoint_w > self.counterfactual_w else -1
         kept = parts_within(self.parts, sign * (power_w - self.counterfactual_w))
         return replace(self, setpoint_w=power_w, parts=kept)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from csms.domain.decision import Parts, Reason, events_of
+from csms.domain.frequent import frequent
 from csms.domain.ids import DrEventId, EvseRef, PlugInId, TransactionId
 from csms.domain.station import SetpointDriver
 
@@ -21,7 +22,7 @@ class SetpointState(StrEnum):
     NOT_FOLLOWED = "not_followed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class SetpointRecord:
     """One setpoint sent to one EVSE, with the why. ``observed_w`` is metered net power, + into the vehicle.
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from csms.domain.conditions import Conditions
+from csms.domain.frequent import frequent
 from csms.domain.ids import EvseRef, PlugInId, TransactionId, UserId, VehicleId
 
 
@@ -99,7 +100,7 @@ class Permission:
     revised_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frequent
 class PlugIn:
     """From cable in to cable out, at one EVSE. ``transaction`` is the one that runs in it, when one does.
 

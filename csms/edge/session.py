@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from csms.domain.answers import Acknowledged, Answer, BootAnswer, StartAnswer
+from csms.domain.answers import Acknowledged, Answer, BootAnswer, StartAnswer, TransactionAnswer
 from csms.domain.commands import CallFailed, CallOutcome, CallResult
 from csms.domain.facts import EVIDENCE, Booted, Metered, Origin, StatusReported, Unintelligible
 from csms.domain.ports import Admitted
@@ -121,7 +121,8 @@ class Session:
 
     def _answer_quickly(self, message_id: bytes, action: str, answer: Answer) -> None:
         """Most answers say nothing; any other is spelt as that of its route."""
-        if type(answer) is not Acknowledged:
+        says_nothing = type(answer) is Acknowledged or (type(answer) is TransactionAnswer and answer.token is None)
+        if not says_nothing:
             self._answer(self._routes[action], message_id.decode(), action, NOTHING, answer, is_kept=True)
         elif not self._is_over:
             self._send(b'[3,"%b",{}]' % message_id, action, is_kept=True)

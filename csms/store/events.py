@@ -49,12 +49,13 @@ def report(conn: Connection, facts: Sequence[TransactionReported]) -> list[Taken
         if stored := [one for one in same if (one.phase, one.device_at) == (row["phase"], row["device_at"])]:
             taken[at] = _again(fact, stored[0], known)
             continue
-        generation = _generation_of(fact, known)
+        generation = _generation_of(fact, row["at"], known)
         before = known if known is not None and known.generation == generation else None
-        after = merged(before, _transaction_part(fact, generation))
+        after = merged(before, _transaction_part(fact, row, generation))
         taken[at] = _taken(fact, after)
         numbering = 1 + max((one.numbering for one in same if one.generation == generation), default=-1)
-        events.append(row | {"generation": generation, "numbering": numbering})
+        row["generation"], row["numbering"] = generation, numbering
+        events.append(row)
         transactions.append(after)
         readings += reading_rows(fact.origin, _place(after), fact.transaction, fact.readings)
         if before is not None and fact.evse is not None and (before.evse is None or generation > 0):
@@ -133,11 +134,10 @@ _SAID: Final = itemgetter(*_OF_TRANSACTION[2:12])
 """What an event may tell of its transaction besides its own number, and which generation it is."""
 
 
-def _generation_of(fact: TransactionReported, newest: Any) -> int:
+def _generation_of(fact: TransactionReported, at: int, newest: Any) -> int:
     """The generation of its id that an event belongs to: the newest, or the next when it cannot be that one's."""
     if newest is None:
         return 0
-    at = micros(fact.at)
     begins = fact.phase is TransactionPhase.STARTED and newest.started_at is not None and newest.started_at < at
     is_clash = newest.ended_at is not None and newest.ended_at < at and not newest.provisional
     goes_on = is_clash and fact.seq_no <= newest.last_seq_no
@@ -145,17 +145,19 @@ def _generation_of(fact: TransactionReported, newest: Any) -> int:
 
 
 def _event_row(fact: TransactionReported) -> Values:
+    """All but ``generation`` and ``numbering``, which follow from what is stored."""
+    at, origin = micros(fact.at), fact.origin
     return {
-        "station": fact.origin.station,
+        "station": origin.station,
         "transaction": fact.transaction,
         "seq_no": fact.seq_no,
         "phase": fact.phase.value,
         "trigger": fact.trigger,
-        "at": micros(fact.at),
-        "device_at": micros(fact.device_at or fact.at),
-        "offset_s": fact.origin.offset_s,
-        "received_at": micros(fact.origin.received_at),
-        "message_id": fact.origin.message_id,
+        "at": at,
+        "device_at": at if fact.device_at is None else micros(fact.device_at),
+        "offset_s": origin.offset_s,
+        "received_at": micros(origin.received_at),
+        "message_id": origin.message_id,
         "evse": fact.evse.evse if fact.evse else None,
         "connector": fact.connector,
         "token": fact.token.key if fact.token else None,
@@ -171,25 +173,27 @@ def merged(before: Row[Any] | None, event: Values) -> Values:
     added; the start's id token counts."""
     if before is None:
         return event
-    tokens = (event["token"], before.token) if event["started_at"] is not None else (before.token, event["token"])
+    # As a tuple: a row's attributes cost as much as all else here.
+    known = tuple(before)[3:]
+    evse, connector, token, started_at, ended_at, provisional, reason, remote_start, first, last, count, since = known
     over_at = event["ended_at"]
-    if over_at is not None and before.started_at is not None:
-        over_at = max(over_at, before.started_at)  # a clock may be set back (lesson 16)
-    ends = (over_at, before.ended_at) if before.provisional else (before.ended_at, over_at)
-    first, last = before.first_seq_no, before.last_seq_no
+    if over_at is not None and started_at is not None:
+        over_at = max(over_at, started_at)  # a clock may be set back (lesson 16)
+    tokens = (event["token"], token) if event["started_at"] is not None else (token, event["token"])
+    ends = (over_at, ended_at) if provisional else (ended_at, over_at)
     return event | {
-        "evse": _first(before.evse, event["evse"]),
-        "connector": _first(before.connector, event["connector"]),
+        "evse": _first(evse, event["evse"]),
+        "connector": _first(connector, event["connector"]),
         "token": _first(*tokens),
-        "started_at": _first(before.started_at, event["started_at"]),
+        "started_at": _first(started_at, event["started_at"]),
         "ended_at": _first(*ends),
-        "provisional": bool(before.provisional) and event["ended_at"] is None,
-        "stopped_reason": event["stopped_reason"] or before.stopped_reason,
-        "remote_start_id": _first(before.remote_start_id, event["remote_start_id"]),
+        "provisional": bool(provisional) and event["ended_at"] is None,
+        "stopped_reason": event["stopped_reason"] or reason,
+        "remote_start_id": _first(remote_start, event["remote_start_id"]),
         "first_seq_no": first if first is None else min(first, event["first_seq_no"]),
         "last_seq_no": last if last is None else max(last, event["last_seq_no"]),
-        "events": before.events + 1,
-        "received_at": before.received_at,
+        "events": count + 1,
+        "received_at": since,
     }
 
 
@@ -197,23 +201,24 @@ def _first(one: Any, other: Any) -> Any:
     return other if one is None else one
 
 
-def _transaction_part(fact: TransactionReported, generation: int) -> Values:
+def _transaction_part(fact: TransactionReported, row: Values, generation: int) -> Values:
+    """What an event, of which ``row`` is made, says of its transaction."""
     return {
-        "station": fact.origin.station,
-        "transaction": fact.transaction,
+        "station": row["station"],
+        "transaction": row["transaction"],
         "generation": generation,
-        "evse": fact.evse.evse if fact.evse else None,
-        "connector": fact.connector,
-        "token": fact.token.key if fact.token else None,
-        "started_at": micros(fact.at) if fact.phase is TransactionPhase.STARTED else None,
-        "ended_at": micros(fact.at) if fact.phase is TransactionPhase.ENDED else None,
+        "evse": row["evse"],
+        "connector": row["connector"],
+        "token": row["token"],
+        "started_at": row["at"] if fact.phase is TransactionPhase.STARTED else None,
+        "ended_at": row["at"] if fact.phase is TransactionPhase.ENDED else None,
         "stopped_reason": fact.stopped_reason,
         "remote_start_id": fact.remote_start_id,
         "first_seq_no": fact.seq_no,
         "last_seq_no": fact.seq_no,
         "events": 1,
         "provisional": False,
-        "received_at": micros(fact.origin.received_at),
+        "received_at": row["received_at"],
     }
 
 

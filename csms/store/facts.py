@@ -57,12 +57,12 @@ def write_of(  # noqa: PLR0911  one case per kind of fact
         case StatusesReported():
             statuses = tuple(("status", _status_row(status)) for status in fact.statuses)
             return statuses + _other_events(fact), None
+        case TransactionReported():
+            return (), Together(events.report, fact)
         case TransactionStarted():
             return (), partial(transactions.start, fact=fact, transaction=transaction)
         case TransactionStopped():
             return (), partial(transactions.stop, fact=fact)
-        case TransactionReported():
-            return (), Together(events.report, fact)
         case Unintelligible():
             return (("quarantine", quarantine_row(fact)),), None
         case AuthorizeAsked() | NeedsReported() | DataSent() | Noticed():

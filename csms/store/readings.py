@@ -40,12 +40,13 @@ def _row(
         reading.soc_percent,
         extra,
     )
+    at = micros(reading.at)
     return {
         "station": origin.station,
         "evse": evse,
         "transaction": transaction,
-        "at": micros(reading.at),
-        "device_at": micros(reading.device_at or reading.at),
+        "at": at,
+        "device_at": at if reading.device_at is None else micros(reading.device_at),
         "offset_s": origin.offset_s,
         "received_at": received_at,
         "message_id": origin.message_id,

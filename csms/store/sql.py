@@ -45,13 +45,6 @@ def upsert(conn: Connection, table: Table, row: Mapping[str, Any], update: Seque
     conn.execute(_upsert(table, conn.dialect.name, tuple(changed)), row)
 
 
-def upsert_all(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """``upsert`` of rows that all name the same columns."""
-    if rows:
-        changed = tuple(name for name in rows[0] if not table.c[name].primary_key)
-        conn.execute(_upsert(table, conn.dialect.name, changed), rows)
-
-
 def rows_into(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Bulk insert of whole rows; those whose natural key exists are skipped.
 

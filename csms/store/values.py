@@ -59,8 +59,7 @@ def micros(at: datetime | None) -> int | None:
         return None
     if at.tzinfo is None:
         raise ValueError(f"{at} has no time zone")
-    span = at - EPOCH
-    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+    return (at - EPOCH) // _MICROSECOND
 
 
 @overload

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text
 from csms.domain.facts import IdToken, StationFact, TransactionPhase, TransactionReported
 from csms.domain.ids import EvseRef, StationId, TransactionId
 from csms.store import migrate
-from csms.store.batch import Write, commit_batch
+from csms.store.batch import Write, commit_batch, commit_singly
 from csms.store.database import parse_url, writing_engine
 from csms.store.facts import write_of
 from csms.store.tables import METER_VALUE, QUARANTINE, TRANSACTION, TRANSACTION_EVENT
@@ -85,7 +85,10 @@ def test_c8_an_event_that_cannot_be_stored_takes_no_other_with_it(conn: Connecti
     good = [of_station(StationId(f"S{n}"), n, transaction=TransactionId(f"t{n}")) for n in range(3)]
     bad = of_station(StationId("S9"), 9, transaction=TransactionId("t\ud800"))
     facts = [*good[:2], bad, *good[2:]]
-    outcomes = commit_batch(conn, [Write(*write_of(fact)) for fact in facts])
+    writes = [Write(*write_of(fact)) for fact in facts]
+    with pytest.raises(UnicodeEncodeError):
+        commit_batch(conn, writes)
+    outcomes = commit_singly(conn, writes)  # what the writer does then
     assert [outcome.error is None for outcome in outcomes] == [True, True, False, True]
     stored = conn.execute(select(TRANSACTION.c.transaction).order_by(TRANSACTION.c.transaction))
     assert stored.scalars().all() == ["t0", "t1", "t2"]

@@ -40,14 +40,7 @@ def started(live: Live, fact: TransactionStarted, committed: changes.Committed) 
     evse = live.discover(fact.evse)
     if evse is None or committed.result is None:
         return
-    start = Queued(
-        TransactionId(str(committed.result)),
-        fact.at,
-        fact.token,
-        committed.token_accepted,
-        committed.holder,
-        committed.group,
-    )
+    start = said(TransactionId(str(committed.result)), fact, committed)
     if start.transaction == evse.run.ended or is_history(evse, fact.at):
         return
     if may_be_over(evse, fact.at, fact.origin.received_at):
@@ -62,7 +55,14 @@ def started(live: Live, fact: TransactionStarted, committed: changes.Committed) 
 def said(
     transaction: TransactionId, fact: TransactionStarted | TransactionReported, committed: changes.Committed
 ) -> Queued:
-    return Queued(transaction, fact.at, fact.token, committed.token_accepted, committed.holder, committed.group)
+    return Queued(
+        transaction=transaction,
+        at=fact.at,
+        token=fact.token,
+        accepted=committed.token_accepted,
+        holder=committed.holder,
+        group=committed.group,
+    )
 
 
 def _start(evse: EvseLive, start: Queued) -> Iterator[changes.Change]:
@@ -170,7 +170,7 @@ def begin(evse: EvseLive, transaction: TransactionId, at: datetime, *, authorize
         run.transaction, run.started_at, run.refused, run.queued = transaction, at, False, None
         evse.meter.heard_at = at
     run.authorized = run.authorized or authorized
-    if evse.cable.plugged:
+    if evse.cable.plugged and evse.cable.plugged.transaction != transaction:  # every event of it comes by here
         evse.cable.plugged = replace(evse.cable.plugged, transaction=transaction)
     if begins:
         yield changes.TransactionBegan(evse)

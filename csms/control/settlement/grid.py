@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+from csms.domain.ledger import OPEN_FOR
 
-OPEN_FOR = timedelta(days=31)
-"""What lies further back is not settled anew by something late: that month's accounts are closed."""
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from csms.control.settlement.grid import OPEN_FOR, Grid
+from csms.control.settlement.grid import Grid
 from csms.control.settlement.known import Places, at_known_places, known_of
 from csms.control.state import changes
 from csms.control.state.ground import Ground

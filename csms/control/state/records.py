@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from csms.domain.commands import StartTransaction
 from csms.domain.dispatch import SetpointRecord
 from csms.domain.facts import IdToken, NeedsReported, Reading
+from csms.domain.frequent import frequent
 from csms.domain.ids import PlugInId, TransactionId, UserId
 from csms.domain.live import StoredStatus
 from csms.domain.people import Vehicle
@@ -31,7 +32,7 @@ class Cable:
     other_since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frequent
 class Queued:
     """A start that was sent late: it may be over long since. Only something newer than it shows that it still runs."""
 

@@ -156,8 +156,14 @@ def _queued(live: Live, evse: EvseLive, record: TransactionRecord, word: StoredW
     token = None if key is None else IdToken(key)
     known = tokens.find(token) if token else None
     holder, group = (known.user, known.group) if known else (None, None)
-    accepted = bool(tokens.accepted(key, evse.ref, live, record.started_at))
-    return Queued(record.id, record.started_at, token, accepted, holder, group)
+    return Queued(
+        transaction=record.id,
+        at=record.started_at,
+        token=token,
+        accepted=bool(tokens.accepted(key, evse.ref, live, record.started_at)),
+        holder=holder,
+        group=group,
+    )
 
 
 def _is_history(evse: EvseLive, record: TransactionRecord) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -11,7 +11,7 @@ from csms.domain.dispatch import SetpointRecord
 from csms.domain.ids import EvseRef
 from csms.domain.snapshot import Virtual
 from csms.domain.station import ProbeState
-from csms.store.sql import rows_into, upsert, upsert_all
+from csms.store.sql import rows_into, rows_onto, upsert
 from csms.store.tables import (
     COUNTERFACTUAL,
     DECISION,
@@ -74,8 +74,14 @@ def save_setpoint(conn: Connection, record: SetpointRecord) -> None:
 
 
 def save_setpoints(conn: Connection, records: Sequence[SetpointRecord]) -> None:
-    """Setpoints as far as they got, in one statement."""
-    upsert_all(conn, SETPOINT, list(map(_setpoint_row, records)))
+    """Setpoints as far as they got, in a few statements. Of one that comes twice the last counts."""
+    rows = [_setpoint_row(record) for record in {record.id: record for record in records}.values()]
+    changed = tuple(name for name in rows[0] if name not in _NAMES_SETPOINT) if rows else ()
+    rows_onto(conn, SETPOINT, rows, ("id",), changed)
+
+
+_NAMES_SETPOINT: Final = frozenset({"id", "station", "evse", "event", "decided_at"})
+"""Never another in one that is stored already; all of its indexes are over these, so that none is written again."""
 
 
 def _setpoint_row(record: SetpointRecord) -> dict[str, Any]:

@@ -10,10 +10,13 @@ import structlog
 from csms.control.intake import cables, transactions
 from csms.control.state import changes
 from csms.control.state.ground import Ground
+from csms.control.state.id_tokens import IdTokens
 from csms.control.state.live import EvseLive
+from csms.control.state.restore import queued
 from csms.domain.errors import Conflict, NotFound
 from csms.domain.facts import StationFact, TransactionPhase, TransactionReported, TransactionStarted, TransactionStopped
 from csms.domain.ids import StationId, TransactionId
+from csms.domain.live import StoredWord
 from csms.store import Write, reads, writes
 
 log = structlog.get_logger()
@@ -25,8 +28,9 @@ CATCH_UP = timedelta(days=2)
 class Endings:
     """Ends by evidence and by hand; stops that fitted nothing; sessions that nobody heard of."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, tokens: IdTokens) -> None:
         self._ground = ground
+        self._tokens = tokens
         self._store = ground.store
         self._live = ground.live
         self._clock = ground.clock
@@ -89,10 +93,16 @@ class Endings:
 
         def kept(runs: bool) -> None:  # noqa: FBT001  the work's result
             if runs:
-                self._follow_up(transactions.adopt(evse, change.transaction, self._clock.now()))
+                self._ground.spawn(self._adopt(evse, change.transaction))
 
         work = partial(writes.adopt_transaction, evse=evse.ref, transaction=change.transaction, at=at)
         self._store.writer.put(Write((), work, kept))
+
+    async def _adopt(self, evse: EvseLive, transaction: TransactionId) -> None:
+        """Its start may be known all the same: one that came late was taken for history, and runs on its card (F3)."""
+        record = await self._store.read(partial(reads.transaction, station=evse.ref.station, id=transaction))
+        start = None if record is None else queued(self._live, evse, record, StoredWord(), self._tokens)
+        self._follow_up(transactions.adopt(evse, transaction, self._clock.now(), start))
 
     def keep_presumed(self, change: changes.Presumed) -> None:
         """The end that nobody told of is kept as provisional: the real one replaces it when it comes."""

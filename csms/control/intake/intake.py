@@ -64,7 +64,7 @@ class Intake:
         self._tokens = tokens
         self._heartbeat_interval_s = heartbeat_interval_s
         self._offsets: dict[StationId, ClockOffset] = {}
-        self.endings = Endings(ground)
+        self.endings = Endings(ground, tokens)
         self._ids = TransactionIds()
 
     async def load(self) -> None:

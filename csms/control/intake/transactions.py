@@ -327,9 +327,15 @@ def _is_foreign(evse: EvseLive, fact: Metered, transaction: TransactionId) -> bo
     return any(status.status in IN_TRANSACTION for status in evse.cable.statuses.values())
 
 
-def adopt(evse: EvseLive, transaction: TransactionId, at: datetime) -> Iterator[changes.Change]:
-    """A transaction nobody told us of becomes the EVSE's. Energy may flow in it; what more, only its user can say."""
+def adopt(
+    evse: EvseLive, transaction: TransactionId, at: datetime, start: Queued | None = None
+) -> Iterator[changes.Change]:
+    """A transaction nobody told us of becomes the EVSE's. Energy may flow in it; what more, only its user can say.
+    ``start``: what is known of it all the same; then it is that of its card."""
     if evse.run.transaction is not None or transaction == evse.run.ended:
+        return
+    if start is not None and start.token is not None:
+        yield from _start(evse, start)
         return
     if evse.cable.plugged is None:
         yield from cables.plug_in(evse, 1, at)

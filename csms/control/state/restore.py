@@ -128,7 +128,7 @@ def _transactions(live: Live, state: LiveState, tokens: IdTokens, now: datetime)
             _run(live, evse, record, word, tokens)
             evse.meter.heard_at = now
         elif evse.cable.plugged is None and not _is_history(evse, record):
-            evse.run.queued = _queued(live, evse, record, word, tokens) or evse.run.queued
+            evse.run.queued = queued(live, evse, record, word, tokens) or evse.run.queued
     for _, evse in live.evses():
         plugged = evse.cable.plugged
         if evse.run.transaction is None and plugged is not None and plugged.transaction is not None:
@@ -148,7 +148,7 @@ def _run(live: Live, evse: EvseLive, record: TransactionRecord, word: StoredWord
     evse.run.refused = bool(told) and not evse.run.authorized
 
 
-def _queued(live: Live, evse: EvseLive, record: TransactionRecord, word: StoredWord, tokens: IdTokens) -> Queued | None:
+def queued(live: Live, evse: EvseLive, record: TransactionRecord, word: StoredWord, tokens: IdTokens) -> Queued | None:
     """A start that came late and is not believed yet: only something newer than it shows that it still runs."""
     if record.started_at is None:
         return None

@@ -11,6 +11,7 @@ from csms.domain.errors import Conflict, NotFound
 from csms.domain.facts import IdToken, StationFact, TransactionStarted, Unintelligible
 from csms.domain.ids import TransactionId, UserId, VehicleId
 from csms.domain.people import IdTokenRecord, Vehicle
+from csms.domain.permission import KnownBy
 from csms.domain.station import ConnectorStatus, Quirks, Version
 from csms.store import reads, writes
 from tests.control.kit import AOI, CARD, E1, E2, LEAF, START, S, World, station
@@ -228,3 +229,28 @@ async def test_p13_an_offline_session_is_not_booked_on_a_vehicle_that_its_user_h
         if number == 0:
             used = replace(newest, vehicle=VehicleId("v-a"))
             await w.store.writer.run(partial(writes.save_plug_in, plug_in=used))
+
+
+@pytest.mark.parametrize("ends", ["link", "restart"])
+async def test_f3_a_late_start_whose_values_show_that_it_runs_is_its_cards_users(w: World, ends: str) -> None:
+    """1.6, after an outage the status comes first: it ran on Aoi's card, was nobody's, and then not paid by her who had
+    opened the link and not answered."""
+    began = w.clock.now()
+    w.clock.pass_(100)
+    await w.take(w.status(ConnectorStatus.CHARGING))
+    (answer,) = await w.take(w.started(at=began, meter_start_wh=1000))
+    w.clock.pass_(30)
+    transaction = answer.transaction  # type: ignore[union-attr]
+    await w.take(w.metered(transaction=transaction, import_wh=1100.0, power_import_w=6000.0))
+    assert (w.evse.run.transaction, w.evse.run.authorized) == (str(transaction), True)
+    assert (w.plug_in.user, w.plug_in.evidence.known_by) == (AOI, KnownBy.CARD)
+    if ends == "link":
+        await w.system.rooms.matching.claim(AOI, E1)
+    else:
+        await w.restart()
+    w.clock.pass_(1800)
+    await w.take(w.stopped(transaction, meter_stop_wh=1600, reason="EVDisconnected"))
+    w.clock.pass_(7200)
+    await w.system.rooms.settlement.run()
+    entries = await w.store.read(partial(reads.ledger, user=AOI))
+    assert 500 <= sum(entry.energy_wh for _, entry in entries) <= 600, "less what flowed before the cable was seen"

@@ -55,7 +55,10 @@ async def test_p13_of_charging_that_stops_and_power_that_goes_out_the_last_watts
     await event(w, 4000, priority=9, incentive_per_kwh=Decimal(10))
     await event(w, 4000, id=DrEventId("dr-2"), incentive_per_kwh=Decimal(60))
     await tick(w, 60)
-    assert [(part.power_w, part.price_per_kwh) for part in setpoint(w).parts] == [(4000, Decimal(90)), (4000, Decimal(40))]
+    assert [(part.power_w, part.price_per_kwh) for part in setpoint(w).parts] == [
+        (4000, Decimal(90)),
+        (4000, Decimal(40)),
+    ]
     assert (shown(w).setpoint_w, shown(w).sell_per_kwh) == (-640, Decimal(40))
 
 

@@ -25,6 +25,13 @@ def test_every_verdict_on_a_token_can_be_spelt(version: Version, status: TokenSt
     assert (spelt == "Accepted") is (status is TokenStatus.ACCEPTED)
 
 
+@pytest.mark.parametrize("status", set(TokenStatus) - {TokenStatus.BLOCKED})
+def test_no_card_is_blocked_at_a_1_6_station_but_one_that_is(status: TokenStatus) -> None:
+    """Some stations keep a blocked card as such for good (KEBA)."""
+    reply = ROUTES[Version.V16]["Authorize"].reply(TokenAnswer(status=status), TOKEN_REQUEST)
+    assert reply["idTagInfo"]["status"] != "Blocked"
+
+
 @pytest.mark.parametrize("version", Version)
 def test_a_group_that_is_too_long_is_left_out(version: Version) -> None:
     answer = TokenAnswer(status=TokenStatus.ACCEPTED, group="g" * 300)

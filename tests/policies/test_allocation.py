@@ -43,8 +43,9 @@ def test_the_cheapest_vehicle_discharges_first() -> None:
 
 def test_the_one_used_longest_ago_comes_first_then_the_one_with_most_time() -> None:
     wanted = event(requested_w=21_000 + 6_000)
-    used = [resource(number, last_used_at=NOW - timedelta(hours=number)) for number in (1, 3, 2)]
-    assert powers(decide(snapshot(*used, events=(wanted,)))) == [0, -6000, 0]
+    for hours in ((1, 3, 2), (3, 1, 2), (2, 1, 3)):  # in each place, so that no lot can make it so
+        used = [resource(number, last_used_at=NOW - timedelta(hours=ago)) for number, ago in enumerate(hours, 1)]
+        assert powers(decide(snapshot(*used, events=(wanted,)))) == [-6000 if ago == 3 else 0 for ago in hours]
     leaving = [
         resource(number, terms=Terms(required_wh=12_000, departure_at=NOW + timedelta(hours=number)))
         for number in (2, 3, 8)

@@ -25,7 +25,7 @@ async def test_p11_nothing_is_said_to_be_earned_by_who_discharges_nothing(w: Wor
     await w.take(w.event(0, token=CARD, charging_state="Charging"), w.metered(power_import_w=7400.0))
     await event(w)
     await tick(w)
-    assert (shown(w).power_w, shown(w).sell_per_kwh, shown(w).price_per_kwh) == (7400, None, 30)
+    assert (shown(w).power_w, shown(w).sell_per_kwh, shown(w).price_per_kwh) == (7400, None, Decimal(30))
 
 
 async def test_p5_an_event_below_the_selling_price_is_not_shown_as_earned(w: World) -> None:
@@ -41,7 +41,7 @@ async def test_p13_a_discharge_for_two_events_shows_what_both_pay_for_it(w: Worl
     await event(w, 3000, incentive_per_kwh=Decimal(10))
     await event(w, 3000, id=DrEventId("dr-2"), incentive_per_kwh=Decimal(60))
     assert await tick(w) == [-6000]
-    assert (shown(w).setpoint_w, shown(w).sell_per_kwh) == (-6000, 65)
+    assert (shown(w).setpoint_w, shown(w).sell_per_kwh) == (-6000, Decimal(65))
 
 
 async def test_p13_of_charging_that_stops_and_power_that_goes_out_the_last_watts_price_the_discharge(w: World) -> None:
@@ -55,8 +55,11 @@ async def test_p13_of_charging_that_stops_and_power_that_goes_out_the_last_watts
     await event(w, 4000, priority=9, incentive_per_kwh=Decimal(10))
     await event(w, 4000, id=DrEventId("dr-2"), incentive_per_kwh=Decimal(60))
     await tick(w, 60)
-    assert [(part.power_w, part.price_per_kwh) for part in setpoint(w).parts] == [(4000, 90), (4000, 40)]
-    assert (shown(w).setpoint_w, shown(w).sell_per_kwh) == (-640, 40)
+    assert [(part.power_w, part.price_per_kwh) for part in setpoint(w).parts] == [
+        (4000, Decimal(90)),
+        (4000, Decimal(40)),
+    ]
+    assert (shown(w).setpoint_w, shown(w).sell_per_kwh) == (-640, Decimal(40))
 
 
 async def test_v2g_12_what_a_station_refused_or_has_not_taken_yet_earns_nothing(tmp_path: Path) -> None:

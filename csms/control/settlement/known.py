@@ -1,5 +1,6 @@
 """All that is stored about the plug-ins of a time, as settlement and reports need it."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,11 @@ from csms.domain.dr import DrEvent
 from csms.domain.ids import AreaId, DrEventId, EvseRef, PlugInId, SiteId, StationId
 from csms.domain.ledger import LedgerEntry
 from csms.domain.metering import StoredReading
+from csms.domain.people import Vehicle
 from csms.domain.permission import PlugIn
 from csms.domain.station import Station
 from csms.store import Store, reads
-from policies.flows import Known
+from policies.flows import Flow, Known, Piece, flows_of
 from policies.fullness import Meter, limited, room_of
 from policies.in_force import InForce, in_force
 from policies.meter import UNRATED_W
@@ -128,7 +130,12 @@ async def limited_of(store: Store, plug_in: PlugIn, max_w: int) -> tuple[InForce
     vehicles = await store.read(partial(reads.vehicles_by_id, ids=[plug_in.vehicle] if plug_in.vehicle else []))
     spans = in_force(records, plug_in.id, events)
     meter = Meter(evse=plug_in.evse, plugged_at=plug_in.plugged_at, readings=readings, max_w=max_w)
-    return limited(meter, spans, room_of(meter, spans, plug_in, next(iter(vehicles.values()), None)))
+    return await asyncio.to_thread(_limited, meter, spans, plug_in, next(iter(vehicles.values()), None))
+
+
+def _limited(meter: Meter, spans: tuple[InForce, ...], plug_in: PlugIn, vehicle: Vehicle | None) -> tuple[InForce, ...]:
+    """Pure, and long over a long stay: runs in a thread, as stations are answered on the loop (C9)."""
+    return limited(meter, spans, room_of(meter, spans, plug_in, vehicle))
 
 
 async def _setpoints(store: Store, start: datetime, end: datetime) -> dict[PlugInId, list[SetpointRecord]]:
@@ -162,3 +169,14 @@ async def _events(store: Store, setpoints: Iterable[Iterable[SetpointRecord]]) -
 async def _readings(store: Store, plug_in: PlugIn, start: datetime, end: datetime) -> list[StoredReading]:
     first, last = max(start, plug_in.plugged_at), min(plug_in.unplugged_at or end, end)
     return await store.read(partial(reads.metered, evse=plug_in.evse, start=first, end=last))
+
+
+async def flows_beside(
+    known: Sequence[tuple[AreaId, Known]], local: Mapping[AreaId, Sequence[Piece]]
+) -> list[tuple[Piece, Flow]]:
+    """What flowed at all plug-ins in their areas' pieces. Milliseconds for each: in a thread (C9)."""
+    return await asyncio.to_thread(_flows, known, local)
+
+
+def _flows(known: Sequence[tuple[AreaId, Known]], local: Mapping[AreaId, Sequence[Piece]]) -> list[tuple[Piece, Flow]]:
+    return [pair for area, each in known for pair in flows_of(each, local[area])]

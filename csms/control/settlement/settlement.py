@@ -4,6 +4,7 @@ How far everything is settled and what is due again is stored before it is worke
 long the server was away.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from functools import partial
 import structlog
 
 from csms.control.settlement.grid import Grid
-from csms.control.settlement.known import Places, at_known_places, known_of
+from csms.control.settlement.known import Places, at_known_places, flows_beside, known_of
 from csms.control.state import changes
 from csms.control.state.ground import Ground
 from csms.control.state.prices import Prices
@@ -22,7 +23,7 @@ from csms.domain.ledger import OPEN_FOR, LedgerEntry, SettledUntil
 from csms.settings import Settings
 from csms.store import reads, writes
 from policies.benefits import benefit_grants, in_force, settled_intervals
-from policies.flows import Flow, Known, Piece, flows_of, pieces
+from policies.flows import Flow, Known, Piece, pieces
 from policies.plugs import Benefits, Plug
 from policies.registers import Span
 from policies.settlement import ledger_entries
@@ -190,9 +191,9 @@ class Settlement:
     async def settle(self, start: datetime, end: datetime, places: Places) -> int:
         """Settle one market interval over all EVSEs: a second run posts only what has changed."""
         known = await self._known(start, end, places)
-        flows = [flow for _, flow in self._flows_of(known, start, end)]
+        flows = [flow for _, flow in await self._flows_of(known, start, end)]
         booked = await self._booked(start, places)
-        entries = ledger_entries(flows, booked, self._currency, self._clock.now())
+        entries = await asyncio.to_thread(ledger_entries, flows, booked, self._currency, self._clock.now())
         grants = await self._grants(flows, start, places)
         if not entries and not grants:
             return 0
@@ -224,7 +225,7 @@ class Settlement:
 
     async def flows(self, start: datetime, end: datetime) -> list[tuple[Piece, Flow]]:
         """Metered energy of every plug-in with a user in [start, end), in pieces of one price, answer and command."""
-        return self._flows_of(await self._known(start, end, await self.places()), start, end)
+        return await self._flows_of(await self._known(start, end, await self.places()), start, end)
 
     async def _known(self, start: datetime, end: datetime, places: Places) -> list[tuple[AreaId, Known]]:
         if start >= end:
@@ -232,11 +233,11 @@ class Settlement:
         around = (self._grid.floor(start), self._grid.floor(end - timedelta(microseconds=1)) + self._interval)
         return await known_of(self._store, places, start, end, around)
 
-    def _flows_of(
+    async def _flows_of(
         self, known: Sequence[tuple[AreaId, Known]], start: datetime, end: datetime
     ) -> list[tuple[Piece, Flow]]:
         local = {area: self._pieces(area, start, end) for area in {area for area, _ in known}}
-        return [pair for area, each in known for pair in flows_of(each, local[area])]
+        return await flows_beside(known, local)
 
     def _pieces(self, area: AreaId, start: datetime, end: datetime) -> tuple[Piece, ...]:
         """A tariff begins with a step of its own, so that no piece has two currencies."""

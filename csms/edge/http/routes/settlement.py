@@ -22,14 +22,19 @@ from csms.store import reads
 router = APIRouter(prefix="/api/v1", tags=["ledger"])
 
 
-class LedgerQuery(Paging):
+class SettledQuery(Paging):
     """[from, to) bounds the start of the settled period."""
 
     user: Name | None = None
     event: Name | None = None
-    plug_in: Name | None = None
     start: Annotated[When | None, Field(alias="from")] = None
     end: Annotated[When | None, Field(alias="to")] = None
+
+
+class LedgerQuery(SettledQuery):
+    """One plug-in's, too."""
+
+    plug_in: Name | None = None
 
 
 @router.get("/ledger")
@@ -75,17 +80,8 @@ async def frames(
     return FramesPage(items=part.items, next=part.next, missing=list(found.missing))
 
 
-class GrantsQuery(Paging):
-    """[from, to) bounds the start of the settled interval."""
-
-    user: Name | None = None
-    event: Name | None = None
-    start: Annotated[When | None, Field(alias="from")] = None
-    end: Annotated[When | None, Field(alias="to")] = None
-
-
 @router.get("/grants")
-async def grants(store: StoreDep, caller: DriverReader, query: Annotated[GrantsQuery, Query()]) -> Page[BenefitGrant]:
+async def grants(store: StoreDep, caller: DriverReader, query: Annotated[SettledQuery, Query()]) -> Page[BenefitGrant]:
     """Benefits in the order of granting; a driver sees their own. A cause grants the sum of its revisions. G9."""
     of, after = own(caller, query.user), number_of(query.cursor)
     found = await store.read(

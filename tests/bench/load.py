@@ -238,12 +238,23 @@ async def connect(fleet: Fleet, url: str, stations: int) -> None:
             await fleet.changed.wait()
 
 
+async def set_up(fleet: Fleet) -> None:
+    """Until nearly nothing is asked of the stations any more, or for a minute: what each costs once, when it is new, is
+    no part of a message."""
+    for _ in range(60):
+        before = fleet.called
+        await asyncio.sleep(1)
+        if fleet.called - before <= len(fleet.online) / 100:
+            return
+
+
 async def main(url: str, stations: int, mode: str, seconds: float, warm_up_s: float, prefix: str) -> None:
     fleet = Fleet(mode, prefix)
     begun_s = time.monotonic()
     await connect(fleet, url, stations)
     say(event="connected", stations=len(fleet.online), lost=fleet.lost, seconds=time.monotonic() - begun_s)
     if fleet.is_running:
+        await set_up(fleet)
         await asyncio.sleep(warm_up_s)
         before, start = fleet.answered, time.monotonic()
         say(event="start")

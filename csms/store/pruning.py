@@ -8,10 +8,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, exists, func, select, true, tuple_
 
 from csms.store.needed import Needed
 from csms.store.tables import (
@@ -37,10 +38,11 @@ from csms.store.values import micros
 MOST_ROWS: Final = 500
 """Of one slice: databases bound the number of parameters."""
 
-MayGo = Callable[[int, int], ColumnElement[bool]]
+MayGo = Callable[[Any, Any], ColumnElement[bool]]
+"""The cut and ``Needed.since``, µs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """Rows that go by their age. ``order``: they are walked by it, the last of it is their key; ``may_go``: of the rows
     that are old enough, by the cut and ``Needed.since``; ``children``: go with them."""
@@ -56,7 +58,7 @@ class Kind:
         return self.table.c[self.order[-1]]
 
 
-def _a_plug_in_that_counts(table: Table, since: int, *of_it: ColumnElement[bool]) -> ColumnElement[bool]:
+def _a_plug_in_that_counts(table: Table, since: Any, *of_it: ColumnElement[bool]) -> ColumnElement[bool]:
     """At the EVSE of a row: it was there at ``since``, or came later."""
     p, c = PLUG_IN.c, table.c
     lasts = p.unplugged_at.is_(None) | (p.unplugged_at >= since)
@@ -64,13 +66,13 @@ def _a_plug_in_that_counts(table: Table, since: int, *of_it: ColumnElement[bool]
 
 
 def _not_of_a_plug_in_that_counts(table: Table, time: str) -> MayGo:
-    def may_go(_cut: int, since: int) -> ColumnElement[bool]:
+    def may_go(_cut: Any, since: Any) -> ColumnElement[bool]:
         return ~_a_plug_in_that_counts(table, since, PLUG_IN.c.plugged_at <= table.c[time])
 
     return may_go
 
 
-def _reading_may_go(cut: int, since: int) -> ColumnElement[bool]:
+def _reading_may_go(cut: Any, since: Any) -> ColumnElement[bool]:
     """Not the last one that tells a register before the cut, or before a plug-in that counts."""
     m, n, plugged_at = METER_VALUE.c, METER_VALUE.alias("newer").c, PLUG_IN.c.plugged_at
     is_between = _a_plug_in_that_counts(METER_VALUE, since, plugged_at > m.at, plugged_at <= n.at)
@@ -84,19 +86,19 @@ def _reading_may_go(cut: int, since: int) -> ColumnElement[bool]:
     return and_(m.at < cut, is_followed("import_wh"), is_followed("export_wh"), its)
 
 
-def _status_may_go(cut: int, since: int) -> ColumnElement[bool]:
+def _status_may_go(cut: Any, since: Any) -> ColumnElement[bool]:
     """Not the newest of its connector."""
     s, n = STATUS.c, STATUS.alias("newer").c
     newer = exists().where(n.station == s.station, n.evse == s.evse, n.connector == s.connector, n.id > s.id)
     return newer & _not_of_a_plug_in_that_counts(STATUS, "at")(cut, since)
 
 
-def _boot_may_go(_cut: int, _since: int) -> ColumnElement[bool]:
+def _boot_may_go(_cut: Any, _since: Any) -> ColumnElement[bool]:
     newer = BOOT.alias("newer").c
     return exists().where(newer.station == BOOT.c.station, newer.id > BOOT.c.id)
 
 
-def _is_resolved(_cut: int, _since: int) -> ColumnElement[bool]:
+def _is_resolved(_cut: Any, _since: Any) -> ColumnElement[bool]:
     return exists().where(REPLAY.c.quarantine == QUARANTINE.c.id)
 
 
@@ -148,10 +150,9 @@ def prune(
     """Delete of the next ``limit`` rows those older than ``cut`` that may go."""
     rows = _next(conn, kind, after, limit)
     going = list(_going(conn, kind, rows, cut, needed))
-    for column in kind.children:
-        conn.execute(delete(column.table).where(column.in_(going)))
     if going:
-        conn.execute(delete(kind.table).where(kind.key.in_(going)))
+        for statement in _deletes(kind):
+            conn.execute(statement, {"going": going})
     is_over = len(rows) < limit or not _reaches_old(rows, micros(cut))
     return Slice(len(going), None if is_over else tuple(rows[-1])[: len(kind.order)])
 
@@ -186,16 +187,31 @@ def _going(conn: Connection, kind: Kind, rows: Sequence[Any], cut: datetime, nee
     old = [row[place] for row in rows if row.told_at is not None and row.told_at < micros(cut)]
     if not old:
         return iter(())
-    query = select(kind.key).where(kind.key.in_(old), kind.may_go(micros(cut), micros(needed.since)))
+    values = {"old": old, "cut": micros(cut), "since": micros(needed.since)}
+    rows = conn.execute(_candidates(kind), values).all()
+    if kind is FRAMES and needed.held:
+        return _not_held(rows, needed.held)
+    return (row[0] for row in rows)
+
+
+@cache
+def _candidates(kind: Kind) -> Any:
+    """Of the old rows those that may go. Built once: building it costs more than running it."""
+    may_go = kind.may_go(bindparam("cut"), bindparam("since"))
+    query = select(kind.key).where(kind.key.in_(bindparam("old", expanding=True)), may_go)
     if kind.table.autoincrement_column is not None:  # SQLite would give the number of the newest row again
         query = query.where(kind.key < select(func.max(kind.key)).scalar_subquery())
-    if kind is FRAMES and needed.held:
-        return _not_held(conn, query, needed.held)
-    return iter(conn.execute(query).scalars().all())
+    return query.add_columns(FRAME_PAGE.c.first_at, FRAME_PAGE.c.last_at) if kind is FRAMES else query
 
 
-def _not_held(conn: Connection, query: Any, held: Sequence[int]) -> Iterator[int]:
-    for id_, first, last in conn.execute(query.add_columns(FRAME_PAGE.c.first_at, FRAME_PAGE.c.last_at)).all():
+@cache
+def _deletes(kind: Kind) -> tuple[Any, ...]:
+    columns = (*kind.children, kind.key)
+    return tuple(delete(column.table).where(column.in_(bindparam("going", expanding=True))) for column in columns)
+
+
+def _not_held(rows: Sequence[Any], held: Sequence[int]) -> Iterator[int]:
+    for id_, first, last in rows:
         place = bisect_left(held, first)
         if place == len(held) or held[place] > last:
             yield id_

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from csms.control.intake.clock_offset import FUTURE, ClockOffset, dated
-from csms.domain.facts import Metered, Origin, Reading
+from csms.domain.facts import Metered, NeedsReported, Origin, Reading
 from csms.domain.station import ConnectorStatus, Version
 from csms.store import reads
-from csms.store.tables import METER_VALUE, STATUS, TRANSACTION
+from csms.store.facts import write_of
+from csms.store.sql import rows_into
+from csms.store.tables import METER_VALUE, NOTICE, STATUS, TRANSACTION
 from csms.store.values import instant
 from tests.control.kit import E1, START, S, World
 
@@ -159,6 +162,33 @@ async def test_statuses_of_a_clock_that_stands_still_are_all_kept(w: World) -> N
     assert w.evse.cable.statuses[1].status is ConnectorStatus.AVAILABLE
     assert w.evse.plug_in is not None
     assert w.evse.cable.available_since is not None
+
+
+async def test_the_own_time_of_a_clock_that_stands_still_is_kept_beside_the_time_of_receipt(w: World) -> None:
+    """Design §3: times are evidence. The key of a status needs another time than a stamp that never changes."""
+    for kind in (ConnectorStatus.AVAILABLE, ConnectorStatus.PREPARING):
+        w.clock.pass_(120)
+        await w.take(w.status(kind, at=START))
+    query = select(STATUS.c.stated_at, STATUS.c.device_at, STATUS.c.received_at).order_by(STATUS.c.id)
+    first, second = await w.store.read(lambda conn: conn.execute(query).all())
+    assert (first.stated_at, instant(first.device_at)) == (None, START)
+    assert (instant(second.stated_at), second.device_at) == (START, second.received_at)
+
+
+async def test_the_offset_of_a_clock_is_kept_with_what_a_vehicle_needs_too(w: World) -> None:
+    """Design §3: a departure is said by the station's clock."""
+    origin = replace(w.origin(), offset_s=3600.0)
+    await w.store.writer.run(lambda conn: commit_notice(conn, NeedsReported(origin=origin, evse=E1, **NEEDS)))
+    kept = await w.store.read(lambda conn: conn.execute(select(NOTICE.c.offset_s, NOTICE.c.kind)).all())
+    assert [tuple(row) for row in kept] == [(3600.0, "charging_needs")]
+
+
+def commit_notice(conn: Any, fact: NeedsReported) -> None:
+    rows, _ = write_of(fact)
+    rows_into(conn, NOTICE, [row for _, row in rows])
+
+
+NEEDS = {"iso20": False, "bidirectional": True}
 
 
 async def test_a_start_of_a_clock_that_was_never_set_is_one_however_often_it_comes(w: World) -> None:

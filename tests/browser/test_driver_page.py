@@ -93,6 +93,32 @@ async def test_the_page_says_why_nothing_flows(page: Page, w: World) -> None:
     await expect(page.get_by_test_id("start-failed")).to_contain_text("refused to start")
 
 
+SLOW_LINE = """() => {
+  const fetched = window.fetch, held = new Promise((release) => { window.release = release; });
+  window.fetch = async (...request) => {
+    const answer = await fetched(...request);
+    if (String(request[0]).endsWith("/state")) { document.body.dataset.held = "yes"; await held; }
+    return answer;
+  };
+}"""
+
+
+async def test_an_answer_of_before_never_takes_the_place_of_what_the_stream_told_since(page: Page, w: World) -> None:
+    """P13: the page asks for its state after each answer; a slow line brought it after what had happened meanwhile."""
+    w.stations.answer = lambda command: Rejected("busy") if isinstance(command, StartTransaction) else Accepted()
+    await asked(page, w)
+    await page.evaluate(SLOW_LINE)
+    await page.get_by_test_id("answer-yes").click()
+    await expect(page.locator("body[data-held]")).to_be_attached()
+    for _ in range(4):
+        w.clock.pass_(30)
+        await w.system.reactions.sweep()
+        await w.quiet()
+    await expect(page.get_by_test_id("start-failed")).to_contain_text("refused to start")
+    await page.evaluate("(window.release(), new Promise(done => setTimeout(done, 50)))")
+    await expect(page.get_by_test_id("start-failed")).to_contain_text("refused to start")
+
+
 async def test_conditions_that_are_saved_hold_now_and_are_shown_after_a_tab_change(page: Page, w: World) -> None:
     """B2, B12, P5, P7."""
     user = await asked(page, w)

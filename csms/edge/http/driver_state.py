@@ -31,12 +31,13 @@ class DriverPage:
     currency: str
 
     async def state(self, user: User) -> dict[str, Any]:
-        """The body of GET /d/api/state and of every `state` event."""
-        now = self.clock.now()
+        """The body of GET /d/api/state and of every `state` event. ``number``: one that is lower is older."""
+        now, number = self.clock.now(), self.view.next_number()
         own = tuple(await self.store.read(lambda conn: reads.patterns(conn, user.id)))
         vehicles = await self.store.read(lambda conn: reads.vehicles(conn, user.id))
         balance = await balance_of(self.store, self.currency, user.id, start=now - BALANCE_SPAN, end=now)
         return {
+            "number": number,
             **_state_json(user, now, own, balance, self.view.of(user.id)),
             "vehicles": [vehicle_json(vehicle, user.id) for vehicle in vehicles],
         }

@@ -82,7 +82,9 @@ function refused(error) {
   else net(false);
 }
 
+// An answer that was under way while the stream told something newer is of before.
 function receive(next) {
+  if (state && next.number < state.number) return;
   state = next;
   state.plug_ins ??= state.plug_in ? [state.plug_in] : []; // seen last with an earlier page
   state.plug_in = state.plug_ins.find((each) => each.id === car) ?? state.plug_in;

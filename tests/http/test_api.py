@@ -465,6 +465,7 @@ async def test_every_get_of_the_openapi_answers(phone: httpx.AsyncClient, w: Wor
     values |= {"vehicle": vehicle.id, "id": "1"}
     schema = (await phone.get("/api/openapi.json")).json()
     paths = [path for path, methods in schema["paths"].items() if "get" in methods and not path.endswith("/events")]
+    paths.remove("/api/v1/ledger/{entry}/frames")  # needs an entry that was metered: test_entry_frames
     needs = {"/d/api/evse": f"?link={quote(link(w))}"}
     answers = {
         path: (await phone.get(path.format(**values) + needs.get(path, ""), headers=bearer())).status_code

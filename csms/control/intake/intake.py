@@ -142,8 +142,9 @@ class Intake:
         except ValueError as error:
             raise Conflict(f"message {id_} cannot be understood: {error}") from error
         transaction = await self._store.read(partial(reads.issued_id, start=kept.origin))
-        fact = come_now(dated_again(read, self._offset(kept.origin.station)), self._clock.now())
-        replay = Replay(at=self._clock.now(), by=by, taken_as=type(fact).__name__, raw=raw)
+        now = self._clock.now()  # one instant: by it the frame is found again that the message came in (M2)
+        fact = come_now(dated_again(read, self._offset(kept.origin.station)), now)
+        replay = Replay(at=now, by=by, taken_as=type(fact).__name__, raw=raw)
         await self._take_again(fact, transaction, replay_row(id_, replay))
         log.info("quarantine.replayed", id=id_, station=kept.origin.station, taken_as=replay.taken_as, by=by)
         return replay

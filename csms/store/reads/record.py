@@ -19,6 +19,8 @@ from csms.store.tables import (
     NOTICE,
     PARKED_STOP,
     PLUG_IN,
+    QUARANTINE,
+    REPLAY,
     SENT_CALL,
     SETPOINT,
     STATUS,
@@ -202,7 +204,7 @@ def _gathered(conn: Connection, leads: Iterable[Lead | MissingFrame]) -> EntryFr
             missing[lead] = None
         else:
             purposes.setdefault(lead.wanted, set()).add(lead.purpose)
-    kept = frames(conn, purposes)
+    kept = _frames(conn, purposes)
     found: dict[str, KeptFrame] = {}
     for wanted, its in kept.items():
         ordered = tuple(sorted(purposes[wanted]))
@@ -211,6 +213,23 @@ def _gathered(conn: Connection, leads: Iterable[Lead | MissingFrame]) -> EntryFr
         for each in its:
             found[each.key] = _kept(each, wanted, ordered)
     return EntryFrames(frames=tuple(found[key] for key in sorted(found)), missing=tuple(missing))
+
+
+def _frames(conn: Connection, wanted: Iterable[Wanted]) -> dict[Wanted, tuple[Found, ...]]:
+    """What is kept of each, also of a message that was taken in again from the quarantine."""
+    kept = frames(conn, wanted)
+    first = {one: came for one, its in kept.items() if not its and (came := _first_came(conn, one)) is not None}
+    of_then = frames(conn, first.values())
+    return kept | {one: of_then[came] for one, came in first.items()}
+
+
+def _first_came(conn: Connection, wanted: Wanted) -> Wanted | None:
+    """A message that was taken in at this instant from the quarantine, as it came."""
+    q = QUARANTINE.c
+    replayed = (REPLAY.c.quarantine == q.id) & (REPLAY.c.at == wanted.at)
+    named = (q.station == wanted.station) & (q.message_id == wanted.message_id)
+    at = conn.execute(select(q.received_at).where(named).where(replayed).limit(1)).scalar()
+    return None if at is None else wanted._replace(at=at)
 
 
 def _gone(wanted: Wanted, purposes: tuple[Purpose, ...]) -> MissingFrame:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csms.domain.dispatch import SetpointRecord
@@ -175,6 +175,7 @@ def test_a_pause_that_it_was_asked_for_or_that_is_short_proves_nothing() -> None
     assert full_at(meter(lambda n: 1400 * n / 60, until=42, step_wh=1000), slow) is None
 
 
+@settings(max_examples=30)  # each a day of readings
 @given(st.integers(0, 60_000), st.sampled_from([1, 100, 1000]))
 def test_the_counterfactual_only_ever_falls(full_wh: int, step_wh: int) -> None:
     seen = meter(charged(full_wh), step_wh=step_wh)

@@ -14,7 +14,8 @@ LOCKED := $(VENV)/.locked
 INSTALLED := $(VENV)/.installed
 PEERS := node_modules/.installed
 
-# Two test processes: the tests share no state but the PostgreSQL database, whose tests stay in one process (tests/conftest.py).
+# Two test processes: the tests share no state, on PostgreSQL each has a database of its own. A file whose fixture is dear is a
+# group (xdist_group), so that it is made once.
 WORKERS ?= 2
 PYTEST_ARGS ?=
 # The order of the tests, and what they draw at random: the same every time.

@@ -32,13 +32,11 @@ COMPONENTS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a missing component skip; those that share the PostgreSQL server run in one process."""
+    """Tests of a missing component skip."""
     missing = {name: reason for name, (is_there, reason) in COMPONENTS.items() if not is_there()}
     for item in items:
         for name in missing.keys() & {mark.name for mark in item.iter_markers()}:
             item.add_marker(pytest.mark.skip(reason=missing[name]))
-        if item.get_closest_marker("postgres"):
-            item.add_marker(pytest.mark.xdist_group("postgres"))
 
 
 @pytest.hookimpl(wrapper=True)

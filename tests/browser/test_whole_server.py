@@ -9,7 +9,7 @@ from tests.browser.quay import Quay, page, quay, real_server, register
 
 __all__ = ["page", "quay", "real_server"]
 
-pytestmark = [pytest.mark.browser, pytest.mark.long]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.xdist_group("whole server")]
 
 
 async def asked(page: Page, quay: Quay, name: str = "Aiko") -> None:

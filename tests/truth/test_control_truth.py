@@ -14,7 +14,7 @@ from simulators.twin.cases import Case, MeterSpec, PowerTold
 from tests.truth.controlled import Controlled, controlled
 from tests.truth.kit import case, charging_car, down, v2g_car, visit
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("control truth")]
 HOURS = 4.0
 COARSE = MeterSpec(tells_soc=False, step_wh=100.0)
 SILENT = MeterSpec(tells_soc=False, step_wh=10.0, power=PowerTold.NOTHING)

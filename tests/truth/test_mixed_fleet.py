@@ -10,7 +10,7 @@ from simulators.twin.truth import Comparison, compared
 
 ENERGY = 0.01
 EVENT = 0.02
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("mixed fleet")]
 
 
 @pytest.fixture(scope="module")

@@ -177,6 +177,7 @@ async def build(
     shared = Shared(tokens=tokens, feed=feed, prices=prices, events=events)
     rooms = _rooms(settings, ground, shared, intake, stations, quirks_for, policies)
     reactions = Reactions(ground, rooms, feed, settings)
+    site_ids = [SiteId(each.id) for each in settings.site]
     system = System(
         settings=settings,
         ground=ground,
@@ -189,9 +190,7 @@ async def build(
         stations=stations,
         admission=admission,
         heartbeats=Heartbeats(ground),
-        registry=Registry(
-            ground, stations, admission, passwords, quirks_for, (SiteId(each.id) for each in settings.site)
-        ),
+        registry=Registry(ground, stations, admission, passwords, quirks_for, site_ids),
         people=People(ground, tokens, feed),
         links=Links(await link_secret(store, settings.security.link_secret), settings),
         driver_view=DriverView(ground, events, prices, settings, rooms.matching),

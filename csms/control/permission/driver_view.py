@@ -79,11 +79,11 @@ class DriverView:
         self._prices = prices
         self._areas = {SiteId(site.id): AreaId(site.area) for site in settings.site}
         self._currency = settings.settlement.currency
-        self._numbers = count(round(ground.clock.now().timestamp() * 1000))
+        self._numbers = count(round(ground.clock.now().timestamp() * 1_000_000))
 
     def next_number(self) -> int:
         """Of a state that is put together from now on: one with a lower number, however late it reaches a terminal, is
-        of before. A server that is started later goes on above, as none makes a thousand states a second of its run."""
+        of before. A server that is started later goes on above: it counts from its microsecond."""
         return next(self._numbers)
 
     def of(self, user: UserId) -> DriverState:

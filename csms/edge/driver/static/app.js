@@ -176,7 +176,8 @@ function showTabs() {
   }, t(`tab.${name}`))));
 }
 
-function net(up) {
+function net(up, isNew = false) {
+  if (isNew && state) state.number = 0;
   const node = $("#net");
   node.hidden = up;
   node.textContent = up ? "" : t("offline.seen", { time: state ? new Date(state.at).toLocaleTimeString(language, { timeStyle: "short" }) : "–" });

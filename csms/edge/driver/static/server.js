@@ -20,14 +20,15 @@ export async function call(method, path, body) {
   return answer;
 }
 
-// The state as it changes. EventSource reconnects by itself; `onNet(false)` tells that the line is down.
+// The state as it changes. EventSource reconnects by itself; `onNet(false)` tells that the line is down,
+// `onNet(true, true)` that the stream begins anew, perhaps of a server whose clock and numbers begin lower.
 export function follow(onState, onNet) {
   const source = new EventSource("/d/api/events");
   source.addEventListener("state", (event) => {
     onNet(true);
     onState(JSON.parse(event.data));
   });
-  source.onopen = () => onNet(true);
+  source.onopen = () => onNet(true, true);
   source.onerror = () => {
     onNet(false);
     if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(onState, onNet), 5000);
